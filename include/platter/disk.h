@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Disks and requests: the contract between the block layer and a driver.
+ *
+ * A driver adds disks (see driver.h); the block layer opens a disk when the
+ * first client needs it, hands it requests, and releases it after the last
+ * client has gone.  Structures start with their size and grow only at the end:
+ * what a driver leaves out is filled with zero.
+ *
+ * Errors are 0 or a negative errno everywhere in this interface.
+ */
+#ifndef PLATTER_DISK_H
+#define PLATTER_DISK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct platter_disk;    /* the host's; a driver keeps its own data with platter_disk_set_data() */
+struct platter_error;   /* where a failing call puts its reason, with platter_fail() */
+
+/* What a request asks for. */
+enum platter_op {
+	PLATTER_OP_READ = 0,
+	PLATTER_OP_WRITE = 1,
+	PLATTER_OP_FLUSH = 2,  /* every write that was completed before is durable afterwards; no range */
+	PLATTER_OP_TRIM = 3,   /* the range's content isn't needed any more; doing nothing is allowed */
+	PLATTER_OP_ZEROES = 4, /* the whole range reads as zeroes afterwards */
+	PLATTER_OP_CACHE = 5,  /* the range will be read soon; a hint */
+};
+
+/* Request flags. */
+#define PLATTER_REQ_FUA (1u << 0)       /* WRITE, TRIM, ZEROES: durable before completion */
+#define PLATTER_REQ_NO_HOLE (1u << 1)   /* ZEROES: keep or allocate the range's space */
+#define PLATTER_REQ_FAST_ZERO (1u << 2) /* ZEROES: -ENOTSUP, and no change, unless faster than writing */
+
+/* Bytes of every request that belong to the driver while it has the request; aligned for any type. */
+#define PLATTER_REQUEST_DATA_SIZE 256
+
+/*
+ * One request.  The host fills it and keeps it until platter_request_complete();
+ * the range lies within the disk and is aligned to its minimum block size.
+ */
+struct platter_request {
+	uint16_t op;       /* enum platter_op */
+	uint16_t flags;    /* PLATTER_REQ_* */
+	uint32_t iovcnt;
+	uint64_t offset;   /* bytes */
+	uint64_t length;   /* bytes; READ, WRITE: the sum of the segments */
+	/*
+	 * READ: where the data goes.  WRITE: the data, not to be changed.
+	 * READ on a disk with PLATTER_DISK_LENDS: empty; see platter_request_lend().
+	 */
+	struct iovec *iov;
+	struct platter_disk *disk;
+	/* The driver's while it has the request; undefined at first. */
+	_Alignas(max_align_t) unsigned char data[PLATTER_REQUEST_DATA_SIZE];
+};
+
+/* What a disk can do, bits of platter_geometry.capabilities. */
+#define PLATTER_DISK_READ_ONLY (1u << 0)  /* no WRITE, TRIM or ZEROES is sent */
+#define PLATTER_DISK_ROTATIONAL (1u << 1) /* seeks cost */
+#define PLATTER_DISK_FLUSH (1u << 2)      /* FLUSH and PLATTER_REQ_FUA mean something: they are advertised */
+#define PLATTER_DISK_TRIM (1u << 3)       /* takes TRIM */
+#define PLATTER_DISK_ZEROES (1u << 4)     /* takes ZEROES with every flag; without it the host writes zeroes */
+#define PLATTER_DISK_CACHE (1u << 5)      /* takes CACHE */
+#define PLATTER_DISK_COHERENT (1u << 6)   /* a FLUSH covers the writes of all connections (CAN_MULTI_CONN) */
+#define PLATTER_DISK_LENDS (1u << 7)      /* READs are answered with the driver's own memory */
+#define PLATTER_DISK_ANY_THREAD (1u << 8) /* submit may run on several threads at once */
+
+/* What `open` tells the host about a disk. */
+struct platter_geometry {
+	uint32_t size;             /* sizeof(struct platter_geometry), filled in by the host */
+	uint32_t capabilities;     /* PLATTER_DISK_* */
+	uint64_t bytes;            /* the disk's size: a multiple of min_block, above 0, at most 2^63 - 1 */
+	uint32_t min_block;        /* a power of two from 1 to 65536; requests are multiples of it.  0: 1 */
+	uint32_t preferred_block;  /* a power of two from 512, at least min_block.  0: 4096 or min_block */
+	uint32_t memory_alignment; /* of segments' addresses, a power of two up to 4096.  0: 1 */
+	uint32_t max_segments;     /* in one READ or WRITE.  0: 1024 */
+	uint64_t max_request;      /* bytes of one READ or WRITE, a multiple of min_block.  0: no limit */
+	uint64_t max_zeroes;       /* bytes of one ZEROES, likewise: what runs inside submit should stay short */
+	uint64_t max_trim;         /* bytes of one TRIM or CACHE, likewise */
+};
+
+/*
+ * A disk's operations.  open and release run on a thread of the control pool,
+ * one at a time for a disk, and may block.  submit runs on the disk's home
+ * reactor and must not block.
+ */
+struct platter_disk_ops {
+	uint32_t size; /* sizeof(struct platter_disk_ops) */
+	/* The first user is here: fill in GEOMETRY.  On failure platter_fail() says why and nobody calls release. */
+	int (*open)(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error);
+	/* Optional.  The last user has gone, no request is running: make everything durable. */
+	int (*release)(struct platter_disk *disk, struct platter_error *error);
+	/*
+	 * Starts a request; it is completed exactly once, inside this call, later
+	 * or from any thread, by platter_request_complete().
+	 */
+	void (*submit)(struct platter_disk *disk, struct platter_request *request);
+};
+
+/* Ends REQUEST, which the driver doesn't touch any more.  Any thread. */
+void platter_request_complete(struct platter_request *request, int error);
+
+/*
+ * Answers part of a READ of a PLATTER_DISK_LENDS disk with LENGTH bytes at
+ * MEMORY, behind the parts lent before.  The memory stays in place until the
+ * disk is released; its content may change while the reply is on its way.
+ * Home reactor, inside submit.  -ENOBUFS when the request has no room for another
+ * segment; room for one segment in each 256 KiB of the request, and two more, is certain.
+ */
+int platter_request_lend(struct platter_request *request, const void *memory, size_t length);
+
+/* The driver's own data for the disk; NULL until set. */
+void platter_disk_set_data(struct platter_disk *disk, void *data);
+void *platter_disk_data(const struct platter_disk *disk);
+
+/* The disk's name, which is also its export's.  Valid as long as the disk. */
+const char *platter_disk_name(const struct platter_disk *disk);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the host does for drivers: file I/O and timers on its engine, and the log.
+ * All of it is called on the home reactor of the request's disk.
+ */
+#ifndef PLATTER_HOST_H
+#define PLATTER_HOST_H
+
+#include <platter/disk.h>
+
+enum platter_fd_op {
+	PLATTER_FD_READ = 0,
+	PLATTER_FD_WRITE = 1,
+	PLATTER_FD_SYNC = 2,      /* fdatasync */
+	PLATTER_FD_FALLOCATE = 3, /* with MODE; regular files and block devices */
+	PLATTER_FD_DISCARD = 4,   /* block devices: BLKDISCARD */
+	PLATTER_FD_ZEROOUT = 5,   /* block devices: BLKZEROOUT */
+	PLATTER_FD_WILLNEED = 6,  /* posix_fadvise: read ahead */
+};
+
+/* WRITE: durable before it is done (RWF_DSYNC). */
+#define PLATTER_FD_DSYNC (1u << 0)
+/* READ, WRITE: FD was opened with O_DIRECT. */
+#define PLATTER_FD_DIRECT (1u << 1)
+
+/*
+ * One operation on a file descriptor, usually in the request's data.  The
+ * caller fills it in and leaves it alone until DONE, which runs on the same
+ * reactor, never inside platter_fd_io().
+ */
+struct platter_fd_io {
+	int fd;
+	uint16_t op;      /* enum platter_fd_op */
+	uint16_t flags;   /* PLATTER_FD_* */
+	int mode;         /* FALLOCATE: FALLOC_FL_* */
+	uint32_t iovcnt;
+	const struct iovec *iov;
+	uint64_t offset;
+	uint64_t length;  /* READ, WRITE: the sum of the segments */
+	/* RESULT: 0 or -errno; for READ the bytes read, fewer than LENGTH only at the file's end. */
+	void (*done)(struct platter_fd_io *io, int64_t result);
+	void *host[16];   /* the host's own */
+};
+
+/* Does IO by whatever way suits the file and the operation: at once, by the ring or on a worker thread. */
+void platter_fd_io(struct platter_disk *disk, struct platter_fd_io *io);
+
+/* Calls DONE once after at least NANOSECONDS. */
+struct platter_timer {
+	void (*done)(struct platter_timer *timer);
+	void *host[12];   /* the host's own */
+};
+
+void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
+
+/* One line in the daemon's log.  Any thread. */
+void platter_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a file is: opening, locking, size, sectors and what lies underneath. */
+#include "plugins/file/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static void file_free(struct file_disk *file)
+{
+	if (!file)
+		return;
+	if (file->fd >= 0)
+		close(file->fd);
+	free(file->path);
+	free(file);
+}
+
+/* Read-write if it can be had; a file that forbids writing is served read-only. */
+static int open_file(struct file_disk *file, bool exclusive, struct platter_error *error)
+{
+	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (file->direct ? O_DIRECT : 0);
+
+	file->fd = -1;
+	if (!file->read_only) {
+		file->fd = open(file->path, O_RDWR | flags | (exclusive ? O_EXCL : 0));
+		if (file->fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
+			file->read_only = true;
+	}
+	if (file->fd < 0 && file->read_only)
+		file->fd = open(file->path, O_RDONLY | flags);
+	if (file->fd >= 0)
+		return 0;
+	if (errno == EINVAL && file->direct)
+		return platter_fail(error, EINVAL, "%s: direct=on: its file system has no O_DIRECT", file->path);
+	if (errno == EBUSY)
+		return platter_fail(error, EBUSY, "%s: in use by this machine (mounted?); share=on serves it all the same",
+				    file->path);
+	if (errno == EISDIR)
+		return platter_fail(error, EISDIR, "%s: is a directory", file->path);
+	return platter_fail(error, errno, "%s: %s", file->path, strerror(errno));
+}
+
+static int check_kind(struct file_disk *file, struct platter_error *error)
+{
+	struct stat status;
+
+	if (stat(file->path, &status) < 0)
+		return platter_fail(error, errno, "%s: %s", file->path, strerror(errno));
+	if (S_ISDIR(status.st_mode))
+		return platter_fail(error, EISDIR, "%s: is a directory", file->path);
+	if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+		return platter_fail(error, EINVAL, "%s: is neither a regular file nor a block device", file->path);
+	file->block_device = S_ISBLK(status.st_mode);
+	return 0;
+}
+
+/* Two disks of one file, here or in another server, would not know of each other. */
+static int lock_file(const struct file_disk *file, struct platter_error *error)
+{
+	struct flock lock = { .l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+		return 0; /* a file system without locks is no reason to refuse */
+	return platter_fail(error, EBUSY, "%s: another disk or program has locked it; share=on serves it all the same", file->path);
+}
+
+static int read_size(struct file_disk *file, struct platter_error *error)
+{
+	struct stat status;
+
+	if (file->block_device ? ioctl(file->fd, BLKGETSIZE64, &file->size) < 0 : fstat(file->fd, &status) < 0)
+		return platter_fail(error, errno, "%s: its size: %s", file->path, strerror(errno));
+	if (!file->block_device)
+		file->size = (uint64_t)status.st_size;
+	if (file->size == 0)
+		return platter_fail(error, EINVAL, "%s: is empty (0 bytes)", file->path);
+	if (file->size % file->sector)
+		return platter_fail(error, EINVAL, "%s: its size, %" PRIu64 ", is not a multiple of %u, as direct=on needs", file->path,
+				    file->size, file->sector);
+	return 0;
+}
+
+/* What O_DIRECT needs on a regular file; kernels before 6.1 don't tell, and 4096 suits all. */
+static void read_direct_alignment(struct file_disk *file)
+{
+	struct statx status;
+
+	file->sector = file->memory = 4096;
+#ifdef STATX_DIOALIGN
+	if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 && (status.stx_mask & STATX_DIOALIGN) &&
+	    status.stx_dio_offset_align) {
+		file->sector = status.stx_dio_offset_align;
+		file->memory = status.stx_dio_mem_align;
+	}
+#else
+	(void)status;
+#endif
+}
+
+static int read_sector(struct file_disk *file, struct platter_error *error)
+{
+	int sector;
+
+	file->sector = file->memory = 1;
+	if (!file->block_device) {
+		if (file->direct)
+			read_direct_alignment(file);
+		return 0;
+	}
+	if (ioctl(file->fd, BLKSSZGET, &sector) < 0)
+		return platter_fail(error, errno, "%s: its sector size: %s", file->path, strerror(errno));
+	file->sector = (uint32_t)sector;
+	if (file->direct)
+		file->memory = (uint32_t)sector;
+	return 0;
+}
+
+/* The flag of the disk itself, of the one that a partition is on, or of the one that a file lies on. */
+static bool read_rotational(const struct file_disk *file)
+{
+	static const char *const attributes[] = { "queue", "../queue" };
+	bool rotational = false;
+	struct stat status;
+	dev_t device;
+
+	if (fstat(file->fd, &status) < 0)
+		return false;
+	device = file->block_device ? status.st_rdev : status.st_dev;
+	for (size_t i = 0; i < 2; i++) {
+		char path[96];
+		FILE *stream;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/rotational", major(device), minor(device), attributes[i]);
+		stream = fopen(path, "re");
+		if (!stream)
+			continue;
+		rotational = fgetc(stream) == '1';
+		fclose(stream);
+		break;
+	}
+	return rotational;
+}
+
+int file_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
+{
+	const char *path = platter_args_string(args, "path", "");
+	bool share = platter_args_bool(args, "share", false);
+	struct file_disk *file = calloc(1, sizeof(*file));
+	int result;
+
+	if (!file || !(file->path = strdup(path))) {
+		free(file);
+		return platter_fail(error, ENOMEM, "no memory");
+	}
+	file->fd = -1;
+	file->read_only = read_only;
+	file->direct = platter_args_bool(args, "direct", false);
+	result = *path ? check_kind(file, error) : platter_fail(error, EINVAL, "the path is missing; write file:PATH");
+	if (result == 0)
+		result = open_file(file, file->block_device && !share, error);
+	if (result == 0 && !share)
+		result = lock_file(file, error);
+	if (result == 0)
+		result = read_sector(file, error);
+	if (result == 0)
+		result = read_size(file, error);
+	if (result < 0) {
+		file_free(file);
+		return result;
+	}
+	file->rotational = read_rotational(file);
+	platter_disk_set_data(disk, file);
+	return 0;
+}
+
+void file_remove(struct platter_disk *disk)
+{
+	file_free(platter_disk_data(disk));
+}
+
+/*
+ * The descriptor stays open as long as the disk is there: a failed write-back
+ * is reported to it, and to one that is opened later perhaps not.
+ */
+int file_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
+{
+	struct file_disk *file = platter_disk_data(disk);
+	int result = read_size(file, error);
+
+	if (result < 0)
+		return result;
+	geometry->bytes = file->size;
+	geometry->min_block = file->sector;
+	geometry->memory_alignment = file->memory;
+	geometry->capabilities = PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE |
+				 PLATTER_DISK_COHERENT;
+	if (file->read_only)
+		geometry->capabilities |= PLATTER_DISK_READ_ONLY;
+	if (file->rotational)
+		geometry->capabilities |= PLATTER_DISK_ROTATIONAL;
+	return 0;
+}
+
+int file_release(struct platter_disk *disk, struct platter_error *error)
+{
+	const struct file_disk *file = platter_disk_data(disk);
+
+	if (file->read_only || fdatasync(file->fd) == 0)
+		return 0;
+	return platter_fail(error, errno, "%s: %s", file->path, strerror(errno));
+}

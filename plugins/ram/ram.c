@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The RAM disk: a mapped memfd.  It is sparse: memory is taken by what is
+ * written and given back by TRIM and ZEROES.  Reads lend the mapping itself.
+ * The content lives as long as the disk, not only while it is open.
+ */
+#include "plugins/builtin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <platter/driver.h>
+
+/* Reading a hole of the mapping would fill it with pages: whether a chunk may hold data is kept in a map. */
+#define CHUNK_SHIFT 18
+#define CHUNK_SIZE (UINT64_C(1) << CHUNK_SHIFT)
+/* Zeroing and trimming run inside submit: more than this would hold up the reactor. */
+#define MOST_AT_ONCE (UINT64_C(4) << 20)
+/* Below this, writing zeroes is faster than giving pages back. */
+#define LEAST_PUNCH (UINT64_C(64) << 10)
+#define HUGE_PAGE (UINT64_C(2) << 20)
+
+struct ram_disk {
+	uint64_t size;
+	uint64_t page; /* what memory is given back in */
+	int fd;
+	uint8_t *memory;
+	void *zeroes;  /* CHUNK_SIZE of the kernel's zero page */
+	uint8_t *map;  /* a byte for each chunk: 1 when it may hold data */
+};
+
+static void ram_free(struct ram_disk *ram)
+{
+	if (!ram)
+		return;
+	if (ram->memory)
+		munmap(ram->memory, ram->size);
+	if (ram->zeroes)
+		munmap(ram->zeroes, CHUNK_SIZE);
+	if (ram->fd >= 0)
+		close(ram->fd);
+	free(ram->map);
+	free(ram);
+}
+
+static void *map_memory(int fd, uint64_t size, int protection, int flags)
+{
+	void *memory = mmap(NULL, size, protection, flags, fd, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int check_size(uint64_t size, bool huge, struct platter_error *error)
+{
+	struct sysinfo info;
+
+	if (size == 0)
+		return platter_fail(error, EINVAL, "the size is missing or 0; write, for example, ram:1G");
+	if (huge && size % HUGE_PAGE)
+		return platter_fail(error, EINVAL, "with huge=on the size must be a multiple of 2M");
+	if (sysinfo(&info) == 0 && size > (uint64_t)info.totalram * info.mem_unit)
+		return platter_fail(error, ENOMEM, "%" PRIu64 " bytes is more than this machine's memory, %" PRIu64 " bytes", size,
+				    (uint64_t)info.totalram * info.mem_unit);
+	return 0;
+}
+
+static int allocate(struct ram_disk *ram, const char *name, bool huge, struct platter_error *error)
+{
+	ram->fd = memfd_create(name, MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0)
+		return platter_fail(error, errno, "memory file: %s", strerror(errno));
+	/* Huge pages are reserved here and now, so that no write can find them gone. */
+	ram->memory = map_memory(ram->fd, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE));
+	if (!ram->memory && huge)
+		return platter_fail(error, ENOMEM, "huge=on: not enough huge pages are reserved; see sysctl vm.nr_hugepages");
+	ram->zeroes = map_memory(-1, CHUNK_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+	ram->map = calloc((ram->size + CHUNK_SIZE - 1) / CHUNK_SIZE, 1);
+	if (!ram->memory || !ram->zeroes || !ram->map)
+		return platter_fail(error, ENOMEM, "no memory");
+	return 0;
+}
+
+static int ram_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
+{
+	bool huge = platter_args_bool(args, "huge", false);
+	struct ram_disk *ram = calloc(1, sizeof(*ram));
+	int result;
+
+	(void)read_only;
+	if (!ram)
+		return platter_fail(error, ENOMEM, "no memory");
+	ram->fd = -1;
+	ram->page = huge ? HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
+	ram->size = platter_args_size(args, "size", 0);
+	result = check_size(ram->size, huge, error);
+	if (result == 0)
+		result = allocate(ram, platter_disk_name(disk), huge, error);
+	if (result < 0) {
+		ram_free(ram);
+		return result;
+	}
+	platter_disk_set_data(disk, ram);
+	return 0;
+}
+
+static void ram_remove(struct platter_disk *disk)
+{
+	ram_free(platter_disk_data(disk));
+}
+
+static int ram_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
+{
+	const struct ram_disk *ram = platter_disk_data(disk);
+
+	(void)error;
+	geometry->bytes = ram->size;
+	geometry->capabilities = PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE |
+				 PLATTER_DISK_COHERENT | PLATTER_DISK_LENDS;
+	geometry->max_zeroes = MOST_AT_ONCE;
+	geometry->max_trim = MOST_AT_ONCE;
+	return 0;
+}
+
+/* Bytes from OFFSET on, at most LENGTH, that lie in chunks of one kind, which is *DATA. */
+static uint64_t run_length(const struct ram_disk *ram, uint64_t offset, uint64_t length, bool *data)
+{
+	uint64_t end = offset + length;
+	uint64_t chunk = offset >> CHUNK_SHIFT;
+
+	*data = ram->map[chunk];
+	do {
+		chunk++;
+	} while (chunk << CHUNK_SHIFT < end && ram->map[chunk] == *data);
+	return (chunk << CHUNK_SHIFT < end ? chunk << CHUNK_SHIFT : end) - offset;
+}
+
+static int ram_read(const struct ram_disk *ram, struct platter_request *request)
+{
+	uint64_t offset = request->offset;
+	uint64_t left = request->length;
+	int result = 0;
+
+	while (left && result == 0) {
+		bool data;
+		uint64_t length = run_length(ram, offset, left, &data);
+
+		if (!data && length > CHUNK_SIZE)
+			length = CHUNK_SIZE;
+		result = platter_request_lend(request, data ? ram->memory + offset : ram->zeroes, length);
+		offset += length;
+		left -= length;
+	}
+	return result;
+}
+
+static void mark_data(struct ram_disk *ram, uint64_t offset, uint64_t length)
+{
+	uint64_t first = offset >> CHUNK_SHIFT;
+
+	memset(ram->map + first, 1, ((offset + length - 1) >> CHUNK_SHIFT) - first + 1);
+}
+
+static int ram_write(struct ram_disk *ram, const struct platter_request *request)
+{
+	uint8_t *to = ram->memory + request->offset;
+
+	mark_data(ram, request->offset, request->length);
+	for (uint32_t i = 0; i < request->iovcnt; i++) {
+		memcpy(to, request->iov[i].iov_base, request->iov[i].iov_len);
+		to += request->iov[i].iov_len;
+	}
+	return 0;
+}
+
+/* Gives back the whole pages of a range; what is left of it at both ends becomes zeroes. */
+static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length)
+{
+	uint64_t first = (offset + ram->page - 1) & ~(ram->page - 1);
+	uint64_t last = (offset + length) & ~(ram->page - 1);
+
+	if (length < LEAST_PUNCH || first >= last) {
+		memset(ram->memory + offset, 0, length);
+		return 0;
+	}
+	memset(ram->memory + offset, 0, first - offset);
+	memset(ram->memory + last, 0, offset + length - last);
+	if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first, (off_t)(last - first)) < 0)
+		return -errno;
+	for (uint64_t chunk = (first + CHUNK_SIZE - 1) >> CHUNK_SHIFT; (chunk + 1) << CHUNK_SHIFT <= last; chunk++)
+		ram->map[chunk] = 0;
+	return 0;
+}
+
+/* Makes a range read as zeroes, and costs nothing where it does already. */
+static int ram_clear(struct ram_disk *ram, const struct platter_request *request)
+{
+	uint64_t offset = request->offset;
+	uint64_t left = request->length;
+	int result = 0;
+
+	while (left && result == 0) {
+		bool data;
+		uint64_t length = run_length(ram, offset, left, &data);
+
+		if (data)
+			result = punch(ram, offset, length);
+		offset += length;
+		left -= length;
+	}
+	return result;
+}
+
+static int ram_zeroes(struct ram_disk *ram, const struct platter_request *request)
+{
+	if (!(request->flags & PLATTER_REQ_NO_HOLE))
+		return ram_clear(ram, request);
+	/* Memory that must stay has to be written, which takes as long as a write. */
+	if (request->flags & PLATTER_REQ_FAST_ZERO)
+		return -ENOTSUP;
+	mark_data(ram, request->offset, request->length);
+	memset(ram->memory + request->offset, 0, request->length);
+	return 0;
+}
+
+static void ram_submit(struct platter_disk *disk, struct platter_request *request)
+{
+	struct ram_disk *ram = platter_disk_data(disk);
+	int result = 0;
+
+	switch (request->op) {
+	case PLATTER_OP_READ:
+		result = ram_read(ram, request);
+		break;
+	case PLATTER_OP_WRITE:
+		result = ram_write(ram, request);
+		break;
+	case PLATTER_OP_TRIM:
+		result = ram_clear(ram, request);
+		break;
+	case PLATTER_OP_ZEROES:
+		result = ram_zeroes(ram, request);
+		break;
+	default: /* FLUSH, CACHE: it is all there is */
+		break;
+	}
+	platter_request_complete(request, result);
+}
+
+static const struct platter_key ram_keys[] = {
+	{ "size", PLATTER_KEY_SIZE, "of the disk, at most the machine's memory" },
+	{ "huge", PLATTER_KEY_BOOL, "use huge pages, which must be reserved (off)" },
+	{ .name = NULL },
+};
+
+static const struct platter_disk_ops ram_ops = {
+	.size = sizeof(ram_ops),
+	.open = ram_open,
+	.submit = ram_submit,
+};
+
+const struct platter_driver ram_driver = {
+	.size = sizeof(ram_driver),
+	.name = "ram",
+	.description = "RAM disk: its content ends with the server",
+	.keys = ram_keys,
+	.ops = &ram_ops,
+	.probe = ram_probe,
+	.remove = ram_remove,
+};

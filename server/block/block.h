@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One reactor's part of the block layer: its buffers, requests, memory budget
+ * and the queues that have something to dispatch.  It does no I/O and knows no
+ * engine: the reactor calls block_dispatch() once a turn.
+ */
+#ifndef BLOCK_BLOCK_H
+#define BLOCK_BLOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "server/block/budget.h"
+#include "server/block/buffer.h"
+
+struct request;
+
+struct block {
+	unsigned index;                 /* the reactor's number */
+	struct buffers buffers;
+	struct budget budget;
+	struct list_head free_requests; /* newest first */
+	unsigned free_request_count, unused_requests;
+	uint64_t allocations;           /* requests taken from the allocator */
+	uint64_t requests;              /* that clients sent, so far */
+	struct list_head dirty;         /* queues to dispatch, in the order they became so */
+
+	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
+	_Atomic(struct request *) remote;
+	void (*wake)(struct block *block);
+};
+
+void block_init(struct block *block, unsigned index, uint64_t memory_limit);
+
+/* No request is in use. */
+void block_destroy(struct block *block);
+
+/* The calling thread's own part, set once; NULL on threads that have none. */
+void block_set_self(struct block *block);
+struct block *block_self(void);
+
+/* Starts what the dirty queues hold; true when more is left for the next turn. */
+bool block_dispatch(struct block *block);
+
+/* Finishes the requests that other threads completed. */
+void block_collect(struct block *block);
+
+/* Housekeeping, about once a second: whether there is reason to come again. */
+bool block_trim(struct block *block);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Disks: what drivers make and clients open.  A disk's driver is asked to open
+ * it when the first user comes and to release it when the last one goes.
+ */
+#ifndef BLOCK_DISK_H
+#define BLOCK_DISK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <platter/driver.h>
+
+#include "common/list.h"
+#include "server/block/error.h"
+#include "server/block/open.h"
+#include "server/block/queue.h"
+
+struct args;
+
+/* Buffered writes of a disk's file: one batch runs on the I/O pool, the rest waits.  See host/fd_io.c. */
+struct disk_writes {
+	struct list_head waiting, running;
+	struct list_head commit; /* in its reactor's list while the turn collects */
+	struct pool_job job;
+};
+
+/* What drivers see of a disk. */
+struct platter_disk {
+	void *data;
+	const char *name;
+};
+
+struct disk {
+	struct platter_disk driver_side; /* first: a driver's pointer is ours */
+	struct list_head link;           /* in the list of all disks */
+	const struct platter_driver *driver;
+	struct args *args;
+	char *name;
+	char *description;
+	bool read_only;                  /* asked for, or found out when it was opened */
+	unsigned home;                   /* the reactor that serves it, unless disk_any_thread() */
+	struct queue *queues;            /* one for each reactor */
+	struct platter_geometry geometry; /* checked; constant while the disk is open */
+	atomic_int failure;              /* 0 or -errno: see disk_failed() */
+	struct open_state open;
+	struct disk_writes writes;       /* the home reactor's */
+};
+
+/* Before the first disk: how many reactors there will be, and where drivers' open and release run. */
+void disk_init(unsigned reactors, struct pool *control);
+
+/*
+ * Makes a disk with its driver's probe and adds it.  NAME NULL: the driver's
+ * name and the first free number.  Takes ARGS, also on failure; DESCRIPTION
+ * NULL: the driver's.
+ */
+int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
+	     struct args *args, bool read_only, struct platter_error *error);
+
+/* Every disk; none may be open. */
+void disk_remove_all(void);
+
+/* All disks, in the order they were added, as a list of disk.link. */
+struct list_head *disk_list(void);
+struct disk *disk_find(const char *name);
+
+/* Whether any reactor may serve it; while it is open. */
+bool disk_any_thread(const struct disk *disk);
+
+/*
+ * The kernel or the driver failed to make data durable that was perhaps
+ * acknowledged.  Nobody can tell which: from now on every FLUSH and FUA on
+ * the disk fails, beyond release.
+ */
+void disk_failed(struct disk *disk, int error);
+int disk_failure(const struct disk *disk);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening and releasing disks.  The driver's calls run on the control pool and
+ * may take long; whoever wants the disk hears of it on its own thread.
+ */
+#ifndef BLOCK_OPEN_H
+#define BLOCK_OPEN_H
+
+#include <pthread.h>
+
+#include "common/list.h"
+#include "server/block/error.h"
+#include "server/engine/pool.h"
+
+struct disk;
+
+enum open_phase { DISK_CLOSED, DISK_OPENING, DISK_OPEN, DISK_RELEASING };
+
+/* A disk's users.  All of it under the lock. */
+struct open_state {
+	pthread_mutex_t lock;
+	enum open_phase phase;
+	unsigned users;             /* including those that wait for it to open */
+	struct list_head openers;   /* those that wait */
+	struct pool_job job;        /* the driver's call that is running */
+	struct pool *pool;          /* where it runs */
+	int result;                 /* of that call */
+	struct platter_error error;
+};
+
+/* One user-to-be; it stays in place until `done`. */
+struct disk_opener {
+	/* On ENGINE's thread.  RESULT 0: the caller is a user of the disk until disk_release(). */
+	void (*done)(struct disk_opener *opener);
+	struct engine *engine;
+	int result;
+	struct platter_error error; /* why not */
+	struct engine_message message;
+	struct list_head link;
+};
+
+void open_init(struct open_state *state, struct pool *control);
+
+/* Becomes a user of DISK; concurrent openers share one call of the driver. */
+void disk_open(struct disk *disk, struct disk_opener *opener);
+
+/* Ends a use.  Any thread. */
+void disk_release(struct disk *disk);
+
+#endif

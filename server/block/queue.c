@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/block/queue.h"
+
+#include <errno.h>
+
+#include "server/block/block.h"
+#include "server/block/disk.h"
+#include "server/block/request.h"
+#include "server/block/split.h"
+
+void queue_init(struct queue *queue, struct disk *disk)
+{
+	*queue = (struct queue){ .disk = disk };
+	list_init(&queue->dirty);
+	list_init(&queue->pending);
+	list_init(&queue->sync_waiting);
+	list_init(&queue->sync_flushes);
+	list_init(&queue->sync_done);
+}
+
+static void queue_mark_dirty(struct queue *queue, struct block *block)
+{
+	if (list_empty(&queue->dirty))
+		list_add_tail(&queue->dirty, &block->dirty);
+}
+
+void queue_add(struct queue *queue, struct request *request)
+{
+	request->queue = queue;
+	request->driver.disk = &queue->disk->driver_side;
+	list_add_tail(&request->link, &queue->pending);
+	queue_mark_dirty(queue, request->block);
+}
+
+static bool is_sync(const struct request *request)
+{
+	return request->driver.op == PLATTER_OP_FLUSH || (request->driver.flags & PLATTER_REQ_FUA);
+}
+
+static void finish(struct request *request, int error)
+{
+	request->error = error;
+	request->done(request);
+}
+
+static void drop_from(struct list_head *list, const void *owner)
+{
+	struct list_head *node, *following;
+
+	list_for_each_safe(node, following, list) {
+		struct request *request = container_of(node, struct request, link);
+
+		/* A split request of which a part ran has started. */
+		if (request->owner != owner || request->issued)
+			continue;
+		list_del_init(node);
+		finish(request, -ECANCELED);
+	}
+}
+
+void queue_drop(struct queue *queue, const void *owner)
+{
+	drop_from(&queue->pending, owner);
+	drop_from(&queue->sync_waiting, owner);
+}
+
+/* A part, or the last of a request that isn't split, goes to the driver. */
+static void submit(struct request *request)
+{
+	struct disk *disk = request->queue->disk;
+
+	disk->driver->ops->submit(&disk->driver_side, &request->driver);
+}
+
+/* Hands the request, or its next part, to the driver. */
+static void issue(struct request *request)
+{
+	const struct platter_geometry *geometry = &request->queue->disk->geometry;
+	uint64_t length = split_length(request, geometry);
+	struct request *part;
+
+	if (request->issued == 0 && length == request->driver.length) {
+		submit(request);
+		return;
+	}
+	part = split_part(request, length);
+	if (!part) {
+		request->error = -ENOMEM;
+		queue_complete(request);
+		return;
+	}
+	request->issued += length;
+	submit(part);
+}
+
+/*
+ * Whether ERROR of a sync or FUA request means that the disk may have lost
+ * what it acknowledged.  A FUA write that found no space or was refused lost
+ * nothing: it was never there.
+ */
+static bool is_disk_failure(const struct request *request)
+{
+	if (request->driver.op == PLATTER_OP_FLUSH)
+		return request->error != 0;
+	return request->error == -EIO;
+}
+
+static void sync_group_end(struct queue *queue, struct block *block)
+{
+	struct list_head members;
+	struct list_head *node;
+	int group_error = queue->sync_error;
+
+	list_init(&members);
+	list_splice_tail_init(&queue->sync_done, &members);
+	list_splice_tail_init(&queue->sync_flushes, &members);
+	queue->sync_error = 0;
+	if (!list_empty(&queue->sync_waiting))
+		queue_mark_dirty(queue, block);
+	while ((node = list_pop(&members))) {
+		struct request *request = container_of(node, struct request, link);
+
+		finish(request, group_error ? -EIO : request->error);
+	}
+}
+
+static void sync_member_back(struct request *request)
+{
+	struct queue *queue = request->queue;
+
+	if (is_disk_failure(request)) {
+		queue->sync_error = request->error;
+		disk_failed(queue->disk, request->error);
+	}
+	list_add_tail(&request->link, &queue->sync_done);
+	if (--queue->sync_running == 0)
+		sync_group_end(queue, request->block);
+}
+
+/* Starts the next group with everything that waits. */
+static void sync_group_start(struct queue *queue)
+{
+	struct list_head members;
+	struct list_head *node;
+	bool flushing = false;
+	int sticky = disk_failure(queue->disk);
+
+	if (queue->sync_running || list_empty(&queue->sync_waiting))
+		return;
+	list_init(&members);
+	list_splice_tail_init(&queue->sync_waiting, &members);
+	/* Counts as a member, so that the group can't end before all have started. */
+	queue->sync_running = 1;
+	while ((node = list_pop(&members))) {
+		struct request *request = container_of(node, struct request, link);
+
+		if (sticky) {
+			finish(request, -EIO);
+		} else if (request->driver.op == PLATTER_OP_FLUSH && flushing) {
+			list_add_tail(node, &queue->sync_flushes);
+		} else {
+			flushing |= request->driver.op == PLATTER_OP_FLUSH;
+			queue->sync_running++;
+			issue(request);
+		}
+	}
+	if (--queue->sync_running == 0 && !list_empty(&queue->sync_done))
+		sync_group_end(queue, list_first_entry(&queue->sync_done, struct request, link)->block);
+}
+
+void queue_dispatch(struct queue *queue)
+{
+	struct list_head now;
+	struct list_head *node;
+
+	list_init(&now);
+	list_splice_tail_init(&queue->pending, &now);
+	while ((node = list_pop(&now))) {
+		struct request *request = container_of(node, struct request, link);
+
+		if (is_sync(request) && request->issued == 0)
+			list_add_tail(node, &queue->sync_waiting);
+		else
+			issue(request);
+	}
+	sync_group_start(queue);
+}
+
+/* A part is back: its whole goes on with the next turn, or is complete. */
+static void part_back(struct request *part)
+{
+	struct request *whole = part->whole;
+	int error = part->error;
+
+	request_put(part);
+	if (error == 0 && whole->issued < whole->driver.length) {
+		list_add_tail(&whole->link, &whole->queue->pending);
+		queue_mark_dirty(whole->queue, whole->block);
+		return;
+	}
+	whole->error = error;
+	queue_complete(whole);
+}
+
+void queue_complete(struct request *request)
+{
+	if (request->whole)
+		part_back(request);
+	else if (is_sync(request))
+		sync_member_back(request);
+	else
+		finish(request, request->error);
+}
+
+void platter_request_complete(struct platter_request *driver_side, int error)
+{
+	struct request *request = (struct request *)driver_side;
+	struct block *home = request->block;
+	struct request *head;
+
+	request->error = error > 0 ? -error : error;
+	if (home == block_self()) {
+		queue_complete(request);
+		return;
+	}
+	head = atomic_load_explicit(&home->remote, memory_order_relaxed);
+	do {
+		request->next_remote = head;
+	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
+	if (!head)
+		home->wake(home);
+}
+
+int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)
+{
+	struct request *request = (struct request *)driver_side;
+
+	if (driver_side->iovcnt == request->capacity)
+		return -ENOBUFS;
+	driver_side->iov[driver_side->iovcnt++] = (struct iovec){ (void *)(uintptr_t)memory, length };
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/block/request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/block/block.h"
+
+_Static_assert(offsetof(struct request, driver) == 0, "drivers' requests are ours");
+
+struct request *request_get(struct block *block)
+{
+	struct list_head *node = list_pop(&block->free_requests);
+	struct request *request;
+
+	if (node) {
+		request = container_of(node, struct request, link);
+		block->free_request_count--;
+		if (block->free_request_count < block->unused_requests)
+			block->unused_requests = block->free_request_count;
+	} else {
+		request = malloc(sizeof(*request));
+		if (!request)
+			return NULL;
+		list_init(&request->link);
+		request->block = block;
+		block->allocations++;
+	}
+	request->driver.iov = request->inline_segments;
+	request->driver.iovcnt = 0;
+	request->capacity = REQUEST_INLINE_SEGMENTS;
+	request->queue = NULL;
+	request->error = 0;
+	request->buffers = NULL;
+	request->input = NULL;
+	request->reserved = 0;
+	request->issued = 0;
+	request->whole = NULL;
+	return request;
+}
+
+void request_put(struct request *request)
+{
+	struct block *block;
+
+	if (!request)
+		return;
+	block = request->block;
+	while (request->buffers) {
+		struct buffer *buffer = request->buffers;
+
+		request->buffers = buffer->next;
+		buffer_put(buffer);
+	}
+	buffer_put(request->input);
+	if (request->reserved)
+		budget_release(&block->budget, request->reserved);
+	list_add(&request->link, &block->free_requests);
+	block->free_request_count++;
+}
+
+static struct buffer *request_add_buffer(struct request *request, enum buffer_class class)
+{
+	struct buffer *buffer = buffer_get(&request->block->buffers, class);
+
+	if (buffer) {
+		buffer->next = request->buffers;
+		request->buffers = buffer;
+	}
+	return buffer;
+}
+
+int request_reserve_segments(struct request *request, unsigned count)
+{
+	size_t bytes = count * sizeof(struct iovec);
+	struct buffer *buffer;
+
+	if (count <= request->capacity)
+		return 0;
+	if (bytes > BUFFER_SEGMENT_SIZE)
+		return -EINVAL;
+	buffer = request_add_buffer(request, bytes <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : BUFFER_SEGMENT);
+	if (!buffer)
+		return -ENOMEM;
+	request->driver.iov = (struct iovec *)(void *)buffer->memory;
+	request->capacity = buffer_class_size(buffer->class) / sizeof(struct iovec);
+	return 0;
+}
+
+uint64_t request_segments_length(const struct request *request)
+{
+	uint64_t length = 0;
+
+	for (unsigned i = 0; i < request->driver.iovcnt; i++)
+		length += request->driver.iov[i].iov_len;
+	return length;
+}
+
+static int request_add_segment(struct request *request, uint64_t missing)
+{
+	enum buffer_class class = missing <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : BUFFER_SEGMENT;
+	struct buffer *buffer = request_add_buffer(request, class);
+	uint32_t size = buffer_class_size(class);
+
+	if (!buffer)
+		return -ENOMEM;
+	request->driver.iov[request->driver.iovcnt++] = (struct iovec){
+		.iov_base = buffer->memory,
+		.iov_len = missing < size ? missing : size,
+	};
+	return 0;
+}
+
+int request_extend(struct request *request)
+{
+	return request_add_segment(request, request->driver.length - request_segments_length(request));
+}
+
+int request_allocate(struct request *request)
+{
+	uint64_t length = request->driver.length;
+	int result = request_reserve_segments(request, (unsigned)(length / BUFFER_SEGMENT_SIZE + 1));
+
+	for (uint64_t at = 0; result == 0 && at < length; at += BUFFER_SEGMENT_SIZE)
+		result = request_add_segment(request, length - at);
+	return result;
+}
+
+void request_borrow(struct request *request, struct buffer *input, uint8_t *data)
+{
+	input->users++;
+	request->input = input;
+	request->driver.iov[0] = (struct iovec){ data, request->driver.length };
+	request->driver.iovcnt = 1;
+}

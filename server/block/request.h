@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests, the host's side: the driver's part, whose it is, where its data
+ * lies and what its answer will be.  A request belongs to one thread, its
+ * struct block's; only the driver may end it from another.
+ */
+#ifndef BLOCK_REQUEST_H
+#define BLOCK_REQUEST_H
+
+#include <stdint.h>
+
+#include <platter/disk.h>
+
+#include "common/list.h"
+#include "server/block/buffer.h"
+
+struct block;
+struct queue;
+
+#define REQUEST_INLINE_SEGMENTS 4
+
+struct request {
+	struct platter_request driver; /* first: a driver's pointer is ours */
+	struct list_head link;         /* in the one list that the request is on */
+	struct block *block;
+	struct queue *queue;           /* while the block layer has it */
+	int error;                     /* 0 or -errno, when done */
+	unsigned capacity;             /* of driver.iov */
+
+	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
+	void (*done)(struct request *request);
+	void *owner;
+
+	/* Where the data is: either own buffers, or inside an input buffer that others use, too. */
+	struct buffer *buffers;
+	struct buffer *input;
+	uint64_t reserved;             /* bytes taken from the budget */
+
+	/* A split request: how far it has come.  A part: driver.length of its whole. */
+	uint64_t issued;
+	struct request *whole;
+
+	/* The owner's: the name that the client gave the request, and its answer's header. */
+	uint64_t cookie;
+	uint8_t header[32];
+
+	struct request *next_remote;   /* completed by another thread, on its way home */
+	struct iovec inline_segments[REQUEST_INLINE_SEGMENTS];
+};
+
+/* NULL when there is no memory.  Op, flags, offset and length are the caller's to set. */
+struct request *request_get(struct block *block);
+
+/* Frees it with its buffers and its share of the budget.  NULL is allowed. */
+void request_put(struct request *request);
+
+/* Makes room for COUNT segments; -ENOMEM. */
+int request_reserve_segments(struct request *request, unsigned count);
+
+/* Segments of own buffers for all of its length; -ENOMEM. */
+int request_allocate(struct request *request);
+
+/* One more own segment, of what is still missing of its length; room for it was reserved.  -ENOMEM. */
+int request_extend(struct request *request);
+
+/* Its data is LENGTH bytes at DATA inside INPUT, which gains a user. */
+void request_borrow(struct request *request, struct buffer *input, uint8_t *data);
+
+/* The sum of its segments. */
+uint64_t request_segments_length(const struct request *request);
+
+#endif

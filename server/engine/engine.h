@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine: the one door to the operating system's asynchronous I/O.
+ *
+ * One engine belongs to one thread (its reactor's).  Every operation is a
+ * struct engine_op inside its owner: the owner keeps it, and every buffer and
+ * descriptor that it names, untouched until `done` has been called; that
+ * happens exactly once, on the engine's thread, inside engine_wait().  Results
+ * are what the system call would return: a count, or -errno.
+ *
+ * Only engine_post() may be called from other threads.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+struct engine;
+
+struct engine_op {
+	void (*done)(struct engine_op *op, int result);
+	/* The engine's own, for what must outlive the call. */
+	union {
+		struct msghdr message;
+		struct {
+			long long seconds, nanoseconds;
+		} timeout;
+	} host;
+};
+
+/* A message to an engine's thread: RUN is called there, in the order of the posts of one thread. */
+struct engine_message {
+	void (*run)(struct engine_message *message);
+	struct engine_message *next;
+};
+
+struct engine_config {
+	unsigned submissions;   /* entries of the submission queue; 0: 256 */
+	unsigned completions;   /* of the completion queue; 0: 4096 */
+	uint64_t poll_ns;       /* how long to poll before sleeping */
+	bool poll_auto;         /* adapt that time to how soon the next event came, up to poll_ns */
+};
+
+/* What the engine's thread did, all since its start. */
+struct engine_stats {
+	uint64_t system_calls;  /* made by the engine's thread */
+	uint64_t submitted;     /* operations */
+	uint64_t waits;         /* turns of engine_wait() */
+	uint64_t sleeps;        /* of which went to sleep in the kernel */
+};
+
+/*
+ * Called on the thread that will own the engine.  -ENOSYS or -EPERM when the
+ * system has no such interface or refuses it: see engine_refusal().
+ */
+int engine_create(struct engine **ret, const struct engine_config *config);
+
+/* What is in flight ends unheard, and nothing may be posted any more.  NULL is allowed. */
+void engine_destroy(struct engine *engine);
+
+/* A sentence for people on why engine_create() failed with ERROR and what to do. */
+const char *engine_refusal(int error);
+
+/* The kind in use ("io_uring, deferred task work", ...), for the log. */
+const char *engine_name(const struct engine *engine);
+
+/*
+ * One turn: submits everything new, waits until something has happened
+ * (unless BUSY), runs the messages and calls `done` of what is complete.
+ */
+void engine_wait(struct engine *engine, bool busy);
+
+const struct engine_stats *engine_stats(const struct engine *engine);
+
+/* For system calls that others make on the engine's thread, so that the count stays honest. */
+void engine_count_call(struct engine *engine);
+
+/* Sockets, in blocking mode: a wait is the engine's.  The result of accept is a new descriptor with CLOEXEC. */
+void engine_accept(struct engine *engine, struct engine_op *op, int fd);
+/* IDLE: nothing is expected soon; don't try before the socket is readable. */
+void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size, bool idle);
+void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
+/* Sends everything unless an error comes between; the iovec array stays in place until `done`. */
+void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
+
+/* Files.  FLAGS: RWF_*. */
+void engine_readv(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
+		  uint64_t offset, int flags);
+void engine_writev(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
+		   uint64_t offset, int flags);
+void engine_fdatasync(struct engine *engine, struct engine_op *op, int fd);
+void engine_fallocate(struct engine *engine, struct engine_op *op, int fd, int mode, uint64_t offset, uint64_t length);
+
+/* Once, when any of EVENTS (POLLIN, POLLRDHUP, ...) is there; the result is the events. */
+void engine_poll(struct engine *engine, struct engine_op *op, int fd, unsigned events);
+/* Once, after NANOSECONDS; the result is 0. */
+void engine_timer(struct engine *engine, struct engine_op *op, uint64_t nanoseconds);
+/* Asks for an early end of OP, which must be in flight; its `done` comes all the same, perhaps with -ECANCELED. */
+void engine_cancel(struct engine *engine, struct engine_op *op);
+
+/* Any thread: has MESSAGE run on the engine's thread.  The message stays in place until then. */
+void engine_post(struct engine *engine, struct engine_message *message);
+
+#endif

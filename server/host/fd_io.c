@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * File I/O for drivers.  What is in the page cache is read at once, the rest
+ * by the ring; O_DIRECT goes to the ring; buffered writes go to the I/O pool,
+ * a batch per file, because the file system takes one writer at a time and may
+ * keep it waiting; so does whatever else may block.
+ */
+#include "server/host/fd_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <platter/host.h>
+
+#include "server/block/disk.h"
+#include "server/reactor.h"
+
+/* Reads above this copy for too long to hold up a reactor. */
+#define MOST_AT_ONCE (1u << 20)
+
+/* In platter_fd_io.host. */
+struct host_side {
+	struct list_head link;  /* in a batch, or in the reactor's `finished` */
+	struct reactor *reactor;
+	int64_t result;         /* bytes so far, then what `done` gets */
+	struct iovec piece;     /* the rest of a segment of which a part is done */
+	union {
+		struct engine_op op;
+		struct pool_job job;
+	} by;
+};
+
+_Static_assert(sizeof(struct host_side) <= sizeof(((struct platter_fd_io *)NULL)->host), "the host's part is too small");
+
+static struct pool *io_pool;
+
+void fd_io_init(struct pool *pool)
+{
+	io_pool = pool;
+}
+
+static struct host_side *host_of(struct platter_fd_io *io)
+{
+	return (struct host_side *)(void *)io->host;
+}
+
+static struct platter_fd_io *io_of(struct host_side *host)
+{
+	return container_of((void **)(void *)host, struct platter_fd_io, host[0]);
+}
+
+/* What is left to read or write: the rest of a segment, or all the segments from one on. */
+static const struct iovec *rest(struct platter_fd_io *io, unsigned *count)
+{
+	struct host_side *host = host_of(io);
+	uint64_t skip = (uint64_t)host->result;
+	unsigned i = 0;
+
+	while (i < io->iovcnt && skip >= io->iov[i].iov_len)
+		skip -= io->iov[i++].iov_len;
+	if (skip == 0) {
+		*count = io->iovcnt - i;
+		return &io->iov[i];
+	}
+	host->piece = (struct iovec){ (char *)io->iov[i].iov_base + skip, io->iov[i].iov_len - skip };
+	*count = 1;
+	return &host->piece;
+}
+
+/* Adds what a read or write brought.  True when it is over: then host->result is final. */
+static bool advance(struct platter_fd_io *io, int64_t result)
+{
+	struct host_side *host = host_of(io);
+
+	if (result == -EINTR || result == -EAGAIN)
+		return false;
+	if (result < 0) {
+		host->result = result;
+		return true;
+	}
+	host->result += result;
+	if (result == 0 && io->op == PLATTER_FD_WRITE)
+		host->result = -ENOSPC;
+	if (result == 0 || (uint64_t)host->result == io->length) {
+		if (io->op == PLATTER_FD_WRITE && host->result > 0)
+			host->result = 0;
+		return true;
+	}
+	return false;
+}
+
+/* Reads and writes until it is over; blocks. */
+static void transfer(struct platter_fd_io *io)
+{
+	int flags = io->flags & PLATTER_FD_DSYNC ? RWF_DSYNC : 0;
+	unsigned count;
+	ssize_t result;
+
+	do {
+		const struct iovec *iov = rest(io, &count);
+		off_t offset = (off_t)(io->offset + (uint64_t)host_of(io)->result);
+
+		result = io->op == PLATTER_FD_READ ? preadv2(io->fd, iov, (int)count, offset, flags) :
+						     pwritev2(io->fd, iov, (int)count, offset, flags);
+	} while (!advance(io, result < 0 ? -errno : result));
+}
+
+static int64_t run_blocking(const struct platter_fd_io *io)
+{
+	uint64_t range[2] = { io->offset, io->length };
+	int result;
+
+	switch (io->op) {
+	case PLATTER_FD_SYNC:
+		result = fdatasync(io->fd);
+		break;
+	case PLATTER_FD_FALLOCATE:
+		do {
+			result = fallocate(io->fd, io->mode, (off_t)io->offset, (off_t)io->length);
+		} while (result < 0 && errno == EINTR);
+		break;
+	case PLATTER_FD_DISCARD:
+		result = ioctl(io->fd, BLKDISCARD, range);
+		break;
+	case PLATTER_FD_ZEROOUT:
+		result = ioctl(io->fd, BLKZEROOUT, range);
+		break;
+	case PLATTER_FD_WILLNEED:
+		return -posix_fadvise(io->fd, (off_t)io->offset, (off_t)io->length, POSIX_FADV_WILLNEED);
+	default:
+		return -EINVAL;
+	}
+	return result < 0 ? -errno : 0;
+}
+
+static void single_run(struct pool_job *job)
+{
+	struct host_side *host = container_of(job, struct host_side, by.job);
+	struct platter_fd_io *io = io_of(host);
+
+	if (io->op == PLATTER_FD_READ || io->op == PLATTER_FD_WRITE)
+		transfer(io);
+	else
+		host->result = run_blocking(io);
+}
+
+static void single_back(struct engine_message *message)
+{
+	struct host_side *host = container_of(message, struct host_side, by.job.message);
+
+	io_of(host)->done(io_of(host), host->result);
+}
+
+static void to_pool(struct platter_fd_io *io)
+{
+	struct host_side *host = host_of(io);
+
+	host->by.job = (struct pool_job){ .run = single_run, .engine = host->reactor->engine, .message = { .run = single_back } };
+	pool_run(io_pool, &host->by.job);
+}
+
+static void batch_run(struct pool_job *job)
+{
+	struct disk_writes *writes = container_of(job, struct disk_writes, job);
+	struct list_head *node;
+
+	list_for_each(node, &writes->running)
+		transfer(io_of(container_of(node, struct host_side, link)));
+}
+
+static void batch_start(struct disk_writes *writes, struct reactor *reactor);
+
+static void batch_back(struct engine_message *message)
+{
+	struct disk_writes *writes = container_of(message, struct disk_writes, job.message);
+	struct reactor *reactor = reactor_self();
+	struct list_head finished;
+	struct list_head *node;
+
+	list_init(&finished);
+	list_splice_tail_init(&writes->running, &finished);
+	/* The next batch runs while this one is answered. */
+	batch_start(writes, reactor);
+	while ((node = list_pop(&finished))) {
+		struct host_side *host = container_of(node, struct host_side, link);
+
+		io_of(host)->done(io_of(host), host->result);
+	}
+}
+
+static void batch_start(struct disk_writes *writes, struct reactor *reactor)
+{
+	if (list_empty(&writes->waiting) || !list_empty(&writes->running))
+		return;
+	list_splice_tail_init(&writes->waiting, &writes->running);
+	writes->job = (struct pool_job){ .run = batch_run, .engine = reactor->engine, .message = { .run = batch_back } };
+	pool_run(io_pool, &writes->job);
+}
+
+static void ring_transfer(struct platter_fd_io *io);
+
+static void ring_done(struct engine_op *op, int result)
+{
+	struct host_side *host = container_of(op, struct host_side, by.op);
+	struct platter_fd_io *io = io_of(host);
+
+	if (advance(io, result))
+		io->done(io, host->result);
+	else
+		ring_transfer(io);
+}
+
+static void ring_transfer(struct platter_fd_io *io)
+{
+	struct host_side *host = host_of(io);
+	struct engine *engine = host->reactor->engine;
+	uint64_t offset = io->offset + (uint64_t)host->result;
+	unsigned count;
+	const struct iovec *iov = rest(io, &count);
+
+	host->by.op.done = ring_done;
+	if (io->op == PLATTER_FD_READ)
+		engine_readv(engine, &host->by.op, io->fd, iov, count, offset, 0);
+	else
+		engine_writev(engine, &host->by.op, io->fd, iov, count, offset, io->flags & PLATTER_FD_DSYNC ? RWF_DSYNC : 0);
+}
+
+/* From the page cache at once; what isn't there comes by the ring. */
+static void read_cached(struct platter_fd_io *io)
+{
+	struct host_side *host = host_of(io);
+	ssize_t result = preadv2(io->fd, io->iov, (int)io->iovcnt, (off_t)io->offset, RWF_NOWAIT);
+
+	engine_count_call(host->reactor->engine);
+	if (result > 0)
+		host->result = result;
+	/* A short count is a hole in the cache or the file's end: only a waiting read can tell. */
+	if (result > 0 && (uint64_t)result == io->length)
+		list_add_tail(&host->link, &host->reactor->finished);
+	else
+		ring_transfer(io);
+}
+
+void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
+{
+	struct disk *disk = (struct disk *)disk_side;
+	struct host_side *host = host_of(io);
+
+	host->reactor = reactor_self();
+	host->result = 0;
+	if (io->op > PLATTER_FD_WRITE) {
+		to_pool(io);
+	} else if (io->flags & PLATTER_FD_DIRECT) {
+		ring_transfer(io);
+	} else if (io->op == PLATTER_FD_WRITE) {
+		list_add_tail(&host->link, &disk->writes.waiting);
+		if (list_empty(&disk->writes.commit))
+			list_add_tail(&disk->writes.commit, &host->reactor->commit);
+	} else if (io->length > MOST_AT_ONCE) {
+		to_pool(io);
+	} else {
+		read_cached(io);
+	}
+}
+
+void fd_io_commit(struct reactor *reactor)
+{
+	struct list_head *node;
+
+	while ((node = list_pop(&reactor->finished))) {
+		struct host_side *host = container_of(node, struct host_side, link);
+
+		io_of(host)->done(io_of(host), host->result);
+	}
+	while ((node = list_pop(&reactor->commit)))
+		batch_start(container_of(node, struct disk_writes, commit), reactor);
+}

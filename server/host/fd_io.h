@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What platter_fd_io() needs of the daemon. */
+#ifndef HOST_FD_IO_H
+#define HOST_FD_IO_H
+
+struct pool;
+struct reactor;
+
+/* Where operations go that block; before the first one. */
+void fd_io_init(struct pool *pool);
+
+/* The end of a turn's dispatch: calls `done` of what was finished at once and hands batches of writes to the pool. */
+void fd_io_commit(struct reactor *reactor);
+
+#endif

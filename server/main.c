@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* platterd: starts everything, runs the first reactor, and ends in good order. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/size.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
+#include "server/host/fd_io.h"
+#include "server/net/conn.h"
+#include "server/net/listen.h"
+#include "server/options.h"
+#include "server/reactor.h"
+#include "server/spec.h"
+#include "server/stats.h"
+
+/* Threads for file I/O that blocks, and for drivers' open and release. */
+#define IO_THREADS 16
+#define CONTROL_THREADS 256
+
+static struct {
+	int fd;
+	struct engine_op op;
+	bool stopping;
+} signals;
+
+static void stop(int signal)
+{
+	if (signals.stopping) {
+		log_warning("%s again: ending at once", strsignal(signal));
+		_exit(EXIT_FAILURE);
+	}
+	log_notice("%s: finishing", strsignal(signal));
+	signals.stopping = true;
+	listen_stop();
+	reactors_stop();
+}
+
+static void signals_wait(void)
+{
+	engine_poll(reactor_self()->engine, &signals.op, signals.fd, POLLIN);
+}
+
+static void signals_done(struct engine_op *op, int result)
+{
+	struct signalfd_siginfo info;
+
+	(void)op;
+	if (result < 0)
+		return;
+	while (read(signals.fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1)
+			stats_log();
+		else
+			stop((int)info.ssi_signo);
+	}
+	signals_wait();
+}
+
+/* Before the first thread, which inherits the mask. */
+static int signals_block(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signals.op.done = signals_done;
+	signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return signals.fd < 0 ? -errno : 0;
+}
+
+/* Each connection is a descriptor. */
+static void raise_descriptor_limit(unsigned connections)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < connections)
+		log_warning("only %" PRIu64 " descriptors are allowed, for up to %u connections; see ulimit -n",
+			    (uint64_t)limit.rlim_cur, connections);
+}
+
+static int add_export(const char *text)
+{
+	struct platter_error error = { "" };
+	struct disk *disk = NULL;
+	struct spec spec;
+	int result = spec_parse(&spec, text, &error);
+
+	if (result == 0) {
+		result = disk_add(&disk, spec.driver, spec.name, spec.description, spec.args, spec.read_only, &error);
+		spec.args = NULL;
+		spec_free(&spec);
+	}
+	if (result == 0)
+		result = export_add(disk->name, disk, disk->read_only);
+	if (result < 0)
+		log_error("%s: %s", text, error.text[0] ? error.text : strerror(-result));
+	return result;
+}
+
+static int listen_all(const char *const *addresses)
+{
+	struct platter_error error = { "" };
+
+	for (; *addresses; addresses++) {
+		if (listen_add(*addresses, &error) < 0) {
+			log_error("%s", error.text);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int start_reactors(const struct options *options)
+{
+	const struct reactor_config config = {
+		.count = options->threads,
+		.memory_limit = options->memory / options->threads,
+		.engine = { .poll_ns = options->poll_ns, .poll_auto = options->poll_auto },
+	};
+	int result = reactors_start(&config);
+
+	if (result < 0)
+		log_error("%s (%s)", engine_refusal(result), strerror(-result));
+	return result;
+}
+
+static void serve(void)
+{
+	struct reactor *reactor = reactor_at(0);
+
+	signals_wait();
+	listen_start(reactor);
+	reactor_run(reactor);
+	while (listen_busy())
+		engine_wait(reactor->engine, false);
+	reactors_finish();
+}
+
+/* Everything that can be wrong with the command line shows here, before the first client. */
+static int prepare(const struct options *options)
+{
+	for (char **text = options->exports; *text; text++)
+		if (add_export(*text) < 0)
+			return -1;
+	return listen_all(options->listen);
+}
+
+int main(int argc, char **argv)
+{
+	struct pool *io_pool = NULL, *control_pool = NULL;
+	struct options options;
+	int status;
+
+	log_open("platterd", LOG_LEVEL_NOTICE);
+	if (options_parse(&options, argc, argv, &status) < 0)
+		return status;
+	if (options.verbose)
+		log_open("platterd", options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	status = EXIT_FAILURE;
+	if (signals_block() < 0 || pool_create(&io_pool, "io", IO_THREADS) < 0 ||
+	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
+		log_error("cannot start: %s", strerror(errno));
+		goto out;
+	}
+	raise_descriptor_limit(options.max_connections);
+	fd_io_init(io_pool);
+	disk_init(options.threads, control_pool);
+	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
+	if (prepare(&options) < 0 || start_reactors(&options) < 0)
+		goto out;
+	serve();
+	status = EXIT_SUCCESS;
+out:
+	/* Releases run on the control pool: they end here. */
+	pool_destroy(control_pool);
+	pool_destroy(io_pool);
+	listen_cleanup();
+	export_remove_all();
+	disk_remove_all();
+	free(options.listen);
+	return status;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/nbd/info.h"
+
+#include "common/wire.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
+#include "server/nbd/session.h"
+
+unsigned info_bit(uint16_t type)
+{
+	return type <= NBD_INFO_BLOCK_SIZE ? 1u << type : 0;
+}
+
+uint16_t info_flags(const struct nbd_session *session)
+{
+	static const struct {
+		uint32_t capability;
+		uint16_t flags;
+		bool writes;
+	} map[] = {
+		{ PLATTER_DISK_ROTATIONAL, NBD_FLAG_ROTATIONAL, false },
+		{ PLATTER_DISK_FLUSH, NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA, false },
+		{ PLATTER_DISK_CACHE, NBD_FLAG_SEND_CACHE, false },
+		{ PLATTER_DISK_COHERENT, NBD_FLAG_CAN_MULTI_CONN, false },
+		{ PLATTER_DISK_TRIM, NBD_FLAG_SEND_TRIM, true },
+		{ PLATTER_DISK_ZEROES, NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO, true },
+	};
+	const struct disk *disk = session->export->disk;
+	bool read_only = session->export->read_only || disk->read_only;
+	uint16_t flags = NBD_FLAG_HAS_FLAGS | (read_only ? NBD_FLAG_READ_ONLY : 0);
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if ((disk->geometry.capabilities & map[i].capability) && !(map[i].writes && read_only))
+			flags |= map[i].flags;
+	return flags;
+}
+
+size_t info_export(uint8_t bytes[INFO_EXPORT_LENGTH], const struct nbd_session *session)
+{
+	put_be64(bytes, session->export->disk->geometry.bytes);
+	put_be16(bytes + 8, info_flags(session));
+	return INFO_EXPORT_LENGTH;
+}
+
+size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], const struct platter_geometry *geometry)
+{
+	put_be32(bytes, geometry->min_block);
+	put_be32(bytes + 4, geometry->preferred_block);
+	put_be32(bytes + 8, NBD_ADVERTISED_MOST);
+	return INFO_BLOCK_SIZE_LENGTH;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/nbd/option.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistr.h>
+
+#include "common/log.h"
+#include "common/wire.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
+#include "server/nbd/info.h"
+#include "server/nbd/session.h"
+#include "server/nbd/transmission.h"
+
+static void reply_header(struct nbd_session *session, uint32_t type, size_t length)
+{
+	output_be64(&session->out, NBD_REP_MAGIC);
+	output_be32(&session->out, session->option);
+	output_be32(&session->out, type);
+	output_be32(&session->out, (uint32_t)length);
+}
+
+void option_reply(struct nbd_session *session, uint32_t type, const char *text)
+{
+	size_t length = text ? strlen(text) : 0;
+
+	reply_header(session, type, length);
+	output_append(&session->out, text, length);
+}
+
+uint32_t option_most_data(uint32_t option)
+{
+	switch (option) {
+	case NBD_OPT_EXPORT_NAME:
+		return NBD_MAX_STRING;
+	case NBD_OPT_ABORT:
+		return NBD_MOST_OPTION_DATA;
+	case NBD_OPT_INFO:
+	case NBD_OPT_GO:
+		return NBD_MOST_OPTION_DATA;
+	default:
+		return 0;
+	}
+}
+
+/* A string of the specification: valid UTF-8, no NUL, not too long. */
+static bool is_string(const uint8_t *bytes, uint32_t length)
+{
+	return length <= NBD_MAX_STRING && !memchr(bytes, 0, length) && !u8_check(bytes, length);
+}
+
+static void close_session(struct nbd_session *session, enum nbd_want want, const char *reason)
+{
+	session->state = NBD_STATE_CLOSING;
+	session->want = want;
+	session->reason = reason;
+}
+
+static void refuse_unknown(struct nbd_session *session, const uint8_t *name, uint32_t length)
+{
+	char printable[81];
+	char text[160];
+
+	snprintf(text, sizeof(text), "there is no export named \"%s\"",
+		 log_printable(printable, sizeof(printable), (const char *)name, length));
+	option_reply(session, NBD_REP_ERR_UNKNOWN, text);
+}
+
+static void want_open(struct nbd_session *session, struct export *export)
+{
+	session->opening = export;
+	session->want = NBD_WANT_OPEN;
+}
+
+static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
+{
+	struct export *export = is_string(data, length) ? export_find((const char *)data, length) : NULL;
+
+	if (export)
+		want_open(session, export);
+	else
+		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME for an export that doesn't exist");
+}
+
+static void answer_list(struct nbd_session *session)
+{
+	struct list_head *node;
+
+	list_for_each(node, export_list()) {
+		const struct export *export = container_of(node, struct export, link);
+		size_t name = strlen(export->name);
+		size_t description = strlen(export->disk->description);
+
+		reply_header(session, NBD_REP_SERVER, 4 + name + description);
+		output_be32(&session->out, (uint32_t)name);
+		output_append(&session->out, export->name, name);
+		output_append(&session->out, export->disk->description, description);
+	}
+	option_reply(session, NBD_REP_ACK, NULL);
+}
+
+/* INFO and GO: name length, name, number of information requests, the requests. */
+static void answer_info(struct nbd_session *session, const uint8_t *data, uint32_t length)
+{
+	uint32_t name_length;
+	uint16_t count;
+	struct export *export;
+
+	if (length < 6 || (name_length = get_be32(data)) > length - 6) {
+		option_reply(session, NBD_REP_ERR_INVALID, "the export name doesn't fit into the option");
+		return;
+	}
+	count = get_be16(data + 4 + name_length);
+	if (length - 6 - name_length != 2u * count) {
+		option_reply(session, NBD_REP_ERR_INVALID, "the number of information requests doesn't fit the option's length");
+		return;
+	}
+	if (!is_string(data + 4, name_length)) {
+		option_reply(session, NBD_REP_ERR_INVALID, "the export name is not UTF-8 of at most 4096 bytes without NUL");
+		return;
+	}
+	session->infos = 0;
+	for (uint16_t i = 0; i < count; i++)
+		session->infos |= info_bit(get_be16(data + 6 + name_length + 2u * i));
+	session->by_default = name_length == 0;
+	export = export_find((const char *)data + 4, name_length);
+	if (export)
+		want_open(session, export);
+	else
+		refuse_unknown(session, data + 4, name_length);
+}
+
+void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length)
+{
+	switch (session->option) {
+	case NBD_OPT_EXPORT_NAME:
+		answer_export_name(session, data, length);
+		break;
+	case NBD_OPT_ABORT:
+		option_reply(session, NBD_REP_ACK, NULL);
+		close_session(session, NBD_WANT_CLOSE, NULL);
+		break;
+	case NBD_OPT_LIST:
+		answer_list(session);
+		break;
+	case NBD_OPT_INFO:
+	case NBD_OPT_GO:
+		answer_info(session, data, length);
+		break;
+	default:
+		option_reply(session, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
+	}
+}
+
+static void append_info(struct nbd_session *session, enum nbd_info type, const void *payload, size_t length)
+{
+	reply_header(session, NBD_REP_INFO, 2 + length);
+	output_be16(&session->out, (uint16_t)type);
+	output_append(&session->out, payload, length);
+}
+
+static void append_infos(struct nbd_session *session)
+{
+	const struct export *export = session->export;
+	uint8_t bytes[INFO_BLOCK_SIZE_LENGTH];
+
+	append_info(session, NBD_INFO_EXPORT, bytes, info_export(bytes, session));
+	if (session->by_default || (session->infos & info_bit(NBD_INFO_NAME)))
+		append_info(session, NBD_INFO_NAME, export->name, strlen(export->name));
+	if (session->infos & info_bit(NBD_INFO_DESCRIPTION))
+		append_info(session, NBD_INFO_DESCRIPTION, export->disk->description, strlen(export->disk->description));
+	if (session->infos & info_bit(NBD_INFO_BLOCK_SIZE))
+		append_info(session, NBD_INFO_BLOCK_SIZE, bytes, info_block_size(bytes, &export->disk->geometry));
+}
+
+/* EXPORT_NAME's only answer: what INFO_EXPORT has, and 124 zeroes for old clients. */
+static void answer_old_style(struct nbd_session *session)
+{
+	static const uint8_t zeroes[NBD_EXPORT_NAME_ZEROES];
+	uint8_t bytes[INFO_EXPORT_LENGTH];
+
+	output_append(&session->out, bytes, info_export(bytes, session));
+	if (!session->no_zeroes)
+		output_append(&session->out, zeroes, sizeof(zeroes));
+	transmission_start(session);
+}
+
+void option_opened(struct nbd_session *session, int result, const char *reason)
+{
+	session->want = NBD_WANT_BYTES;
+	session->need = NBD_OPTION_HEADER_SIZE;
+	if (result < 0 && session->option == NBD_OPT_EXPORT_NAME) {
+		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME for an export that cannot be opened");
+	} else if (result < 0) {
+		option_reply(session, NBD_REP_ERR_UNKNOWN, reason);
+	} else if (session->option == NBD_OPT_EXPORT_NAME) {
+		answer_old_style(session);
+	} else {
+		append_infos(session);
+		option_reply(session, NBD_REP_ACK, NULL);
+		if (session->option == NBD_OPT_GO)
+			transmission_start(session);
+	}
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* For handshake.c: what each option does. */
+#ifndef NBD_OPTION_H
+#define NBD_OPTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct nbd_session;
+
+/* Answers session->option with its whole data. */
+void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length);
+
+/* Goes on with EXPORT_NAME, INFO or GO when the disk is open, or couldn't be opened. */
+void option_opened(struct nbd_session *session, int result, const char *reason);
+
+/* How much data the option may have; what is longer is skipped and refused. */
+uint32_t option_most_data(uint32_t option);
+
+/* A reply of TYPE to session->option without data, or with TEXT for the user. */
+void option_reply(struct nbd_session *session, uint32_t type, const char *text);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One NBD session, without any I/O: whoever has the connection feeds the bytes
+ * that came in to nbd_feed() and does what `want` says; replies collect in
+ * `out` (handshake) and `replies` (transmission) until they are sent.
+ * A session is used by one thread at a time.
+ */
+#ifndef NBD_SESSION_H
+#define NBD_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/wire.h"
+#include "server/block/budget.h"
+#include "server/nbd/output.h"
+
+struct block;
+struct export;
+struct request;
+
+/* The most option data that is read: what is larger ends the session. */
+#define NBD_MOST_OPTION_SKIP (1u << 20)
+/* The most data of a known option: a name of the largest size and as many information requests as fit. */
+#define NBD_MOST_OPTION_DATA (8u << 10)
+/* Options in one handshake. */
+#define NBD_MOST_OPTIONS 1024
+/* Unsent bytes of handshake replies above which no further option is looked at. */
+#define NBD_MOST_OUTPUT (64u << 10)
+/* Requests, and bytes of their data, that one connection may have in flight; one request is always allowed. */
+#define NBD_MOST_IN_FLIGHT 256
+#define NBD_MOST_IN_FLIGHT_BYTES (64u << 20)
+/* The largest block size advertised, and the largest READ and WRITE that are done all the same. */
+#define NBD_ADVERTISED_MOST (32u << 20)
+#define NBD_MOST_PAYLOAD (64u << 20)
+
+enum nbd_state { NBD_STATE_FLAGS, NBD_STATE_OPTIONS, NBD_STATE_TRANSMISSION, NBD_STATE_CLOSING };
+
+/* What the session needs before it can go on. */
+enum nbd_want {
+	NBD_WANT_BYTES,   /* at least `need` bytes of input at once */
+	NBD_WANT_SKIP,    /* the next `skip` bytes thrown away, then nbd_skipped() */
+	NBD_WANT_PAYLOAD, /* the data of `payload`, then nbd_payload_done() */
+	NBD_WANT_OPEN,    /* `opening`'s disk opened, then nbd_opened() */
+	NBD_WANT_ROOM,    /* fewer requests in flight or less unsent output; ask again after something was sent */
+	NBD_WANT_MEMORY,  /* a share of the memory budget; ask again after `memory` was called */
+	NBD_WANT_CLOSE,   /* nothing more: answer what is in flight, then close */
+	NBD_WANT_DROP,    /* nothing more: the client broke the protocol as `reason` says */
+};
+
+struct nbd_session {
+	enum nbd_state state;
+	enum nbd_want want;
+	size_t need;
+	uint64_t skip;
+	struct export *opening;
+	const char *reason;
+
+	struct block *block;         /* of the thread that has the session */
+	struct export *export;       /* whose disk the session is a user of; NULL */
+
+	/* Handshake */
+	bool no_zeroes;
+	unsigned options;            /* so far */
+	uint32_t option;             /* the one being answered */
+	uint32_t after_skip;         /* the reply's type once its data has been skipped */
+	const char *after_skip_text;
+	unsigned infos;              /* bits: what INFO and GO asked for */
+	bool by_default;             /* they gave no name */
+	struct output out;
+
+	/* Transmission */
+	uint16_t flags;              /* the transmission flags that the client was told */
+	uint64_t size;               /* of the disk, likewise */
+	struct request *payload;     /* the WRITE whose data is coming in */
+	unsigned in_flight;          /* requests taken and not yet released by nbd_sent() */
+	uint64_t in_flight_bytes;
+	struct list_head replies;    /* requests that are done, for the connection to send */
+	void (*notify)(struct nbd_session *session); /* `replies` has got something */
+	struct budget_waiter memory;
+
+	/* The client has hung up: what comes out of the pipe runs only if it ends in DISC. */
+	bool hung_up;
+	struct list_head held;
+	bool dropping;               /* what ends now was never started: it gets no reply */
+	bool abandoned;              /* nobody will read replies any more */
+};
+
+/* Starts a session; the greeting is in `out`.  NOTIFY and memory.ready are the connection's. */
+void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(struct nbd_session *session),
+	      void (*memory_ready)(struct budget_waiter *waiter));
+
+/*
+ * Looks at LENGTH bytes of input and returns how many it is done with; the rest
+ * is to be given again, with more behind it.  Call it while `want` is BYTES,
+ * ROOM or MEMORY.
+ */
+size_t nbd_feed(struct nbd_session *session, const uint8_t *bytes, size_t length);
+
+void nbd_skipped(struct nbd_session *session);
+void nbd_payload_done(struct nbd_session *session);
+
+/* The disk of `opening` is open (RESULT 0, the session is its user), or isn't, for REASON. */
+void nbd_opened(struct nbd_session *session, int result, const char *reason);
+
+/* REQUEST, which was in `replies`, has been sent: frees it. */
+void nbd_sent(struct nbd_session *session, struct request *request);
+
+/* The client has closed its side: until its last byte is here, nothing new is started. */
+void nbd_hang_up(struct nbd_session *session);
+
+/*
+ * The client's last byte was fed: what hasn't started is dropped, what is in
+ * flight is answered, then `want` says to close.
+ */
+void nbd_end_of_input(struct nbd_session *session);
+
+/* The server stops: a payload that isn't whole is forgotten, what was taken is answered, then `want` says to close. */
+void nbd_stop(struct nbd_session *session);
+
+/* The connection is over: what hasn't started is dropped, what is in flight ends unheard. */
+void nbd_abandon(struct nbd_session *session);
+
+/* Frees the replies of an abandoned session, once nothing is sending them any more. */
+void nbd_abandon_replies(struct nbd_session *session);
+
+/* Nothing is in flight any more.  Leaves `export` to the connection to release. */
+void nbd_destroy(struct nbd_session *session);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/net/address.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <platter/driver.h>
+
+static int parse_unix(struct address *address, const char *path, struct platter_error *error)
+{
+	const char *option = strstr(path, ",mode=");
+	size_t length = option ? (size_t)(option - path) : strlen(path);
+	char *end;
+
+	if (length == 0)
+		return platter_fail(error, EINVAL, "unix:%s: the path is missing", path);
+	if (length >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return platter_fail(error, ENAMETOOLONG, "unix:%s: a socket's path has at most 107 bytes", path);
+	address->is_unix = true;
+	address->mode = 0600;
+	snprintf(address->host, sizeof(address->host), "%.*s", (int)length, path);
+	if (option) {
+		unsigned long mode = strtoul(option + 6, &end, 8);
+
+		if (*end || end == option + 6 || mode > 0777)
+			return platter_fail(error, EINVAL, "unix:%s: the mode must be octal, up to 777", path);
+		address->mode = (mode_t)mode;
+	}
+	return 0;
+}
+
+static int parse_tcp(struct address *address, const char *text, struct platter_error *error)
+{
+	const char *host = text;
+	const char *colon = strrchr(text, ':');
+	size_t length;
+	char *end;
+
+	if (*text == '[') {
+		const char *bracket = strchr(text, ']');
+
+		if (!bracket || (bracket[1] && bracket[1] != ':'))
+			return platter_fail(error, EINVAL, "tcp:%s: write [ADDRESS]:PORT", text);
+		host = text + 1;
+		length = (size_t)(bracket - host);
+		colon = bracket[1] ? bracket + 1 : NULL;
+	} else {
+		if (colon && strchr(text, ':') != colon)
+			return platter_fail(error, EINVAL, "tcp:%s: an IPv6 address belongs in brackets", text);
+		length = colon ? (size_t)(colon - text) : strlen(text);
+	}
+	if (length == 0 || length >= sizeof(address->host))
+		return platter_fail(error, EINVAL, "tcp:%s: the host is missing or too long; * means every address", text);
+	snprintf(address->host, sizeof(address->host), "%.*s", (int)length, host);
+	snprintf(address->port, sizeof(address->port), "%s", ADDRESS_DEFAULT_PORT);
+	if (colon) {
+		unsigned long port = strtoul(colon + 1, &end, 10);
+
+		if (*end || end == colon + 1 || port > 65535 || colon[1] == '-')
+			return platter_fail(error, EINVAL, "tcp:%s: the port must be a number up to 65535", text);
+		snprintf(address->port, sizeof(address->port), "%lu", port);
+	}
+	return 0;
+}
+
+int address_parse(struct address *address, const char *text, struct platter_error *error)
+{
+	*address = (struct address){ .is_unix = false };
+	if (strncmp(text, "unix:", 5) == 0)
+		return parse_unix(address, text + 5, error);
+	if (strncmp(text, "tcp:", 4) == 0)
+		return parse_tcp(address, text + 4, error);
+	return platter_fail(error, EINVAL, "%s: write unix:PATH or tcp:HOST:PORT", text);
+}
+
+static char *format(int result, const struct sockaddr_storage *address, socklen_t length, char *text)
+{
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+
+	if (result < 0 || getnameinfo((const struct sockaddr *)address, length, host, sizeof(host), port, sizeof(port),
+				      NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(text, ADDRESS_TEXT, "unknown");
+	else
+		snprintf(text, ADDRESS_TEXT, strchr(host, ':') ? "[%.46s]:%.8s" : "%.46s:%.8s", host, port);
+	return text;
+}
+
+char *address_of_socket(int fd, char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	int result = getsockname(fd, (struct sockaddr *)&address, &length);
+
+	return format(result, &address, length, text);
+}
+
+char *address_of_peer(int fd, char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	int result = getpeername(fd, (struct sockaddr *)&address, &length);
+
+	return format(result, &address, length, text);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Addresses as people write them and read them. */
+#ifndef NET_ADDRESS_H
+#define NET_ADDRESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct platter_error;
+
+#define ADDRESS_TEXT 64
+#define ADDRESS_DEFAULT_PORT "10809"
+
+struct address {
+	bool is_unix;
+	mode_t mode;     /* of a unix socket's file */
+	char host[256];  /* or its path */
+	char port[16];
+};
+
+/* unix:PATH[,mode=OCTAL], tcp:HOST, tcp:HOST:PORT, tcp:[IPV6]:PORT; HOST may be * for every address. */
+int address_parse(struct address *address, const char *text, struct platter_error *error);
+
+/* "192.0.2.1:1234", "[2001:db8::1]:1234" of a TCP socket's two ends, in TEXT (ADDRESS_TEXT bytes), which is returned. */
+char *address_of_socket(int fd, char *text);
+char *address_of_peer(int fd, char *text);
+
+#endif

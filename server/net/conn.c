@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/net/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
+#include "server/block/request.h"
+#include "server/net/move.h"
+#include "server/reactor.h"
+
+/* Seconds until a client must have finished its handshake, not counting the time that a driver takes to open. */
+#define HANDSHAKE_SECONDS 10
+/* How long a client is waited for that was told goodbye. */
+#define LINGER_SECONDS 5
+
+static struct conn_limits limits = { .connections = 4096, .drain_seconds = 10 };
+static atomic_uint total;
+
+void conn_set_limits(const struct conn_limits *chosen)
+{
+	limits = *chosen;
+}
+
+unsigned conn_count(void)
+{
+	return atomic_load(&total);
+}
+
+/* Deadlines count whole ticks: one more, since the first may come at once. */
+static void set_deadline(struct conn *conn, unsigned seconds)
+{
+	conn->deadline = conn->reactor->ticks + seconds + 1;
+	reactor_need_tick(conn->reactor);
+}
+
+void conn_want_parse(struct conn *conn)
+{
+	if (list_empty(&conn->input_link))
+		list_add_tail(&conn->input_link, &conn->reactor->input);
+}
+
+static void want_send(struct nbd_session *session)
+{
+	struct conn *conn = container_of(session, struct conn, session);
+
+	if (list_empty(&conn->output_link))
+		list_add_tail(&conn->output_link, &conn->reactor->output);
+}
+
+static void memory_ready(struct budget_waiter *waiter)
+{
+	conn_want_parse(container_of(waiter, struct conn, session.memory));
+}
+
+static void conn_free(struct conn *conn)
+{
+	list_del_init(&conn->link);
+	list_del_init(&conn->input_link);
+	list_del_init(&conn->output_link);
+	atomic_fetch_sub(&conn->reactor->load, 1);
+	if (conn->session.export)
+		disk_release(conn->session.export->disk);
+	nbd_destroy(&conn->session);
+	input_release(&conn->input);
+	buffer_put(conn->vector);
+	close(conn->fd);
+	free(conn);
+	if (atomic_fetch_sub(&total, 1) == 1)
+		reactors_nudge();
+}
+
+void conn_kill(struct conn *conn, const char *reason)
+{
+	if (!conn->dead && reason)
+		log_info("%s: connection closed: %s", conn->peer, reason);
+	conn->dead = true;
+	/* Whatever is in flight comes back at once. */
+	shutdown(conn->fd, SHUT_RDWR);
+	if (conn->in_flight & CONN_HUP)
+		engine_cancel(conn->reactor->engine, &conn->hup_op);
+	conn_want_parse(conn);
+}
+
+/* Everything is answered and sent: says goodbye, and waits for the client's own, so that no reply is lost to a reset. */
+static void linger(struct conn *conn)
+{
+	conn->lingering = true;
+	shutdown(conn->fd, SHUT_WR);
+	set_deadline(conn, LINGER_SECONDS);
+	if (!(conn->in_flight & CONN_RECV)) {
+		input_release(&conn->input);
+		conn->input.last = 0;
+		if (input_receive(conn, 1, NULL) < 0)
+			conn_kill(conn, "no memory");
+	}
+}
+
+static bool all_sent(const struct conn *conn)
+{
+	return conn->session.in_flight == 0 && conn->session.out.length == 0 && !(conn->in_flight & CONN_SEND);
+}
+
+void conn_check(struct conn *conn)
+{
+	if (conn->dead) {
+		/* What the kernel may still read or write stays until it has come back. */
+		if (!(conn->in_flight & CONN_RECV))
+			nbd_abandon(&conn->session);
+		if (!(conn->in_flight & CONN_SEND))
+			nbd_abandon_replies(&conn->session);
+		if (!conn->in_flight && conn->session.in_flight == 0 && !conn->opening)
+			conn_free(conn);
+	} else if (conn->moving_to) {
+		if (!conn->in_flight)
+			conn_move(conn);
+	} else if (conn->finishing && !conn->lingering && all_sent(conn)) {
+		linger(conn);
+	}
+}
+
+void conn_op_back(struct conn *conn, enum conn_op op)
+{
+	conn->in_flight &= ~(unsigned)op;
+	conn->last_progress = conn->reactor->ticks;
+}
+
+static void recv_done(struct engine_op *op, int result)
+{
+	struct conn *conn = container_of(op, struct conn, recv_op);
+
+	conn_op_back(conn, CONN_RECV);
+	conn_want_parse(conn);
+	if (conn->dead || result == -ECANCELED)
+		return;
+	if (conn->lingering) {
+		if (result <= 0)
+			conn_kill(conn, NULL);
+	} else if (result < 0) {
+		conn_kill(conn, strerror(-result));
+	} else if (result == 0) {
+		conn->ended = true;
+	} else {
+		input_received(&conn->input, (size_t)result);
+	}
+}
+
+static void hup_done(struct engine_op *op, int result)
+{
+	struct conn *conn = container_of(op, struct conn, hup_op);
+
+	(void)result;
+	conn_op_back(conn, CONN_HUP);
+	conn_want_parse(conn);
+	if (!conn->dead && !conn->finishing)
+		nbd_hang_up(&conn->session);
+}
+
+void conn_accept(struct reactor *reactor, int fd, const char *peer)
+{
+	struct conn *conn;
+
+	if (atomic_fetch_add(&total, 1) >= limits.connections) {
+		log_warning("%s: refused: there are already %u connections (--max-connections)", peer, limits.connections);
+		goto refuse;
+	}
+	conn = calloc(1, sizeof(*conn));
+	if (!conn) {
+		log_error("%s: refused: no memory", peer);
+		goto refuse;
+	}
+	snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
+	conn->fd = fd;
+	conn->recv_op.done = recv_done;
+	conn->send_op.done = conn_send_done;
+	conn->hup_op.done = hup_done;
+	list_init(&conn->input_link);
+	list_init(&conn->output_link);
+	conn->reactor = reactor;
+	list_add_tail(&conn->link, &reactor->connections);
+	atomic_fetch_add(&reactor->load, 1);
+	nbd_init(&conn->session, &reactor->block, want_send, memory_ready);
+	set_deadline(conn, HANDSHAKE_SECONDS);
+	want_send(&conn->session);
+	conn_want_parse(conn);
+	return;
+refuse:
+	atomic_fetch_sub(&total, 1);
+	close(fd);
+}
+
+static void finish(struct conn *conn)
+{
+	conn->finishing = true;
+	if (conn->in_flight & CONN_HUP)
+		engine_cancel(conn->reactor->engine, &conn->hup_op);
+}
+
+/* The disk of a GO, INFO or EXPORT_NAME is open, or isn't. */
+static void open_finished(struct conn *conn, int result, const char *reason)
+{
+	struct nbd_session *session = &conn->session;
+	struct disk *disk = session->opening->disk;
+
+	nbd_opened(session, result, reason);
+	want_send(session);
+	if (session->state != NBD_STATE_TRANSMISSION) {
+		set_deadline(conn, HANDSHAKE_SECONDS);
+		return;
+	}
+	conn->deadline = 0;
+	log_info("%s: uses %s", conn->peer, session->export->name);
+	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk->home);
+	if (conn->moving_to == conn->reactor) {
+		conn->moving_to = NULL;
+		conn_enter(conn);
+	}
+}
+
+static void opener_done(struct disk_opener *opener)
+{
+	struct conn *conn = container_of(opener, struct conn, opener);
+	struct disk *disk = conn->session.opening->disk;
+
+	conn->opening = false;
+	conn_want_parse(conn);
+	if (!conn->dead)
+		open_finished(conn, opener->result, opener->error.text[0] ? opener->error.text : strerror(-opener->result));
+	else if (opener->result == 0)
+		disk_release(disk);
+}
+
+static void start_open(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	struct disk *disk = session->opening->disk;
+
+	/* INFO keeps its disk open for the GO that follows. */
+	if (session->export && session->export->disk == disk) {
+		open_finished(conn, 0, NULL);
+		return;
+	}
+	if (session->export)
+		disk_release(session->export->disk);
+	session->export = NULL;
+	conn->opening = true;
+	conn->deadline = 0;
+	conn->opener = (struct disk_opener){ .done = opener_done, .engine = conn->reactor->engine };
+	disk_open(disk, &conn->opener);
+}
+
+/* Skips or fills in what the session wants next; false when there isn't enough input for it. */
+static bool feed_payload(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	int error;
+
+	if (input_payload(&conn->input, session->payload, session->export->disk->geometry.memory_alignment, &error)) {
+		nbd_payload_done(session);
+		return true;
+	}
+	if (error < 0)
+		conn_kill(conn, "no memory for a write");
+	return false;
+}
+
+static bool feed_skip(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	size_t bytes = input_length(&conn->input);
+
+	if (bytes > session->skip)
+		bytes = session->skip;
+	input_used(&conn->input, bytes);
+	session->skip -= bytes;
+	if (session->skip)
+		return false;
+	nbd_skipped(session);
+	want_send(session);
+	return true;
+}
+
+static bool feed_bytes(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	size_t used = nbd_feed(session, input_bytes(&conn->input), input_length(&conn->input));
+
+	input_used(&conn->input, used);
+	if (session->out.length)
+		want_send(session);
+	/* Without progress it waits: for more bytes, room or memory. */
+	return used > 0 || session->state == NBD_STATE_CLOSING;
+}
+
+/* One step of the session; false when it has to wait. */
+static bool step(struct conn *conn)
+{
+	switch (conn->session.want) {
+	case NBD_WANT_BYTES:
+	case NBD_WANT_ROOM:
+	case NBD_WANT_MEMORY:
+		return feed_bytes(conn);
+	case NBD_WANT_SKIP:
+		return feed_skip(conn);
+	case NBD_WANT_PAYLOAD:
+		return feed_payload(conn);
+	case NBD_WANT_OPEN:
+		start_open(conn);
+		return !conn->opening && !conn->moving_to;
+	case NBD_WANT_CLOSE:
+		finish(conn);
+		return false;
+	case NBD_WANT_DROP:
+		conn_kill(conn, conn->session.reason);
+		return false;
+	}
+	return false;
+}
+
+/* How many bytes must be in one piece before the session can go on. */
+static size_t needed(const struct nbd_session *session)
+{
+	switch (session->want) {
+	case NBD_WANT_PAYLOAD:
+		return session->payload->driver.length <= INPUT_IN_PLACE ? session->payload->driver.length : 1;
+	case NBD_WANT_BYTES:
+		return session->need;
+	default:
+		return 1;
+	}
+}
+
+/* The session has used all its input and wants more. */
+static bool wants_input(const struct conn *conn)
+{
+	enum nbd_want want = conn->session.want;
+
+	return !conn->dead && !conn->finishing && !conn->opening && !conn->moving_to && !(conn->in_flight & CONN_RECV) &&
+	       (want == NBD_WANT_BYTES || want == NBD_WANT_SKIP || want == NBD_WANT_PAYLOAD);
+}
+
+void conn_drain(struct conn *conn)
+{
+	if (conn->dead || conn->draining)
+		return;
+	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing && !conn->moving_to) {
+		conn_kill(conn, NULL);
+		return;
+	}
+	conn->draining = true;
+	if (!conn->lingering)
+		set_deadline(conn, limits.drain_seconds);
+	if (conn->in_flight & CONN_RECV && !conn->lingering)
+		engine_cancel(conn->reactor->engine, &conn->recv_op);
+	conn_want_parse(conn);
+}
+
+void conn_parse(struct conn *conn)
+{
+	/* A receive in flight may be writing where the session would look. */
+	if (!(conn->in_flight & CONN_RECV) && !conn->opening && !conn->moving_to)
+		while (!conn->dead && !conn->finishing && step(conn))
+			;
+	if (conn->ended && wants_input(conn)) {
+		nbd_end_of_input(&conn->session);
+		finish(conn);
+	}
+	if (conn->draining && wants_input(conn)) {
+		nbd_stop(&conn->session);
+		finish(conn);
+	}
+	if (wants_input(conn) && input_receive(conn, needed(&conn->session), conn->session.payload) < 0)
+		conn_kill(conn, "no memory");
+	if (conn->lingering && !conn->dead && !(conn->in_flight & CONN_RECV))
+		linger(conn);
+	conn_check(conn);
+}

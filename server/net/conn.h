@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Connections: a socket, the NBD session on it, and the engine operations
+ * between the two.  A connection lives on one reactor and moves at most once,
+ * when its session enters transmission, to the reactor that serves its disk.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "server/block/open.h"
+#include "server/engine/engine.h"
+#include "server/nbd/session.h"
+#include "server/net/input.h"
+
+struct reactor;
+
+/* Engine operations that may be in flight. */
+enum conn_op { CONN_RECV = 1, CONN_SEND = 2, CONN_HUP = 4 };
+
+struct conn {
+	struct list_head link;         /* in reactor->connections */
+	struct list_head input_link;   /* in reactor->input, or not */
+	struct list_head output_link;  /* in reactor->output, or not */
+	struct reactor *reactor;
+	struct reactor *moving_to;     /* where it goes as soon as nothing is in flight; NULL */
+	struct engine_message moved;
+	int fd;
+	unsigned in_flight;            /* enum conn_op bits */
+	bool opening;                  /* waits for its disk to open */
+	bool ended;                    /* the client's last byte is here */
+	bool draining;                 /* reads no more: does what it has read whole, then finishes */
+	bool finishing;                /* takes no more: answers what it has taken, then closes */
+	bool lingering;                /* has said goodbye, waits for the client to do so, too */
+	bool dead;                     /* ends as soon as nothing is in flight */
+	uint64_t deadline;             /* reactor->ticks when it is cut off; 0: never */
+	uint64_t last_progress;        /* reactor->ticks when data last moved */
+
+	struct nbd_session session;
+	struct disk_opener opener;
+	struct engine_op recv_op, send_op, hup_op;
+
+	struct buffer *vector;         /* holds the iovecs of the send in flight */
+	size_t sent;                   /* of the first unsent thing in the session's output */
+
+	char peer[64];                 /* for the log */
+	struct input input;            /* last: its small buffer is at the end */
+};
+
+struct conn_limits {
+	unsigned connections;          /* at most, on all reactors */
+	unsigned drain_seconds;        /* for clients that don't read their replies at shutdown */
+};
+
+void conn_set_limits(const struct conn_limits *limits);
+
+/* A new client on FD, which the connection now owns; PEER is copied.  Refuses it, saying so, when there are too many. */
+void conn_accept(struct reactor *reactor, int fd, const char *peer);
+
+/* For the reactor: the phases of a turn, and the housekeeping. */
+void conn_parse(struct conn *conn);
+void conn_send(struct conn *conn);
+void conn_tick(struct reactor *reactor);
+
+/* Shutdown: stops reading everywhere and closes each connection when it has answered what it took. */
+void conn_stop_all(struct reactor *reactor);
+
+/* Stops reading from one. */
+void conn_drain(struct conn *conn);
+
+/* For the parts of a connection: it has input to look at; it is over, for REASON, unless that is NULL. */
+void conn_want_parse(struct conn *conn);
+void conn_kill(struct conn *conn, const char *reason);
+void conn_send_done(struct engine_op *op, int result);
+/* An operation has come back. */
+void conn_op_back(struct conn *conn, enum conn_op op);
+/* Something was sent, or finished: perhaps it was the last. */
+void conn_check(struct conn *conn);
+
+/* All reactors' connections. */
+unsigned conn_count(void);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/net/input.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/block/request.h"
+#include "server/net/conn.h"
+#include "server/reactor.h"
+
+/* A large buffer with less room than this behind its data is changed for another, if it can't be emptied. */
+#define LEAST_ROOM (64u << 10)
+
+uint8_t *input_bytes(struct input *input)
+{
+	return (input->large ? input->large->memory : input->small) + input->start;
+}
+
+size_t input_length(const struct input *input)
+{
+	return input->end - input->start;
+}
+
+void input_used(struct input *input, size_t bytes)
+{
+	input->start += bytes;
+}
+
+static size_t capacity(const struct input *input)
+{
+	return input->large ? BUFFER_INPUT_SIZE : INPUT_SMALL_SIZE;
+}
+
+void input_release(struct input *input)
+{
+	buffer_put(input->large);
+	input->large = NULL;
+	input->start = input->end = 0;
+}
+
+/* Puts the bytes into a fresh large buffer; requests that borrowed from the old one keep it. */
+static int change_buffer(struct input *input, struct buffers *buffers)
+{
+	struct buffer *fresh = buffer_get(buffers, BUFFER_INPUT);
+	size_t length = input_length(input);
+
+	if (!fresh)
+		return -ENOMEM;
+	memcpy(fresh->memory, input_bytes(input), length);
+	input_release(input);
+	input->large = fresh;
+	input->end = length;
+	return 0;
+}
+
+/* Makes room for NEED bytes in one piece from the first unused one on. */
+static int make_room(struct input *input, size_t need, struct buffers *buffers)
+{
+	size_t length = input_length(input);
+
+	/* Nothing there and little came last: back to the small buffer. */
+	if (input->large && length == 0 && need <= INPUT_SMALL_SIZE && input->last <= INPUT_SMALL_SIZE)
+		input_release(input);
+	/* More came than a small buffer holds. */
+	if (!input->large && (need > INPUT_SMALL_SIZE || input->last == INPUT_SMALL_SIZE))
+		return change_buffer(input, buffers);
+	if (input->large && input->large->users > 1) {
+		size_t wanted = need > LEAST_ROOM ? need : LEAST_ROOM;
+
+		return capacity(input) - input->start < wanted ? change_buffer(input, buffers) : 0;
+	}
+	if (length == 0) {
+		input->start = input->end = 0;
+	} else if (capacity(input) - input->start < need || input->end == capacity(input)) {
+		uint8_t *first = input_bytes(input) - input->start;
+
+		memmove(first, first + input->start, length);
+		input->start = 0;
+		input->end = length;
+	}
+	return 0;
+}
+
+/*
+ * Where the next payload bytes go: the free part of the request's own segments,
+ * which are taken as the bytes come.  Returns how many input->segments are set; -ENOMEM.
+ */
+static int payload_space(struct input *input, struct request *request)
+{
+	uint64_t at = input->received;
+	int count = 0;
+
+	while (count < INPUT_SEGMENTS && at < request->driver.length) {
+		uint64_t inside = at % BUFFER_SEGMENT_SIZE;
+		const struct iovec *segment;
+
+		if (at / BUFFER_SEGMENT_SIZE == request->driver.iovcnt && request_extend(request) < 0)
+			return count ? count : -ENOMEM;
+		segment = &request->driver.iov[at / BUFFER_SEGMENT_SIZE];
+		input->segments[count++] = (struct iovec){ (uint8_t *)segment->iov_base + inside, segment->iov_len - inside };
+		at += segment->iov_len - inside;
+	}
+	return count;
+}
+
+/* Copies what is here already into own segments. */
+static int copy_payload(struct input *input, struct request *request)
+{
+	uint64_t length = request->driver.length;
+	int result = 0;
+
+	if (request->driver.iovcnt == 0)
+		result = request_reserve_segments(request, (unsigned)(length / BUFFER_SEGMENT_SIZE + 1));
+	while (result >= 0 && input->received < length && input_length(input)) {
+		result = payload_space(input, request);
+		for (int i = 0; i < result; i++) {
+			size_t bytes = input->segments[i].iov_len;
+
+			if (bytes > input_length(input))
+				bytes = input_length(input);
+			memcpy(input->segments[i].iov_base, input_bytes(input), bytes);
+			input_used(input, bytes);
+			input->received += bytes;
+		}
+	}
+	return result < 0 ? result : 0;
+}
+
+bool input_payload(struct input *input, struct request *request, unsigned alignment, int *error)
+{
+	uint64_t length = request->driver.length;
+	bool in_place = length <= INPUT_IN_PLACE && alignment == 1;
+	bool here = input_length(input) >= length;
+
+	*error = 0;
+	if (in_place && !here)
+		return false;
+	if (in_place && input->large) {
+		request_borrow(request, input->large, input_bytes(input));
+		input_used(input, length);
+		return true;
+	}
+	*error = copy_payload(input, request);
+	if (*error < 0 || input->received < length)
+		return false;
+	input->received = 0;
+	return true;
+}
+
+int input_receive(struct conn *conn, size_t need, struct request *payload)
+{
+	struct input *input = &conn->input;
+	struct engine *engine = conn->reactor->engine;
+	bool idle = input->last < input->asked;
+	int result;
+
+	if (payload && payload->driver.iovcnt) {
+		result = payload_space(input, payload);
+		if (result < 0)
+			return result;
+		input->direct = true;
+		input->asked = 0;
+		for (int i = 0; i < result; i++)
+			input->asked += input->segments[i].iov_len;
+		engine_recvv(engine, &conn->recv_op, conn->fd, input->segments, (unsigned)result);
+	} else {
+		result = make_room(input, need, &conn->reactor->block.buffers);
+		if (result < 0)
+			return result;
+		input->direct = false;
+		input->asked = capacity(input) - input->end;
+		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked, idle);
+	}
+	conn->in_flight |= CONN_RECV;
+	return 0;
+}
+
+void input_received(struct input *input, size_t bytes)
+{
+	input->last = bytes;
+	if (input->direct)
+		input->received += bytes;
+	else
+		input->end += bytes;
+}

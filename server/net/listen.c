@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/net/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <platter/driver.h>
+
+#include "common/list.h"
+#include "common/log.h"
+#include "server/net/address.h"
+#include "server/net/conn.h"
+#include "server/reactor.h"
+
+#define BACKLOG 1024
+/* After an accept that failed for lack of descriptors or memory. */
+#define RETRY_NS 100000000u
+/* Of sockets that carry data: large replies leave in fewer pieces.  The system may allow less. */
+#define UNIX_SEND_BUFFER (4 << 20)
+
+struct listener {
+	struct list_head link;
+	int fd;
+	char *path;              /* of a unix socket */
+	struct reactor *reactor;
+	struct engine_op accept_op, retry_op;
+	bool accepting, retrying, stopping;
+};
+
+static struct list_head listeners = LIST_HEAD_INIT(listeners);
+
+static void accept_next(struct listener *listener)
+{
+	if (listener->stopping)
+		return;
+	listener->accepting = true;
+	engine_accept(listener->reactor->engine, &listener->accept_op, listener->fd);
+}
+
+static void retry_done(struct engine_op *op, int result)
+{
+	struct listener *listener = container_of(op, struct listener, retry_op);
+
+	(void)result;
+	listener->retrying = false;
+	accept_next(listener);
+}
+
+static void prepare_socket(const struct listener *listener, int fd)
+{
+	static const int on = 1;
+
+	if (listener->path) {
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER }, sizeof(int));
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void accept_done(struct engine_op *op, int result)
+{
+	struct listener *listener = container_of(op, struct listener, accept_op);
+	char peer[ADDRESS_TEXT];
+
+	listener->accepting = false;
+	if (result >= 0) {
+		prepare_socket(listener, result);
+		if (listener->stopping)
+			close(result);
+		else
+			conn_accept(listener->reactor, result, listener->path ? "unix" : address_of_peer(result, peer));
+	} else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
+		log_warning("no new connection can be accepted just now: %s", strerror(-result));
+		listener->retrying = true;
+		engine_timer(listener->reactor->engine, &listener->retry_op, RETRY_NS);
+		return;
+	}
+	/* Other errors are one client's, which hung up while it waited. */
+	accept_next(listener);
+}
+
+static int listener_add(int fd, char *path)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (!listener)
+		return -ENOMEM;
+	listener->fd = fd;
+	listener->path = path;
+	listener->accept_op.done = accept_done;
+	listener->retry_op.done = retry_done;
+	list_add_tail(&listener->link, &listeners);
+	return 0;
+}
+
+/* A socket file that nobody listens on any more. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return stale;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *address, mode_t mode)
+{
+	mode_t saved = umask(0777 & ~mode);
+	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	if (result < 0 && errno == EADDRINUSE && is_stale(address) && unlink(address->sun_path) == 0) {
+		log_info("%s: replaced the socket of a server that is gone", address->sun_path);
+		result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	}
+	if (result < 0 && errno == EADDRINUSE && access(address->sun_path, F_OK) == 0)
+		result = -EADDRINUSE;
+	else if (result < 0)
+		result = -errno;
+	umask(saved);
+	return result;
+}
+
+static int listen_unix(const struct address *parsed, struct platter_error *error)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char *path = strdup(parsed->host);
+	int result = -ENOMEM;
+	int fd;
+
+	/* address_parse() has seen to it that it fits. */
+	memcpy(address.sun_path, parsed->host, strnlen(parsed->host, sizeof(address.sun_path) - 1));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && path)
+		result = bind_path(fd, &address, parsed->mode);
+	if (result == 0 && listen(fd, BACKLOG) < 0)
+		result = -errno;
+	if (result == 0)
+		result = listener_add(fd, path);
+	if (result < 0) {
+		close(fd);
+		free(path);
+		return platter_fail(error, -result, "unix:%s: %s", parsed->host,
+				    result == -EADDRINUSE ? "another server listens there, or it is not a socket" : strerror(-result));
+	}
+	log_notice("listening on unix:%s", parsed->host);
+	return 0;
+}
+
+static int bind_inet(const struct addrinfo *info)
+{
+	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool any6 = info->ai_family == AF_INET6 &&
+		    IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)info->ai_addr)->sin6_addr);
+	int result = 0;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	/* [::] means every address, the IPv4 ones too. */
+	if (info->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ !any6 }, sizeof(int));
+	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		result = -errno;
+	if (result == 0)
+		result = listener_add(fd, NULL);
+	if (result < 0) {
+		close(fd);
+		return result;
+	}
+	return fd;
+}
+
+static int listen_tcp(const struct address *parsed, struct platter_error *error)
+{
+	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+	const char *host = strcmp(parsed->host, "*") == 0 ? "::" : parsed->host;
+	struct addrinfo *infos;
+	int result = getaddrinfo(host, parsed->port, &hints, &infos);
+	int last = -EADDRNOTAVAIL;
+	unsigned bound = 0;
+
+	if (result != 0)
+		return platter_fail(error, EINVAL, "tcp:%s: %s", parsed->host, gai_strerror(result));
+	for (const struct addrinfo *info = infos; info; info = info->ai_next) {
+		char text[ADDRESS_TEXT];
+
+		result = bind_inet(info);
+		if (result >= 0) {
+			log_notice("listening on tcp:%s", address_of_socket(result, text));
+			bound++;
+		} else if (result != -EAFNOSUPPORT && result != -EADDRNOTAVAIL) {
+			last = result;
+			bound = 0;
+			break;
+		}
+	}
+	freeaddrinfo(infos);
+	return bound ? 0 : platter_fail(error, -last, "tcp:%s port %s: %s", parsed->host, parsed->port, strerror(-last));
+}
+
+int listen_add(const char *text, struct platter_error *error)
+{
+	struct address address;
+	int result = address_parse(&address, text, error);
+
+	if (result < 0)
+		return result;
+	return address.is_unix ? listen_unix(&address, error) : listen_tcp(&address, error);
+}
+
+void listen_start(struct reactor *reactor)
+{
+	struct list_head *node;
+
+	list_for_each(node, &listeners) {
+		struct listener *listener = container_of(node, struct listener, link);
+
+		listener->reactor = reactor;
+		accept_next(listener);
+	}
+}
+
+void listen_stop(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, &listeners) {
+		struct listener *listener = container_of(node, struct listener, link);
+
+		listener->stopping = true;
+		if (listener->accepting)
+			engine_cancel(listener->reactor->engine, &listener->accept_op);
+		if (listener->retrying)
+			engine_cancel(listener->reactor->engine, &listener->retry_op);
+	}
+}
+
+bool listen_busy(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, &listeners) {
+		struct listener *listener = container_of(node, struct listener, link);
+
+		if (listener->accepting || listener->retrying)
+			return true;
+	}
+	return false;
+}
+
+void listen_cleanup(void)
+{
+	struct list_head *node;
+
+	while ((node = list_pop(&listeners))) {
+		struct listener *listener = container_of(node, struct listener, link);
+
+		if (listener->path)
+			unlink(listener->path);
+		close(listener->fd);
+		free(listener->path);
+		free(listener);
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Listening sockets: unix:PATH[,mode=OCTAL] and tcp:HOST[:PORT]. */
+#ifndef NET_LISTEN_H
+#define NET_LISTEN_H
+
+#include <stdbool.h>
+
+struct platter_error;
+struct reactor;
+
+#define LISTEN_DEFAULT "tcp:localhost"
+
+/* Binds ADDRESS, to all that its name resolves to.  Clients wait until listen_start(). */
+int listen_add(const char *address, struct platter_error *error);
+
+/* Accepts clients on REACTOR, the calling thread's. */
+void listen_start(struct reactor *reactor);
+
+/* Stops accepting and closes the sockets, when their operations have come back: until then listen_busy(). */
+void listen_stop(void);
+bool listen_busy(void);
+
+/* Removes what listen_add() left in the file system, and frees everything. */
+void listen_cleanup(void);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sending: one gather send in flight per connection, of everything that was ready when it started. */
+#include <errno.h>
+#include <string.h>
+
+#include "server/block/request.h"
+#include "server/net/conn.h"
+#include "server/reactor.h"
+
+#define MOST_SEGMENTS (BUFFER_SMALL_SIZE / sizeof(struct iovec))
+
+struct gather {
+	struct iovec *iov;
+	unsigned count;
+	size_t skip; /* bytes of what comes next that were sent before */
+};
+
+static void add(struct gather *gather, void *bytes, size_t length)
+{
+	if (gather->skip >= length) {
+		gather->skip -= length;
+		return;
+	}
+	gather->iov[gather->count++] = (struct iovec){ (uint8_t *)bytes + gather->skip, length - gather->skip };
+	gather->skip = 0;
+}
+
+/* Stops in the middle of a reply when the vector is full. */
+static void add_reply(struct gather *gather, struct request *request)
+{
+	add(gather, request->header, NBD_SIMPLE_REPLY_SIZE);
+	for (unsigned i = 0; i < request->driver.iovcnt && gather->count < MOST_SEGMENTS; i++)
+		add(gather, request->driver.iov[i].iov_base, request->driver.iov[i].iov_len);
+}
+
+void conn_send(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	struct gather gather = { .skip = conn->sent };
+	struct list_head *node;
+
+	if (conn->dead || conn->moving_to || (conn->in_flight & CONN_SEND))
+		return;
+	if (session->out.failed) {
+		conn_kill(conn, "no memory for a reply");
+		return;
+	}
+	if (session->out.length == 0 && list_empty(&session->replies))
+		return;
+	if (!conn->vector)
+		conn->vector = buffer_get(&conn->reactor->block.buffers, BUFFER_SMALL);
+	if (!conn->vector) {
+		conn_kill(conn, "no memory for a reply");
+		return;
+	}
+	gather.iov = (struct iovec *)(void *)conn->vector->memory;
+	if (session->out.length)
+		add(&gather, session->out.bytes, session->out.length);
+	list_for_each(node, &session->replies) {
+		if (gather.count == MOST_SEGMENTS)
+			break;
+		add_reply(&gather, container_of(node, struct request, link));
+	}
+	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count);
+	conn->in_flight |= CONN_SEND;
+}
+
+static size_t reply_length(const struct request *request)
+{
+	return NBD_SIMPLE_REPLY_SIZE + (request->driver.iovcnt ? request->driver.length : 0);
+}
+
+/* Frees what has been sent whole; the rest stays at the head. */
+static void release_sent(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+
+	if (session->out.length) {
+		if (conn->sent < session->out.length)
+			return;
+		conn->sent -= session->out.length;
+		output_free(&session->out);
+	}
+	while (!list_empty(&session->replies)) {
+		struct request *request = list_first_entry(&session->replies, struct request, link);
+		size_t length = reply_length(request);
+
+		if (conn->sent < length)
+			return;
+		conn->sent -= length;
+		list_del_init(&request->link);
+		nbd_sent(session, request);
+	}
+}
+
+void conn_send_done(struct engine_op *op, int result)
+{
+	struct conn *conn = container_of(op, struct conn, send_op);
+	struct nbd_session *session = &conn->session;
+
+	conn_op_back(conn, CONN_SEND);
+	conn_want_parse(conn);
+	if (conn->dead)
+		return;
+	if (result < 0) {
+		conn_kill(conn, result == -EPIPE || result == -ECONNRESET ? "the client hung up" : strerror(-result));
+		return;
+	}
+	conn->sent += (size_t)result;
+	release_sent(conn);
+	if (session->out.length || !list_empty(&session->replies)) {
+		session->notify(session);
+		return;
+	}
+	buffer_put(conn->vector);
+	conn->vector = NULL;
+}

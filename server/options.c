@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/options.h"
+
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/size.h"
+#include "server/block/driver.h"
+#include "server/net/listen.h"
+
+#define EXIT_USAGE 2
+#define POLL_AUTO_NS 50000u
+
+static const char usage_head[] =
+	"Usage: platterd [OPTION...] [NAME=]DRIVER[:ARG][,KEY=VALUE...] ...\n"
+	"       platterd [OPTION...] [NAME=]PATH[,KEY=VALUE...] ...\n"
+	"Serve RAM disks, files and block devices over the network (NBD).\n"
+	"\n"
+	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT]; may be repeated\n"
+	"                           (tcp:localhost:10809)\n"
+	"  -t, --threads=N          reactors (one for each core that the process may use)\n"
+	"      --poll-us=N|auto     poll for N microseconds before sleeping (0)\n"
+	"      --max-connections=N  refuse clients beyond that many (4096)\n"
+	"      --drain-timeout=S    at shutdown, wait S seconds for clients to read their replies (10)\n"
+	"      --memory=SIZE        for the data of requests in flight (1G)\n"
+	"  -v, --verbose            log connections, too; twice: everything\n"
+	"      --version            print the version\n"
+	"  -h, --help               print this\n"
+	"\n"
+	"Every export takes: readonly, description=TEXT.  A key alone means KEY=on; a\n"
+	"backslash takes the meaning from a comma, colon or equal sign behind it.\n";
+
+static void print_help(void)
+{
+	const struct platter_driver *driver;
+
+	fputs(usage_head, stdout);
+	for (size_t i = 0; (driver = driver_at(i)); i++) {
+		printf("\n%s - %s\n", driver->name, driver->description);
+		for (const struct platter_key *key = driver->keys; key->name; key++)
+			printf("  %-12s %s%s\n", key->name, key->help, key == driver->keys ? "; ARG sets it" : "");
+	}
+	puts("\nExamples:\n"
+	     "  platterd ram:1G\n"
+	     "  platterd /srv/disk.img\n"
+	     "  platterd --listen unix:/run/p.sock --listen 'tcp:[::]:10809' vm1=/srv/vm1.img,readonly");
+}
+
+static bool parse_number(const char *text, unsigned most, unsigned *ret)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || number > most)
+		return false;
+	*ret = (unsigned)number;
+	return true;
+}
+
+static unsigned usable_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 1)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+enum { OPTION_POLL = 256, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
+
+static const struct option long_options[] = {
+	{ "listen", required_argument, NULL, 'l' },
+	{ "threads", required_argument, NULL, 't' },
+	{ "poll-us", required_argument, NULL, OPTION_POLL },
+	{ "max-connections", required_argument, NULL, OPTION_CONNECTIONS },
+	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN },
+	{ "memory", required_argument, NULL, OPTION_MEMORY },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool parse_poll(struct options *options, const char *text)
+{
+	unsigned microseconds;
+
+	options->poll_auto = strcmp(text, "auto") == 0;
+	options->poll_ns = POLL_AUTO_NS;
+	if (options->poll_auto)
+		return true;
+	if (!parse_number(text, 1000000, &microseconds))
+		return false;
+	options->poll_ns = microseconds * UINT64_C(1000);
+	return true;
+}
+
+/* One option with a value; false when the value is wrong. */
+static bool set_option(struct options *options, int option, const char *value, size_t *listening)
+{
+	switch (option) {
+	case 'l':
+		options->listen[(*listening)++] = value;
+		return true;
+	case 't':
+		return parse_number(value, 1024, &options->threads) && options->threads > 0;
+	case OPTION_POLL:
+		return parse_poll(options, value);
+	case OPTION_CONNECTIONS:
+		return parse_number(value, 1000000, &options->max_connections) && options->max_connections > 0;
+	case OPTION_DRAIN:
+		return parse_number(value, 86400, &options->drain_seconds);
+	case OPTION_MEMORY:
+		return size_parse(value, &options->memory) == 0 && options->memory > 0;
+	default:
+		return false;
+	}
+}
+
+static const char *long_name(int option)
+{
+	for (const struct option *at = long_options; at->name; at++)
+		if (at->val == option)
+			return at->name;
+	return "?";
+}
+
+int options_parse(struct options *options, int argc, char **argv, int *status)
+{
+	size_t listening = 0;
+	int option;
+
+	*options = (struct options){
+		.threads = usable_cores(), .max_connections = 4096, .drain_seconds = 10, .memory = UINT64_C(1) << 30,
+	};
+	*status = EXIT_USAGE;
+	options->listen = calloc((size_t)argc + 1, sizeof(*options->listen));
+	if (!options->listen)
+		return -ENOMEM;
+	while ((option = getopt_long(argc, argv, "l:t:vh", long_options, NULL)) != -1) {
+		if (option == '?') {
+			log_error("see platterd --help");
+			return -EINVAL;
+		}
+		if (option == 'h' || option == OPTION_VERSION) {
+			if (option == 'h')
+				print_help();
+			else
+				puts("platterd " PACKAGE_VERSION);
+			*status = EXIT_SUCCESS;
+			return -ECANCELED;
+		}
+		if (option == 'v') {
+			options->debug = options->verbose;
+			options->verbose = true;
+		} else if (!set_option(options, option, optarg, &listening)) {
+			log_error("--%s=%s: not a value that this option takes; see platterd --help", long_name(option), optarg);
+			return -EINVAL;
+		}
+	}
+	if (listening == 0)
+		options->listen[0] = LISTEN_DEFAULT;
+	options->exports = argv + optind;
+	if (optind == argc) {
+		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
+		return -EINVAL;
+	}
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line. */
+#ifndef SERVER_OPTIONS_H
+#define SERVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+	const char **listen;      /* addresses; NULL-terminated, at least one */
+	char **exports;           /* what spec_parse() reads; NULL-terminated, at least one */
+	unsigned threads;
+	uint64_t poll_ns;
+	bool poll_auto;
+	unsigned max_connections;
+	unsigned drain_seconds;
+	uint64_t memory;          /* bytes of requests' data, in all */
+	bool verbose, debug;
+};
+
+/* 0: go on.  Otherwise the program is to end with *STATUS: it was asked for help, or an error was printed. */
+int options_parse(struct options *options, int argc, char **argv, int *status);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/reactor.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "server/host/fd_io.h"
+#include "server/net/conn.h"
+
+static struct reactor *reactors;
+static unsigned count;
+static _Thread_local struct reactor *self;
+
+unsigned reactor_count(void)
+{
+	return count;
+}
+
+struct reactor *reactor_at(unsigned index)
+{
+	return &reactors[index];
+}
+
+struct reactor *reactor_self(void)
+{
+	return self;
+}
+
+struct reactor *reactor_least_loaded(void)
+{
+	struct reactor *least = &reactors[0];
+
+	for (unsigned i = 1; i < count; i++)
+		if (atomic_load(&reactors[i].load) < atomic_load(&least->load))
+			least = &reactors[i];
+	return least;
+}
+
+static void collect_run(struct engine_message *message)
+{
+	block_collect(&container_of(message, struct reactor, collect)->block);
+}
+
+static void block_wake(struct block *block)
+{
+	struct reactor *reactor = container_of(block, struct reactor, block);
+
+	engine_post(reactor->engine, &reactor->collect);
+}
+
+static void tick_done(struct engine_op *op, int result)
+{
+	struct reactor *reactor = container_of(op, struct reactor, tick_op);
+
+	reactor->ticking = false;
+	if (result == -ECANCELED)
+		return;
+	reactor->ticks++;
+	if (block_trim(&reactor->block))
+		reactor_need_tick(reactor);
+	conn_tick(reactor);
+}
+
+void reactor_need_tick(struct reactor *reactor)
+{
+	if (reactor->ticking || reactor->stopped)
+		return;
+	reactor->ticking = true;
+	engine_timer(reactor->engine, &reactor->tick_op, 1000000000u);
+}
+
+static int reactor_init(struct reactor *reactor, unsigned index, const struct reactor_config *config)
+{
+	int result = engine_create(&reactor->engine, &config->engine);
+
+	if (result < 0)
+		return result;
+	reactor->index = index;
+	block_init(&reactor->block, index, config->memory_limit);
+	reactor->block.wake = block_wake;
+	reactor->collect.run = collect_run;
+	list_init(&reactor->connections);
+	list_init(&reactor->input);
+	list_init(&reactor->output);
+	list_init(&reactor->commit);
+	list_init(&reactor->finished);
+	reactor->tick_op.done = tick_done;
+	self = reactor;
+	block_set_self(&reactor->block);
+	return 0;
+}
+
+/* On its own thread.  The engine stays: other reactors may still post to it. */
+static void reactor_exit(struct reactor *reactor)
+{
+	reactor->stopped = true;
+	if (reactor->ticking)
+		engine_cancel(reactor->engine, &reactor->tick_op);
+	while (reactor->ticking)
+		engine_wait(reactor->engine, false);
+	block_destroy(&reactor->block);
+}
+
+/* Each turn is a list of phases.  Whatever arrives while one turn runs is the next one's batch. */
+void reactor_run(struct reactor *reactor)
+{
+	struct list_head *node;
+	bool busy = false;
+
+	while (!(reactor->stopping && conn_count() == 0)) {
+		engine_wait(reactor->engine, busy);
+		while ((node = list_pop(&reactor->input)))
+			conn_parse(container_of(node, struct conn, input_link));
+		busy = block_dispatch(&reactor->block);
+		fd_io_commit(reactor);
+		while ((node = list_pop(&reactor->output)))
+			conn_send(container_of(node, struct conn, output_link));
+		busy |= !list_empty(&reactor->input);
+	}
+}
+
+struct starting {
+	struct reactor *reactor;
+	unsigned index;
+	const struct reactor_config *config;
+	sem_t ready;
+	int result;
+};
+
+/* An engine belongs to the thread that makes it. */
+static void *reactor_thread(void *argument)
+{
+	struct starting *starting = argument;
+	struct reactor *reactor = starting->reactor;
+	int result = reactor_init(reactor, starting->index, starting->config);
+	char name[16];
+
+	snprintf(name, sizeof(name), "reactor-%u", starting->index);
+	pthread_setname_np(pthread_self(), name);
+	starting->result = result;
+	sem_post(&starting->ready);
+	if (result == 0) {
+		reactor_run(reactor);
+		reactor_exit(reactor);
+	}
+	return NULL;
+}
+
+static int reactor_spawn(unsigned index, const struct reactor_config *config)
+{
+	struct starting starting = { .reactor = &reactors[index], .index = index, .config = config };
+	int result;
+
+	sem_init(&starting.ready, 0, 0);
+	result = -pthread_create(&reactors[index].thread, NULL, reactor_thread, &starting);
+	if (result == 0) {
+		while (sem_wait(&starting.ready) < 0)
+			;
+		result = starting.result;
+		if (result < 0)
+			pthread_join(reactors[index].thread, NULL);
+	}
+	sem_destroy(&starting.ready);
+	return result;
+}
+
+int reactors_start(const struct reactor_config *config)
+{
+	int result;
+
+	reactors = calloc(config->count, sizeof(*reactors));
+	if (!reactors)
+		return -ENOMEM;
+	result = reactor_init(&reactors[0], 0, config);
+	if (result < 0) {
+		free(reactors);
+		return result;
+	}
+	for (count = 1; count < config->count; count++) {
+		result = reactor_spawn(count, config);
+		if (result < 0) {
+			log_warning("only %u of %u reactors: %s", count, config->count, engine_refusal(result));
+			break;
+		}
+	}
+	log_info("%u reactor%s on %s", count, count == 1 ? "" : "s", engine_name(reactors[0].engine));
+	return 0;
+}
+
+static void stop_run(struct engine_message *message)
+{
+	struct reactor *reactor = container_of(message, struct reactor, stop);
+
+	reactor->stopping = true;
+	conn_stop_all(reactor);
+}
+
+void reactors_stop(void)
+{
+	for (unsigned i = 0; i < count; i++) {
+		reactors[i].stop.run = stop_run;
+		engine_post(reactors[i].engine, &reactors[i].stop);
+	}
+}
+
+static void nudge_run(struct engine_message *message)
+{
+	atomic_store(&container_of(message, struct reactor, nudge)->nudged, false);
+}
+
+void reactors_nudge(void)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (atomic_exchange(&reactors[i].nudged, true))
+			continue;
+		reactors[i].nudge.run = nudge_run;
+		engine_post(reactors[i].engine, &reactors[i].nudge);
+	}
+}
+
+void reactors_finish(void)
+{
+	for (unsigned i = 1; i < count; i++)
+		pthread_join(reactors[i].thread, NULL);
+	reactor_exit(&reactors[0]);
+	for (unsigned i = 0; i < count; i++)
+		engine_destroy(reactors[i].engine);
+	free(reactors);
+}

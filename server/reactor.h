@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reactors: one thread, one engine, one part of the block layer and the
+ * connections that live there.  Reactors share nothing; they talk by messages.
+ */
+#ifndef SERVER_REACTOR_H
+#define SERVER_REACTOR_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/list.h"
+#include "server/block/block.h"
+#include "server/engine/engine.h"
+
+struct reactor {
+	unsigned index;
+	pthread_t thread;
+	struct engine *engine;
+	struct block block;
+	struct engine_message collect;  /* requests that other threads completed */
+
+	struct list_head connections;
+	atomic_uint load;               /* their number, for whoever looks for the least loaded */
+	struct list_head input;         /* connections whose input is to be parsed this turn */
+	struct list_head output;        /* connections with something to send */
+	struct list_head commit;        /* disks with buffered writes, and reads that are done: see host/fd_io.c */
+	struct list_head finished;
+
+	struct engine_op tick_op;
+	bool ticking;
+	uint64_t ticks;                 /* of a second each; they stand still when nothing needs them */
+
+	struct engine_message stop, nudge;
+	atomic_bool nudged;
+	bool stopping;                  /* ends when the last connection of all has gone */
+	bool stopped;                   /* has ended */
+};
+
+struct reactor_config {
+	unsigned count;
+	uint64_t memory_limit;          /* bytes of requests' data, of each reactor */
+	struct engine_config engine;
+};
+
+/*
+ * Makes them all; the first one belongs to the calling thread, the others run
+ * at once on threads of their own.  -errno: see engine_refusal().
+ */
+int reactors_start(const struct reactor_config *config);
+
+/* Runs the calling thread's reactor until it was told to stop and has nothing left. */
+void reactor_run(struct reactor *reactor);
+
+/* Asks all reactors to close their connections in good order and to end. */
+void reactors_stop(void);
+
+/* The last connection has gone: has reactors that are asked to end look again. */
+void reactors_nudge(void);
+
+/* After reactor_run() on the first: waits for the others and frees all. */
+void reactors_finish(void);
+
+unsigned reactor_count(void);
+struct reactor *reactor_at(unsigned index);
+struct reactor *reactor_least_loaded(void);
+
+/* The calling thread's; NULL on other threads. */
+struct reactor *reactor_self(void);
+
+/* Housekeeping is needed: conn_tick() is called within a second or so. */
+void reactor_need_tick(struct reactor *reactor);
+
+#endif

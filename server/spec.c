@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistr.h>
+
+#include "common/wire.h"
+#include "server/block/args.h"
+#include "server/block/driver.h"
+#include "server/block/error.h"
+
+/* The first of STOPS in TEXT that no backslash precedes, or the text's end. */
+static char *find_plain(char *text, const char *stops)
+{
+	for (; *text && !strchr(stops, *text); text++)
+		if (*text == '\\' && text[1])
+			text++;
+	return text;
+}
+
+/* Removes the backslashes, in place. */
+static char *unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; *to++ = *from++)
+		if (*from == '\\' && from[1])
+			from++;
+	*to = '\0';
+	return text;
+}
+
+/* Cuts TEXT at the first plain STOP; returns what is behind it, NULL when there is none. */
+static char *cut(char *text, const char *stop)
+{
+	char *at = find_plain(text, stop);
+
+	if (!*at)
+		return NULL;
+	*at = '\0';
+	return at + 1;
+}
+
+static int set_name(struct spec *spec, char *name, struct platter_error *error)
+{
+	size_t length;
+
+	unescape(name);
+	length = strlen(name);
+	if (length == 0)
+		return platter_fail(error, EINVAL, "an export's name cannot be empty");
+	if (length > NBD_MAX_STRING || u8_check((const uint8_t *)name, length))
+		return platter_fail(error, EINVAL, "an export's name must be UTF-8 of at most %d bytes", NBD_MAX_STRING);
+	spec->name = strdup(name);
+	return spec->name ? 0 : platter_fail(error, ENOMEM, "no memory");
+}
+
+static int unknown_driver(const char *name, struct platter_error *error)
+{
+	const struct platter_driver *driver;
+	char known[128] = "";
+
+	for (size_t i = 0; (driver = driver_at(i)); i++) {
+		strncat(known, i ? ", " : "", sizeof(known) - strlen(known) - 1);
+		strncat(known, driver->name, sizeof(known) - strlen(known) - 1);
+	}
+	return platter_fail(error, EINVAL, "unknown driver \"%s\" (there are: %s; a path starts with / or ./)", name, known);
+}
+
+/* Keys of the export; all others are the driver's. */
+static int set_key(struct spec *spec, const char *key, const char *value, struct platter_error *error)
+{
+	if (strcmp(key, "readonly") == 0) {
+		spec->read_only = true;
+		if (value && !args_parse_bool(value, &spec->read_only))
+			return platter_fail(error, EINVAL, "readonly=%s: write on or off", value);
+		return 0;
+	}
+	if (strcmp(key, "description") == 0 && value && !spec->description) {
+		if (strlen(value) > NBD_MAX_STRING || u8_check((const uint8_t *)value, strlen(value)))
+			return platter_fail(error, EINVAL, "a description must be UTF-8 of at most %d bytes", NBD_MAX_STRING);
+		spec->description = strdup(value);
+		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
+	}
+	return args_set(spec->args, spec->driver, key, value, error);
+}
+
+static int parse_key(struct spec *spec, char *text, struct platter_error *error)
+{
+	char *value = cut(text, "=");
+
+	return set_key(spec, unescape(text), value ? unescape(value) : NULL, error);
+}
+
+/* DRIVER, DRIVER:ARG, DRIVER:KEY=VALUE or a path. */
+static int parse_source(struct spec *spec, char *source, struct platter_error *error)
+{
+	char *arg = NULL;
+
+	if (*source == '/' || *source == '.') {
+		spec->driver = driver_find("file");
+		return args_set(spec->args, spec->driver, NULL, unescape(source), error);
+	}
+	arg = cut(source, ":");
+	spec->driver = driver_find(unescape(source));
+	if (!spec->driver)
+		return unknown_driver(source, error);
+	if (!arg)
+		return 0;
+	if (*find_plain(arg, "="))
+		return parse_key(spec, arg, error);
+	return args_set(spec->args, spec->driver, NULL, unescape(arg), error);
+}
+
+static int parse(struct spec *spec, char *text, struct platter_error *error)
+{
+	char *rest = cut(text, ",");
+	char *first = find_plain(text, "=:");
+	char *source = text;
+	int result = 0;
+
+	/* An equal sign before any colon ends a name; behind one it belongs to a key. */
+	if (*first == '=') {
+		*first = '\0';
+		source = first + 1;
+		result = set_name(spec, text, error);
+	}
+	if (result == 0)
+		result = parse_source(spec, source, error);
+	while (result == 0 && rest) {
+		char *key = rest;
+
+		rest = cut(key, ",");
+		result = parse_key(spec, key, error);
+	}
+	return result;
+}
+
+int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
+{
+	char *copy = strdup(text);
+	int result;
+
+	*spec = (struct spec){ .args = args_new() };
+	if (!copy || !spec->args)
+		result = platter_fail(error, ENOMEM, "no memory");
+	else
+		result = parse(spec, copy, error);
+	free(copy);
+	if (result < 0)
+		spec_free(spec);
+	return result;
+}
+
+void spec_free(struct spec *spec)
+{
+	args_free(spec->args);
+	free(spec->name);
+	free(spec->description);
+	*spec = (struct spec){ .args = NULL };
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the command line says of an export: [NAME=]DRIVER[:ARG][,KEY=VALUE...],
+ * or a bare path instead of DRIVER[:ARG], which means the file driver.  A
+ * backslash takes the meaning from the comma, equal sign, colon or backslash behind it.
+ */
+#ifndef SERVER_SPEC_H
+#define SERVER_SPEC_H
+
+#include <stdbool.h>
+
+struct args;
+struct platter_driver;
+struct platter_error;
+
+struct spec {
+	const struct platter_driver *driver;
+	char *name;        /* NULL: the driver's and a number */
+	char *description; /* NULL: the driver's */
+	bool read_only;
+	struct args *args; /* of the driver; whoever takes them sets this to NULL */
+};
+
+int spec_parse(struct spec *spec, const char *text, struct platter_error *error);
+void spec_free(struct spec *spec);
+
+#endif
