@@ -186,7 +186,7 @@ int reactors_start(const struct reactor_config *config)
 			break;
 		}
 	}
-	log_info("%u reactor%s on %s", count, count == 1 ? "" : "s", engine_name(reactors[0].engine));
+	log_notice("%u reactor%s on %s", count, count == 1 ? "" : "s", engine_name(reactors[0].engine));
 	return 0;
 }
 

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""An NBD client that sends exact bytes: numbers of the specification, and the least that tests need to speak it."""
+
+import socket
+import struct
+
+NBDMAGIC = b"NBDMAGIC"
+IHAVEOPT = b"IHAVEOPT"
+REP_MAGIC = 0x3E889045565A9
+REQUEST_MAGIC = 0x25609513
+REPLY_MAGIC = 0x67446698
+
+FIXED_NEWSTYLE, NO_ZEROES = 1, 2
+OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_INFO, OPT_GO = range(1, 8)
+OPT_STRUCTURED_REPLY, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = range(8, 12)
+REP_ACK, REP_SERVER, REP_INFO = 1, 2, 3
+ERR_UNSUP, ERR_POLICY, ERR_INVALID, ERR_PLATFORM, ERR_TLS_REQD, ERR_UNKNOWN, ERR_SHUTDOWN, ERR_BLOCK_SIZE_REQD, \
+    ERR_TOO_BIG = (2**31 + n for n in range(1, 10))
+INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = range(4)
+CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS = range(8)
+FLAG_FUA, FLAG_NO_HOLE, FLAG_DF, FLAG_REQ_ONE, FLAG_FAST_ZERO = (1 << n for n in range(5))
+HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, ROTATIONAL, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF, CAN_MULTI_CONN = (
+    1 << n for n in range(9))
+SEND_CACHE, SEND_FAST_ZERO = 1 << 10, 1 << 11
+EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN = 1, 5, 12, 22, 28, 75, 95, 108
+
+
+def option(number, data=b"", length=None):
+    return IHAVEOPT + struct.pack(">II", number, len(data) if length is None else length) + data
+
+
+def go_data(name=b"", infos=()):
+    return struct.pack(">I", len(name)) + name + struct.pack(f">H{len(infos)}H", len(infos), *infos)
+
+
+def request(command, offset=0, length=0, flags=0, cookie=1, payload=b"", magic=REQUEST_MAGIC):
+    return struct.pack(">IHHQQI", magic, flags, command, cookie, offset, length) + payload
+
+
+class Closed(Exception):
+    """The server closed the connection."""
+
+
+class Wire:
+    """A connection; every receive is bounded in time."""
+
+    def __init__(self, daemon, tcp=False, greet=True, timeout=60):
+        if tcp:
+            self.socket = socket.create_connection(("127.0.0.1", daemon.port))
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(daemon.socket)
+        self.socket.settimeout(timeout)
+        if greet:
+            self.greeting = self.receive(18)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self, count):
+        data = bytearray()
+        while len(data) < count:
+            try:
+                piece = self.socket.recv(count - len(data))
+            except ConnectionError as error:
+                raise Closed from error
+            if not piece:
+                raise Closed
+            data += piece
+        return bytes(data)
+
+    def closed(self):
+        """Whether the server closes without sending anything more."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def flags(self, flags=FIXED_NEWSTYLE | NO_ZEROES):
+        self.send(struct.pack(">I", flags))
+
+    def option_reply(self):
+        """One reply: (option, type, data)."""
+        magic, number, kind, length = struct.unpack(">QIII", self.receive(20))
+        assert magic == REP_MAGIC
+        return number, kind, self.receive(length)
+
+    def option(self, number, data=b"", length=None):
+        """Sends an option; returns all replies up to the last one as [(type, data), ...]."""
+        self.send(option(number, data, length))
+        return self.option_replies(number)
+
+    def option_replies(self, number):
+        replies = []
+        while True:
+            answered, kind, reply = self.option_reply()
+            assert answered == number
+            replies.append((kind, reply))
+            if kind == REP_ACK or kind >= 2**31:
+                return replies
+
+    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES):
+        """The whole handshake; sets size and transmission_flags."""
+        self.flags(flags)
+        replies = self.option(OPT_GO, go_data(name, infos))
+        assert replies[-1][0] == REP_ACK, replies
+        for kind, data in replies:
+            if kind == REP_INFO and struct.unpack(">H", data[:2])[0] == INFO_EXPORT:
+                self.size, self.transmission_flags = struct.unpack(">QH", data[2:])
+        return self
+
+    def reply(self, length=0):
+        """One simple reply: (error, cookie, data); data of LENGTH bytes follows a success."""
+        magic, error, cookie = struct.unpack(">IIQ", self.receive(16))
+        assert magic == REPLY_MAGIC
+        return error, cookie, self.receive(length) if error == 0 and length else b""
+
+    def command(self, command, offset=0, length=0, flags=0, payload=b"", cookie=1):
+        """Sends a request and returns its (error, data)."""
+        self.send(request(command, offset, length, flags, cookie, payload))
+        error, answered, data = self.reply(length if command == CMD_READ else 0)
+        assert answered == cookie
+        return error, data
+
+    def read(self, offset, length):
+        error, data = self.command(CMD_READ, offset, length)
+        assert error == 0, error
+        return data
+
+    def write(self, offset, payload, flags=0):
+        return self.command(CMD_WRITE, offset, len(payload), flags, payload)[0]
+
+    def disconnect(self):
+        """Says goodbye and waits for the server to do so."""
+        self.send(request(CMD_DISC))
+        assert self.closed()
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
