@@ -1,1 +1,45 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# `make check`: unit tests on functions, then the daemon itself with exact bytes and with real clients.
+
+if HAVE_CMOCKA
+UNIT_TESTS = \
+	tests/unit/test_engine \
+	tests/unit/test_memory \
+	tests/unit/test_queue \
+	tests/unit/test_session \
+	tests/unit/test_size \
+	tests/unit/test_spec
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS = $(UNIT_TESTS)
+
+unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+unit_ldadd = libplatterd.a $(CMOCKA_LIBS) $(URING_LIBS) $(UNISTRING_LIBS)
+
+tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
+tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_engine_LDADD = $(unit_ldadd)
+tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
+tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_memory_LDADD = $(unit_ldadd)
+tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
+tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_queue_LDADD = $(unit_ldadd)
+tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
+tests_unit_test_session_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_size_SOURCES = tests/unit/test_size.c tests/unit/unit.h
+tests_unit_test_size_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_size_LDADD = $(unit_ldadd)
+tests_unit_test_spec_SOURCES = tests/unit/test_spec.c tests/unit/unit.h
+tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_spec_LDADD = $(unit_ldadd)
+endif
+
+# Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
+.PHONY: check-daemon
+check-daemon: platterd
+	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
+	PLATTERD=$(abs_builddir)/platterd $(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
+		$(srcdir)/tests $(PYTESTFLAGS)
+
+check-local: check-daemon

@@ -100,13 +100,15 @@ class Wire:
                 return replies
 
     def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES):
-        """The whole handshake; sets size and transmission_flags."""
+        """The whole handshake; sets size, transmission_flags and, when asked for, block_sizes (min, preferred, max)."""
         self.flags(flags)
         replies = self.option(OPT_GO, go_data(name, infos))
         assert replies[-1][0] == REP_ACK, replies
         for kind, data in replies:
             if kind == REP_INFO and struct.unpack(">H", data[:2])[0] == INFO_EXPORT:
                 self.size, self.transmission_flags = struct.unpack(">QH", data[2:])
+            if kind == REP_INFO and struct.unpack(">H", data[:2])[0] == INFO_BLOCK_SIZE:
+                self.block_sizes = struct.unpack(">III", data[2:])
         return self
 
     def reply(self, length=0):

@@ -157,6 +157,7 @@ static void sync_group_start(struct queue *queue)
 		if (sticky) {
 			finish(request, -EIO);
 		} else if (request->driver.op == PLATTER_OP_FLUSH && flushing) {
+			request->error = 0;
 			list_add_tail(node, &queue->sync_flushes);
 		} else {
 			flushing |= request->driver.op == PLATTER_OP_FLUSH;

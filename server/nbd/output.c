@@ -8,6 +8,8 @@
 
 void output_append(struct output *output, const void *bytes, size_t length)
 {
+	if (length == 0) /* BYTES may be NULL */
+		return;
 	if (output->size - output->length < length) {
 		size_t size = output->size ? output->size : 256;
 		uint8_t *larger;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the generator's files for connections, requests, replies and runs share. */
+#ifndef BENCH_LOAD_CONNECTION_H
+#define BENCH_LOAD_CONNECTION_H
+
+#include <sys/uio.h>
+
+#include "bench/load.h"
+#include "bench/load_data.h"
+#include "common/wire.h"
+
+#define RECEIVE_SIZE (1u << 20)
+
+struct slot {
+	uint64_t cookie; /* 0: free */
+	uint64_t offset;
+	uint64_t sent_ns;
+};
+
+struct connection {
+	int fd;
+	uint64_t region;
+	unsigned share, shares;
+
+	/* Requests */
+	uint64_t budget; /* how many may still be sent */
+	uint64_t random;
+	uint64_t next_block;
+	uint64_t next_cookie;
+	struct slot *slots;
+	unsigned *free_slots;
+	unsigned free_count;
+	unsigned depth;
+	uint8_t *out;
+	struct iovec *pending; /* what sendmsg has still to take */
+	unsigned pending_first, pending_count;
+
+	/* Replies: the parser alternates between 16 bytes that it looks at and some that it skips. */
+	struct slot *reading; /* whose reply is being taken */
+	uint32_t unchecked;   /* bytes of its payload from the next stamp on */
+	size_t skip;
+	uint8_t carry[STAMP_SIZE];
+	size_t carried;
+};
+
+/* What a run needs besides its connections. */
+struct run {
+	const struct job *job;
+	struct result *result;
+	uint64_t now;
+	uint8_t *input; /* STAMP_SIZE bytes of room for what was carried, then RECEIVE_SIZE */
+};
+
+/* load_requests.c */
+void connection_start(struct connection *connection, const struct job *job);
+void connection_finish(struct connection *connection);
+
+/* Fills the window and sends as much as the socket takes. */
+void connection_send(struct connection *connection, const struct run *run);
+
+/* load_replies.c */
+
+/* Takes all replies that one recv with FLAGS returns. */
+void connection_receive(struct connection *connection, struct run *run, int flags);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "bench/load_connection.h"
+
+/* A write's header stands before its payload, which starts with a cache line of its own. */
+#define HEADER_ROOM 64
+
+void *load_allocate(size_t count, size_t size)
+{
+	void *memory = calloc(count ? count : 1, size);
+
+	if (!memory)
+		errx(1, "out of memory");
+	return memory;
+}
+
+struct connection *connection_new(int fd, uint64_t region, unsigned share, unsigned shares)
+{
+	struct connection *connection = load_allocate(1, sizeof(*connection));
+
+	connection->fd = fd;
+	connection->region = region;
+	connection->share = share;
+	connection->shares = shares;
+	connection->random = UINT64_C(0x2545f4914f6cdd1d) * (share + 1);
+	return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+	load_disconnect(connection->fd);
+	free(connection);
+}
+
+static size_t write_stride(const struct job *job)
+{
+	return HEADER_ROOM + job->block;
+}
+
+/* Everything of a request that is the same each time is encoded once, here. */
+void connection_start(struct connection *connection, const struct job *job)
+{
+	size_t stride = job->write ? write_stride(job) : NBD_REQUEST_SIZE;
+	size_t header = job->write ? HEADER_ROOM - NBD_REQUEST_SIZE : 0;
+
+	connection->budget = job->per_connection;
+	connection->depth = job->depth;
+	connection->next_block = connection->region / job->block * connection->share / connection->shares;
+	connection->slots = load_allocate(job->depth, sizeof(*connection->slots));
+	connection->free_slots = load_allocate(job->depth, sizeof(*connection->free_slots));
+	connection->pending = load_allocate(job->depth, sizeof(*connection->pending));
+	connection->out = load_allocate(job->depth, stride);
+	for (unsigned i = 0; i < job->depth; i++) {
+		uint8_t *request = connection->out + i * stride + header;
+
+		connection->free_slots[connection->free_count++] = job->depth - 1 - i;
+		put_be32(request, NBD_REQUEST_MAGIC);
+		put_be16(request + 6, job->write ? NBD_CMD_WRITE : NBD_CMD_READ);
+		put_be32(request + 24, job->block);
+	}
+}
+
+void connection_finish(struct connection *connection)
+{
+	free(connection->slots);
+	free(connection->free_slots);
+	free(connection->pending);
+	free(connection->out);
+	connection->free_count = 0;
+}
+
+static uint64_t next_offset(struct connection *connection, const struct job *job)
+{
+	uint64_t blocks = connection->region / job->block;
+	uint64_t block;
+
+	if (job->random) { /* xorshift64* */
+		connection->random ^= connection->random >> 12;
+		connection->random ^= connection->random << 25;
+		connection->random ^= connection->random >> 27;
+		block = connection->random * UINT64_C(0x2545f4914f6cdd1d);
+		return (uint64_t)(((unsigned __int128)block * blocks) >> 64) * job->block;
+	}
+	block = connection->next_block++;
+	if (connection->next_block == blocks)
+		connection->next_block = 0;
+	return block * job->block;
+}
+
+/* Takes a free slot and fills in what is particular to one request. */
+static unsigned encode_request(struct connection *connection, const struct run *run, uint8_t *requests, size_t stride)
+{
+	unsigned index = connection->free_slots[--connection->free_count];
+	struct slot *slot = &connection->slots[index];
+	uint8_t *request;
+
+	slot->cookie = ++connection->next_cookie * LOAD_MAX_DEPTH + index;
+	slot->offset = next_offset(connection, run->job);
+	slot->sent_ns = run->now;
+	/* A write's buffer is its slot's; the headers of reads are rewritten one after the other. */
+	request = requests + (run->job->write ? index * stride : 0);
+	put_be64(request + 8, slot->cookie);
+	put_be64(request + 16, slot->offset);
+	return index;
+}
+
+static void encode_reads(struct connection *connection, const struct run *run, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		encode_request(connection, run, connection->out + i * NBD_REQUEST_SIZE, 0);
+	connection->pending[0] = (struct iovec){ connection->out, count * NBD_REQUEST_SIZE };
+	connection->pending_count = 1;
+}
+
+static void encode_writes(struct connection *connection, const struct run *run, unsigned count)
+{
+	const struct job *job = run->job;
+	size_t header = HEADER_ROOM - NBD_REQUEST_SIZE;
+	size_t stride = write_stride(job);
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned index = encode_request(connection, run, connection->out + header, stride);
+		uint8_t *slot_memory = connection->out + index * stride;
+
+		stamp_block(slot_memory + HEADER_ROOM, job->block, connection->slots[index].offset, job->seed);
+		connection->pending[i] = (struct iovec){ slot_memory + header, NBD_REQUEST_SIZE + job->block };
+	}
+	connection->pending_count = count;
+}
+
+static void pending_advance(struct connection *connection, size_t sent)
+{
+	while (sent) {
+		struct iovec *vec = &connection->pending[connection->pending_first];
+		size_t part = sent < vec->iov_len ? sent : vec->iov_len;
+
+		vec->iov_base = (uint8_t *)vec->iov_base + part;
+		vec->iov_len -= part;
+		sent -= part;
+		if (vec->iov_len)
+			break;
+		connection->pending_first++;
+		connection->pending_count--;
+	}
+}
+
+void connection_send(struct connection *connection, const struct run *run)
+{
+	uint64_t count = connection->free_count < connection->budget ? connection->free_count : connection->budget;
+	struct msghdr message = { 0 };
+	ssize_t sent;
+
+	if (connection->pending_count == 0 && count) {
+		connection->pending_first = 0;
+		connection->budget -= count;
+		if (run->job->write)
+			encode_writes(connection, run, (unsigned)count);
+		else
+			encode_reads(connection, run, (unsigned)count);
+	}
+	while (connection->pending_count) {
+		message.msg_iov = &connection->pending[connection->pending_first];
+		message.msg_iovlen = connection->pending_count;
+		sent = sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno == EAGAIN)
+			return;
+		if (sent < 0 && errno != EINTR)
+			err(1, "sendmsg");
+		if (sent > 0)
+			pending_advance(connection, (size_t)sent);
+	}
+}

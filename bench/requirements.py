@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What platterd has to reach, relative to servers that were measured in the same run."""
+
+import statistics
+from collections import namedtuple
+
+PEERS = ("nbdkit", "qemu-storage-daemon", "nbd-server")
+
+Requirement = namedtuple("Requirement", "case server metric sign factor opponent")
+Verdict = namedtuple("Verdict", "opponent ratio low high word")
+
+# The opponent "best peer" is the one with the best rate (for p50: the best p50) of that case.
+REQUIREMENTS = [Requirement(*row) for row in (
+    # case             server           metric  need        opponent
+    ("read-4k",         "platterd",      "iops", ">=", 0.95, "floor"),
+    ("read-4k",         "platterd",      "iops", ">=", 2.5,  "nbdkit"),
+    ("read-4k",         "platterd",      "cpu",  "<=", 1.15, "floor"),
+    ("read-4k",         "platterd-poll", "iops", ">=", 1.0,  "platterd"),
+    ("write-4k",        "platterd",      "iops", ">=", 0.8,  "floor"),
+    ("write-4k",        "platterd",      "cpu",  "<=", 1.15, "floor"),
+    ("write-4k",        "platterd-poll", "iops", ">=", 1.4,  "floor"),
+    ("write-4k",        "platterd-poll", "iops", ">=", 1.8,  "nbdkit"),
+    ("read-4k-qd1",     "platterd",      "p50",  "<=", 1.05, "floor"),
+    ("read-4k-qd1",     "platterd-poll", "p50",  "<=", 0.5,  "best peer"),
+    ("read-128k",       "platterd",      "iops", ">=", 0.97, "floor"),
+    ("read-128k",       "platterd",      "iops", ">",  1.0,  "best peer"),
+    ("read-1m",         "platterd",      "iops", ">=", 0.97, "floor"),
+    ("read-1m",         "platterd",      "iops", ">",  1.0,  "best peer"),
+    ("write-128k",      "platterd",      "iops", ">=", 0.97, "floor"),
+    ("write-128k",      "platterd",      "iops", ">",  1.0,  "best peer"),
+    ("tcp-read-4k",     "platterd",      "iops", ">=", 2.0,  "nbdkit"),
+    ("file-read-4k",    "platterd",      "iops", ">=", 1.3,  "nbdkit"),
+    ("file-read-4k",    "platterd",      "cpu",  "<=", 0.65, "nbdkit"),
+    ("file-read-128k",  "platterd",      "iops", ">=", 0.97, "best peer"),
+    ("file-read-128k",  "platterd",      "cpu",  "<=", 0.95, "best peer"),
+    ("file-write-128k", "platterd",      "iops", ">=", 0.97, "best peer"),
+    ("file-write-128k", "platterd",      "cpu",  "<=", 0.95, "best peer"),
+)]
+
+# The metrics' names in what platter-load reports.
+METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us"}
+
+
+def values(rounds, metric):
+    return [one[METRICS[metric]] for one in rounds]
+
+
+def median(rounds, metric):
+    return statistics.median(values(rounds, metric))
+
+
+def best_peer(case, metric):
+    """The name of the best peer in CASE, a dictionary from servers to rounds."""
+    peers = [name for name in PEERS if case.get(name)]
+    if metric == "p50":
+        return min(peers, key=lambda name: median(case[name], "p50"), default=None)
+    return max(peers, key=lambda name: median(case[name], "iops"), default=None)
+
+
+def ratios(case, metric, server, opponent):
+    """One ratio a round: neighbours in time, so that a machine that drifts does so in both."""
+    mine, theirs = values(case.get(server, ()), metric), values(case.get(opponent, ()), metric)
+    return [a / b for a, b in zip(mine, theirs)]
+
+
+def holds(ratio, sign, factor):
+    return {">=": ratio >= factor, ">": ratio > factor, "<=": ratio <= factor}[sign]
+
+
+def judge(requirement, results):
+    """The verdict on the median of the rounds' ratios; None when one of the two was not measured.
+
+    When the median misses but what is needed lies within the rounds' range, the miss
+    is within the run's own spread: a tie, which counts as met.
+    """
+    case = results.get(requirement.case, {})
+    opponent = requirement.opponent
+    if opponent == "best peer":
+        opponent = best_peer(case, requirement.metric)
+    rounds = ratios(case, requirement.metric, requirement.server, opponent)
+    if not rounds:
+        return None
+    middle, low, high = statistics.median(rounds), min(rounds), max(rounds)
+    if holds(middle, requirement.sign, requirement.factor):
+        word = "met"
+    elif holds(low, requirement.sign, requirement.factor) or holds(high, requirement.sign, requirement.factor):
+        word = "tie"
+    else:
+        word = "missed"
+    return Verdict(opponent, middle, low, high, word)

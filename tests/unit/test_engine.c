@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The engine's promises: everything completes exactly once, however small its queues are. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/list.h"
+#include "server/engine/engine.h"
+#include "server/engine/pool.h"
+#include "tests/unit/unit.h"
+
+/* An operation that counts. */
+struct counted {
+	struct engine_op op;
+	unsigned ended;
+	int result;
+};
+
+static unsigned ended_total;
+
+static void counted_done(struct engine_op *op, int result)
+{
+	struct counted *counted = container_of(op, struct counted, op);
+
+	counted->ended++;
+	counted->result = result;
+	ended_total++;
+}
+
+static struct engine *engine_new(const struct engine_config *config)
+{
+	struct engine *engine = NULL;
+	int result = engine_create(&engine, config);
+
+	if (result < 0)
+		fail_msg("%s", engine_refusal(result));
+	ended_total = 0;
+	return engine;
+}
+
+static void wait_until(struct engine *engine, unsigned total)
+{
+	while (ended_total < total)
+		engine_wait(engine, false);
+}
+
+#define MANY 500
+
+static void test_full_queues_lose_nothing(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 2, .completions = 4 });
+	static struct counted counted[MANY];
+
+	(void)state;
+	memset(counted, 0, sizeof(counted));
+	for (unsigned i = 0; i < MANY; i++) {
+		counted[i].op.done = counted_done;
+		engine_timer(engine, &counted[i].op, 1);
+	}
+	wait_until(engine, MANY);
+	/* Nothing comes twice, not later either. */
+	for (int i = 0; i < 10; i++)
+		engine_wait(engine, true);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_int_equal(counted[i].ended, 1);
+		assert_int_equal(counted[i].result, 0);
+	}
+	engine_destroy(engine);
+}
+
+static void test_a_receive_waits_for_its_bytes(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	struct counted receive = { .op.done = counted_done }, send = { .op.done = counted_done };
+	struct iovec iov[2] = { { (char[]){ "hel" }, 3 }, { (char[]){ "lo" }, 2 } };
+	char buffer[16];
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer), true);
+	engine_wait(engine, true);
+	assert_int_equal(ended_total, 0);
+	engine_sendv(engine, &send.op, pair[1], iov, 2);
+	wait_until(engine, 2);
+	assert_int_equal(send.result, 5);
+	assert_int_equal(receive.result, 5);
+	assert_memory_equal(buffer, "hello", 5);
+	close(pair[0]);
+	close(pair[1]);
+	engine_destroy(engine);
+}
+
+static void test_a_send_sends_everything(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	struct counted receive = { .op.done = counted_done }, send = { .op.done = counted_done };
+	static char out[4 << 20], in[1 << 20];
+	struct iovec iov = { out, sizeof(out) };
+	size_t received = 0;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	engine_sendv(engine, &send.op, pair[1], &iov, 1);
+	while (received < sizeof(out)) {
+		receive.ended = 0;
+		engine_recv(engine, &receive.op, pair[0], in, sizeof(in), false);
+		while (!receive.ended)
+			engine_wait(engine, false);
+		assert_in_range(receive.result, 1, sizeof(in));
+		received += (size_t)receive.result;
+	}
+	while (!send.ended)
+		engine_wait(engine, false);
+	assert_int_equal(send.result, sizeof(out));
+	close(pair[0]);
+	close(pair[1]);
+	engine_destroy(engine);
+}
+
+static void test_cancelled_operations_still_end(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	struct counted receive = { .op.done = counted_done }, timer = { .op.done = counted_done }, poll = { .op.done = counted_done };
+	char buffer[16];
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer), true);
+	engine_timer(engine, &timer.op, UINT64_C(3600) * 1000000000);
+	engine_poll(engine, &poll.op, pair[0], POLLRDHUP);
+	engine_wait(engine, true);
+	assert_int_equal(ended_total, 0);
+	engine_cancel(engine, &receive.op);
+	engine_cancel(engine, &timer.op);
+	engine_cancel(engine, &poll.op);
+	wait_until(engine, 3);
+	assert_int_equal(receive.result, -ECANCELED);
+	assert_int_equal(timer.result, -ECANCELED);
+	assert_int_equal(poll.result, -ECANCELED);
+	close(pair[0]);
+	close(pair[1]);
+	engine_destroy(engine);
+}
+
+static void test_a_hang_up_is_seen_with_data_unread(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	struct counted poll = { .op.done = counted_done };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(write(pair[1], "unread", 6), 6);
+	engine_poll(engine, &poll.op, pair[0], POLLRDHUP);
+	engine_wait(engine, true);
+	assert_int_equal(ended_total, 0);
+	close(pair[1]);
+	wait_until(engine, 1);
+	assert_true(poll.result & POLLRDHUP);
+	close(pair[0]);
+	engine_destroy(engine);
+}
+
+#define POSTERS 4
+#define POSTS 2000
+
+static struct {
+	struct engine *engine;
+	struct posted {
+		struct engine_message message;
+		unsigned poster, number;
+	} posts[POSTERS][POSTS];
+	unsigned next[POSTERS];
+	unsigned seen;
+} posting;
+
+static void posted_run(struct engine_message *message)
+{
+	struct posted *posted = container_of(message, struct posted, message);
+
+	assert_int_equal(posted->number, posting.next[posted->poster]);
+	posting.next[posted->poster]++;
+	posting.seen++;
+}
+
+static void *post_all(void *argument)
+{
+	unsigned poster = (unsigned)(uintptr_t)argument;
+
+	for (unsigned i = 0; i < POSTS; i++) {
+		struct posted *posted = &posting.posts[poster][i];
+
+		posted->poster = poster;
+		posted->number = i;
+		posted->message.run = posted_run;
+		engine_post(posting.engine, &posted->message);
+	}
+	return NULL;
+}
+
+static void test_messages_arrive_in_order_and_wake(void **state)
+{
+	pthread_t threads[POSTERS];
+
+	(void)state;
+	memset(&posting, 0, sizeof(posting));
+	posting.engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	for (uintptr_t i = 0; i < POSTERS; i++)
+		pthread_create(&threads[i], NULL, post_all, (void *)i);
+	while (posting.seen < POSTERS * POSTS)
+		engine_wait(posting.engine, false);
+	for (unsigned i = 0; i < POSTERS; i++)
+		pthread_join(threads[i], NULL);
+	engine_destroy(posting.engine);
+}
+
+static void test_polling_finds_what_sleeping_finds(void **state)
+{
+	pthread_t threads[POSTERS];
+
+	(void)state;
+	for (int automatic = 0; automatic < 2; automatic++) {
+		memset(&posting, 0, sizeof(posting));
+		posting.engine = engine_new(&(struct engine_config){ .poll_ns = 50000, .poll_auto = automatic });
+		for (uintptr_t i = 0; i < POSTERS; i++)
+			pthread_create(&threads[i], NULL, post_all, (void *)i);
+		while (posting.seen < POSTERS * POSTS)
+			engine_wait(posting.engine, false);
+		for (unsigned i = 0; i < POSTERS; i++)
+			pthread_join(threads[i], NULL);
+		engine_destroy(posting.engine);
+	}
+}
+
+struct counted_job {
+	struct pool_job job;
+	pthread_t ran_on;
+	unsigned ran;
+};
+
+static void job_run(struct pool_job *job)
+{
+	struct counted_job *counted = container_of(job, struct counted_job, job);
+
+	counted->ran++;
+	counted->ran_on = pthread_self();
+}
+
+static void job_back(struct engine_message *message)
+{
+	(void)message;
+	ended_total++;
+}
+
+static void test_jobs_run_elsewhere_and_come_back(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	static struct counted_job jobs[100];
+	struct pool *pool;
+
+	(void)state;
+	memset(jobs, 0, sizeof(jobs));
+	assert_int_equal(pool_create(&pool, "test", 3), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		jobs[i].job = (struct pool_job){ .run = job_run, .engine = engine, .message.run = job_back };
+		pool_run(pool, &jobs[i].job);
+	}
+	wait_until(engine, 100);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(jobs[i].ran, 1);
+		assert_false(pthread_equal(jobs[i].ran_on, pthread_self()));
+	}
+	/* Without an engine, destroying the pool waits for it. */
+	jobs[0].job = (struct pool_job){ .run = job_run };
+	pool_run(pool, &jobs[0].job);
+	pool_destroy(pool);
+	assert_int_equal(jobs[0].ran, 2);
+	pool_destroy(NULL);
+	engine_destroy(engine);
+	engine_destroy(NULL);
+}
+
+static void test_refusals_say_what_to_do(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(engine_refusal(-EPERM), "io_uring_disabled"));
+	assert_non_null(strstr(engine_refusal(-ENOSYS), "5.15"));
+	assert_non_null(strstr(engine_refusal(-ENOMEM), "LimitMEMLOCK"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_full_queues_lose_nothing),
+		cmocka_unit_test(test_a_receive_waits_for_its_bytes),
+		cmocka_unit_test(test_a_send_sends_everything),
+		cmocka_unit_test(test_cancelled_operations_still_end),
+		cmocka_unit_test(test_a_hang_up_is_seen_with_data_unread),
+		cmocka_unit_test(test_messages_arrive_in_order_and_wake),
+		cmocka_unit_test(test_polling_finds_what_sleeping_finds),
+		cmocka_unit_test(test_jobs_run_elsewhere_and_come_back),
+		cmocka_unit_test(test_refusals_say_what_to_do),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

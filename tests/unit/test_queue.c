@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The disk's queue: splitting, the durability of FLUSH and FUA, dropping. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "tests/unit/fake.h"
+#include "tests/unit/unit.h"
+
+static struct queue *queue_of(struct fake *fake)
+{
+	return &fake->disk->queues[0];
+}
+
+static struct request *add(struct fake *fake, enum platter_op op, uint64_t offset, uint64_t length, uint16_t flags)
+{
+	struct request *request = fake_request(fake, op, offset, length);
+
+	request->driver.flags = flags;
+	if (op == PLATTER_OP_READ || op == PLATTER_OP_WRITE)
+		assert_int_equal(request_allocate(request), 0);
+	queue_add(queue_of(fake), request);
+	return request;
+}
+
+static void test_requests_reach_the_driver_in_order(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		requests[i] = add(fake, PLATTER_OP_WRITE, i * 512, 512, 0);
+	assert_int_equal(fake->count, 0); /* not before the dispatch */
+	fake_dispatch(fake);
+	for (unsigned i = 0; i < 3; i++)
+		assert_ptr_equal(fake->submitted[i], &requests[i]->driver);
+	fake_complete(fake, 1, -ENOSPC);
+	fake_complete(fake, 0, 0);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 3);
+	assert_int_equal(requests[0]->error, 0);
+	assert_int_equal(requests[1]->error, -ENOSPC);
+	for (unsigned i = 0; i < 3; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
+static void test_long_zeroes_go_in_parts_one_at_a_time(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *request;
+
+	(void)state;
+	fake->disk->geometry.max_zeroes = 4096;
+	request = add(fake, PLATTER_OP_ZEROES, 512, 10000, 0);
+	for (unsigned part = 0; part < 3; part++) {
+		fake_dispatch(fake);
+		assert_int_equal(fake->count, 1);
+		assert_int_equal(fake->submitted[0]->offset, 512 + part * 4096);
+		assert_int_equal(fake->submitted[0]->length, part < 2 ? 4096 : 10000 - 2 * 4096);
+		assert_int_equal(fake_ended, 0);
+		fake_complete(fake, 0, 0);
+	}
+	assert_int_equal(fake_ended, 1);
+	assert_int_equal(request->error, 0);
+	request_put(request);
+	fake_free(fake);
+}
+
+static void test_parts_that_end_inside_submit_take_a_turn_each(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *request, *other;
+
+	(void)state;
+	fake->disk->geometry.max_zeroes = 4096;
+	fake->at_once = true;
+	request = add(fake, PLATTER_OP_ZEROES, 0, 3 * 4096, 0);
+	other = add(fake, PLATTER_OP_TRIM, 0, 512, 0);
+	assert_true(block_dispatch(&fake->block)); /* more is left */
+	assert_int_equal(fake_ended, 1);           /* the other one wasn't held up */
+	assert_int_equal(other->error, 0);
+	assert_true(block_dispatch(&fake->block));
+	assert_false(block_dispatch(&fake->block));
+	assert_int_equal(fake_ended, 2);
+	assert_int_equal(fake->total, 4);
+	request_put(request);
+	request_put(other);
+	fake_free(fake);
+}
+
+static void test_a_failing_part_fails_the_whole(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *request;
+
+	(void)state;
+	fake->disk->geometry.max_trim = 4096;
+	request = add(fake, PLATTER_OP_TRIM, 0, 3 * 4096, 0);
+	fake_dispatch(fake);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	fake_complete(fake, 0, -EIO);
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 0);
+	assert_int_equal(fake_ended, 1);
+	assert_int_equal(request->error, -EIO);
+	request_put(request);
+	fake_free(fake);
+}
+
+/* The data of a split WRITE arrives, wherever the segments and the parts begin. */
+static void test_a_split_write_keeps_its_data(void **state)
+{
+	struct fake *fake = fake_new();
+	uint8_t data[9000];
+	struct request *request = fake_request(fake, PLATTER_OP_WRITE, 100, sizeof(data));
+	static const size_t cuts[] = { 0, 1, 700, 5000, 5001, sizeof(data) };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + i / 256);
+	assert_int_equal(request_reserve_segments(request, 5), 0);
+	for (unsigned i = 0; i < 5; i++)
+		request->driver.iov[i] = (struct iovec){ data + cuts[i], cuts[i + 1] - cuts[i] };
+	request->driver.iovcnt = 5;
+	fake->disk->geometry.max_request = 2048;
+	fake->disk->geometry.max_segments = 2;
+	fake->at_once = true;
+	queue_add(queue_of(fake), request);
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 1);
+	assert_int_equal(request->error, 0);
+	assert_memory_equal(fake->memory + 100, data, sizeof(data));
+	assert_int_equal(fake->memory[99], 0);
+	assert_int_equal(fake->memory[100 + sizeof(data)], 0);
+	request_put(request);
+	fake_free(fake);
+}
+
+static void test_flushes_of_one_batch_share_a_sync(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *flushes[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		flushes[i] = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 1);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(flushes[i]->error, 0);
+		request_put(flushes[i]);
+	}
+	fake_free(fake);
+}
+
+static void test_a_flush_never_joins_a_running_sync(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *first = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	struct request *second;
+
+	(void)state;
+	fake_dispatch(fake);
+	second = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 1);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 1);
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 2);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 2);
+	request_put(first);
+	request_put(second);
+	fake_free(fake);
+}
+
+static void test_overlapping_syncs_are_answered_together_and_fail_together(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *flush = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	struct request *fua = add(fake, PLATTER_OP_WRITE, 0, 512, PLATTER_REQ_FUA);
+	struct request *plain = add(fake, PLATTER_OP_WRITE, 512, 512, 0);
+
+	(void)state;
+	fake_dispatch(fake);
+	/* The plain write goes first: it waits for nobody. */
+	assert_int_equal(fake->count, 3);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 1);
+	assert_int_equal(plain->error, 0);
+	fake_complete(fake, 0, 0); /* the flush is back, and well */
+	assert_int_equal(fake_ended, 1);
+	fake_complete(fake, 0, -EIO); /* the kernel told the write that something was lost */
+	assert_int_equal(fake_ended, 3);
+	assert_int_equal(flush->error, -EIO);
+	assert_int_equal(fua->error, -EIO);
+	request_put(flush);
+	request_put(fua);
+	request_put(plain);
+	fake_free(fake);
+}
+
+static void test_a_failed_sync_sticks(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[4];
+
+	(void)state;
+	requests[0] = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	fake_dispatch(fake);
+	fake_complete(fake, 0, -ENOSPC);
+	assert_int_equal(requests[0]->error, -EIO);
+	fake->at_once = true;
+	requests[1] = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	requests[2] = add(fake, PLATTER_OP_ZEROES, 0, 512, PLATTER_REQ_FUA);
+	requests[3] = add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 4);
+	assert_int_equal(requests[1]->error, -EIO);
+	assert_int_equal(requests[2]->error, -EIO);
+	assert_int_equal(requests[3]->error, 0);
+	assert_int_equal(fake->total, 2); /* neither of the two was tried */
+	for (unsigned i = 0; i < 4; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
+static void test_a_fua_write_without_space_is_no_failure_of_the_disk(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *fua = add(fake, PLATTER_OP_WRITE, 0, 512, PLATTER_REQ_FUA);
+
+	(void)state;
+	fake_dispatch(fake);
+	fake_complete(fake, 0, -ENOSPC);
+	assert_int_equal(fua->error, -ENOSPC);
+	assert_int_equal(disk_failure(fake->disk), 0);
+	request_put(fua);
+	fake_free(fake);
+}
+
+static void test_a_split_fua_request_is_one_member(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *fua, *flush;
+
+	(void)state;
+	fake->disk->geometry.max_zeroes = 4096;
+	fua = add(fake, PLATTER_OP_ZEROES, 0, 8192, PLATTER_REQ_FUA);
+	flush = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 2);
+	fake_complete(fake, 1, 0); /* the flush */
+	fake_complete(fake, 0, 0); /* the first part */
+	assert_int_equal(fake_ended, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake->submitted[0]->flags, PLATTER_REQ_FUA);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 2);
+	request_put(fua);
+	request_put(flush);
+	fake_free(fake);
+}
+
+static void test_dropped_requests_never_reach_the_driver(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *mine = add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	struct request *flush = add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	struct request *other = add(fake, PLATTER_OP_WRITE, 512, 512, 0);
+
+	(void)state;
+	other->owner = NULL;
+	queue_drop(queue_of(fake), fake);
+	assert_int_equal(fake_ended, 2);
+	assert_int_equal(mine->error, -ECANCELED);
+	assert_int_equal(flush->error, -ECANCELED);
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 1);
+	assert_ptr_equal(fake->submitted[0], &other->driver);
+	fake_complete(fake, 0, 0);
+	request_put(mine);
+	request_put(flush);
+	request_put(other);
+	fake_free(fake);
+}
+
+static unsigned wakes;
+
+static void count_wake(struct block *block)
+{
+	(void)block;
+	__atomic_fetch_add(&wakes, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *complete_all(void *argument)
+{
+	struct fake *fake = argument;
+
+	while (fake->count)
+		fake_complete(fake, 0, 0);
+	return NULL;
+}
+
+static void test_other_threads_completions_come_home(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[8];
+	pthread_t thread;
+
+	(void)state;
+	wakes = 0;
+	fake->block.wake = count_wake;
+	for (unsigned i = 0; i < 8; i++)
+		requests[i] = add(fake, PLATTER_OP_TRIM, i, 1, 0);
+	fake_dispatch(fake);
+	pthread_create(&thread, NULL, complete_all, fake);
+	pthread_join(thread, NULL);
+	assert_int_equal(fake_ended, 0);
+	assert_int_equal(wakes, 1); /* for the first of them */
+	block_collect(&fake->block);
+	assert_int_equal(fake_ended, 8);
+	for (unsigned i = 0; i < 8; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests_reach_the_driver_in_order),
+		cmocka_unit_test(test_long_zeroes_go_in_parts_one_at_a_time),
+		cmocka_unit_test(test_parts_that_end_inside_submit_take_a_turn_each),
+		cmocka_unit_test(test_a_failing_part_fails_the_whole),
+		cmocka_unit_test(test_a_split_write_keeps_its_data),
+		cmocka_unit_test(test_flushes_of_one_batch_share_a_sync),
+		cmocka_unit_test(test_a_flush_never_joins_a_running_sync),
+		cmocka_unit_test(test_overlapping_syncs_are_answered_together_and_fail_together),
+		cmocka_unit_test(test_a_failed_sync_sticks),
+		cmocka_unit_test(test_a_fua_write_without_space_is_no_failure_of_the_disk),
+		cmocka_unit_test(test_a_split_fua_request_is_one_member),
+		cmocka_unit_test(test_dropped_requests_never_reach_the_driver),
+		cmocka_unit_test(test_other_threads_completions_come_home),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=dash
+# What scenarios are made of. A scenario is a script guest/NAME.sh, run by busybox's shell in a subshell, with a line
+# "# checks: N" that says how many checks it makes. A check that fails ends its scenario: the rest would build on it.
+
+SERVER=10.0.2.2 # the host's loopback, as the guest sees it
+
+# say LINE: to the host's script.
+say() {
+    echo "$*" >&3
+}
+
+# host WORD...: asks the host's script (see answer there) and prints its answer.
+host() {
+    local reply
+    say "host $*"
+    read -r reply <&3
+    echo "$reply"
+}
+
+# check NAME COMMAND...
+check() {
+    local name="${scenario:?}: $1" status=0
+    shift
+    "$@" >/tmp/output 2>&1 || status=$?
+    if [ $status -eq 0 ]; then
+        say "ok $name"
+    else
+        say "not ok $name: status $status: $(tail -n 3 /tmp/output | tr '\n' ' ')"
+        exit 1
+    fi
+}
+
+# equal NAME GOT WANTED
+equal() {
+    check "$1" compare "$2" "$3"
+}
+
+compare() {
+    [ "$1" = "${2:-something}" ] || { echo "${1:-nothing} instead of ${2:-something}"; return 1; }
+}
+
+# at_least GOT WANTED
+at_least() {
+    [ "$1" -ge "$2" ] || { echo "$1 is less than $2"; return 1; }
+}
+
+# refused COMMAND...
+refused() {
+    ! "$@"
+}
+
+# attach DEVICE EXPORT [OPTION...]
+attach() {
+    local device=$1 export=$2
+    shift 2
+    nbd-client "$SERVER" "$PORT" "/dev/$device" -N "$export" "$@" && [ -e "/sys/block/$device/pid" ]
+}
+
+# detach DEVICE: disconnects, and waits until the kernel has let go of the device.
+detach() {
+    nbd-client -d "/dev/$1" && soon unused "$1"
+}
+
+unused() {
+    [ ! -e "/sys/block/$1/pid" ] && compare "$(cat "/sys/block/$1/size")" 0
+}
+
+# soon COMMAND...: true when the command succeeds within a few seconds.
+soon() {
+    local turn=0
+    until "$@"; do
+        turn=$((turn + 1))
+        [ $turn -lt 50 ] || return 1
+        sleep 0.1
+    done
+}
+
+# no_connections: the server has seen the end of all of them.
+no_connections() {
+    [ "$(host connections)" -eq 0 ]
+}
+
+# format TYPE DEVICE: over whatever is there. ext4 shall not go on writing in the background: what it does is measured.
+format() {
+    case $1 in
+    ext4) mkfs.ext4 -q -F -E lazy_itable_init=0 "/dev/$2" ;;
+    xfs) mkfs.xfs -q -f "/dev/$2" ;;
+    esac
+}
+
+# same_tree DIR...: each is a whole and true copy of /tree; all are read at the same time, and not from memory.
+same_tree() {
+    local directory job jobs=
+    echo 3 >/proc/sys/vm/drop_caches
+    for directory; do
+        (cd "$directory" && sha256sum -c /tree.sha256 >/dev/null) &
+        jobs="$jobs $!"
+    done
+    for job in $jobs; do
+        wait "$job" || return 1
+    done
+}
+
+# file_system TYPE EXPORT FSCK...: files survive a new connection (13 checks).
+file_system() {
+    local type=$1 export=$2
+    shift 2
+    check "attach" attach nbd0 "$export"
+    check "mkfs.$type" format "$type" nbd0
+    check "mount" mount -t "$type" /dev/nbd0 /mnt
+    check "copy files" cp -a /tree/. /mnt
+    check "umount" umount /mnt
+    check "detach" detach nbd0
+    check "the connection has ended" soon no_connections
+    check "attach to another device" attach nbd1 "$export"
+    check "$*" "$@" /dev/nbd1
+    check "mount again" mount -t "$type" /dev/nbd1 /mnt
+    check "checksums" same_tree /mnt
+    check "umount again" umount /mnt
+    check "detach again" detach nbd1
+}

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=dash
+# checks: 18
+# fstrim gives the host its memory and its disk space back.
+
+# trim TYPE EXPORT (9 checks)
+trim() {
+    local type=$1 export=$2 before
+    check "$export: attach" attach nbd0 "$export"
+    check "$export: mkfs.$type" format "$type" nbd0
+    check "$export: mount" mount -t "$type" /dev/nbd0 /mnt
+    before=$(host kib "$export")
+    check "$export: fill" dd if=/dev/urandom of=/mnt/file bs=1M count=64 conv=fsync
+    check "$export: the host holds more" at_least $(($(host kib "$export") - before)) $((60 * 1024))
+    rm /mnt/file
+    sync
+    before=$(host kib "$export")
+    check "$export: fstrim" fstrim /mnt
+    check "$export: the host holds less" at_least $((before - $(host kib "$export"))) $((60 * 1024))
+    check "$export: umount" umount /mnt
+    check "$export: detach" detach nbd0
+}
+
+trim ext4 ram0
+trim xfs disk

@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2034 # some of its variables are for the script that sources it
+# The guest: its kernel, its initramfs, and how it is booted. Needs no privileges and installs nothing.
+
+# What the initramfs gets: kernel modules (with what they depend on) and programs (with their libraries).
+guest_modules=(virtio_pci virtio_net nbd xfs)
+guest_programs=(nbd-client mkfs.ext4 e2fsck mkfs.xfs xfs_repair)
+
+# For users who are not root, too.
+PATH=$PATH:/usr/sbin:/sbin
+
+die() {
+    echo "$0: $*" >&2
+    exit 2
+}
+
+# need PROGRAM=PACKAGE...: fails with the list of what is to be installed.
+need() {
+    local item missing=()
+    for item; do
+        command -v "${item%=*}" >/dev/null || missing+=("${item#*=}")
+    done
+    [ ${#missing[@]} -eq 0 ] || die "not installed: ${missing[*]}"
+}
+
+# fetch_kernel CACHE: leaves Debian's cloud kernel in CACHE/kernel (boot/vmlinuz, lib/modules) and its release in $kernel_release.
+# Whatever is there is used again, without asking for a newer one: remove the folder for that.
+fetch_kernel() {
+    local cache=$1 package new
+    if ! [ -d "$cache/kernel" ]; then
+        mkdir -p "$cache"
+        new=$(mktemp -d "$cache/new.XXXXXX")
+        temporary+=("$new")
+        package=$(apt-cache depends linux-image-cloud-amd64 |
+            sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64\)$/\1/p')
+        [ -n "$package" ] || die "apt knows no linux-image-cloud-amd64: try apt-get update"
+        echo "# fetching $package"
+        # As root, apt warns that its own user cannot write here; it downloads all the same.
+        (cd "$new" && apt-get -qq download "$package" 2>apt.log) ||
+            { cat "$new/apt.log" >&2; die "cannot download $package"; }
+        dpkg -x "$new/$package"_*.deb "$new/kernel"
+        depmod -b "$new/kernel" "$(ls "$new/kernel/lib/modules")"
+        mv "$new/kernel/boot/vmlinuz-"* "$new/kernel/boot/vmlinuz"
+        # Complete, so it may have its name; another run may have been faster.
+        mv -T "$new/kernel" "$cache/kernel" 2>/dev/null || [ -d "$cache/kernel" ]
+        rm -rf "$new"
+    fi
+    kernel=$cache/kernel
+    kernel_release=$(ls "$kernel/lib/modules")
+}
+
+# install_program ROOT NAME: copies a program and the shared libraries that it is linked to, each to its own path.
+install_program() {
+    local root=$1 path library
+    path=$(command -v "$2")
+    install -D "$path" "$root/bin/$2"
+    ldd "$path" | grep -o '/[^ ]*' | while read -r library; do
+        [ -e "$root$library" ] || install -D "$library" "$root$library"
+    done
+}
+
+# build_initramfs TEMP GUEST SCENARIO...: packs TEMP/initramfs from the folder GUEST of scripts; to its /tree goes a
+# real tree of files (a part of the kernel package), with checksums made here.
+build_initramfs() {
+    local temp=$1 guest=$2 root=$1/root modules=lib/modules/$kernel_release name
+    shift 2
+    mkdir -p "$root"/{bin,dev,mnt,proc,sys,tmp,scenarios,tree} "$root/$modules"
+    install "$(command -v busybox)" "$root/bin/busybox"
+    install "$guest/init" "$root/init"
+    install -m 644 "$guest/lib.sh" "$root/lib.sh"
+    for name; do
+        install -m 644 "$guest/$name.sh" "$root/scenarios/"
+    done
+    for name in "${guest_programs[@]}"; do
+        install_program "$root" "$name"
+    done
+
+    modprobe -d "$kernel" -S "$kernel_release" --show-depends -a "${guest_modules[@]}" |
+        sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | xargs cp -t "$root/$modules"
+    cp "$kernel/$modules"/modules.{order,builtin,builtin.modinfo} "$root/$modules"
+    depmod -b "$root" "$kernel_release"
+
+    cp -a "$kernel/$modules/kernel/"{crypto,net} "$root/tree"
+    (cd "$root/tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$root/tree.sha256"
+
+    # Not compressed: unpacking costs the emulated processor more than reading.
+    (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$temp/initramfs"
+}
+
+# boot TEMP: starts the guest. Its second serial port is our line to it, through the descriptors $from_guest and
+# $to_guest; the first one is the kernel's console, in TEMP/console.
+boot() {
+    local temp=$1
+    mkfifo "$temp/to_guest"
+    exec {to_guest}<>"$temp/to_guest"
+    # In a process substitution the read end sees the end of file when QEMU ends, however it does.
+    # KVM is not relied on: a guest may hang in it where it is nested. With -cpu max the guest has random numbers at once.
+    exec {from_guest}< <(exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 \
+        -nodefaults -no-user-config -no-reboot -display none \
+        -kernel "$kernel/boot/vmlinuz" -initrd "$temp/initramfs" \
+        -append "console=ttyS0 loglevel=5 panic=-1" \
+        -nic user,model=virtio-net-pci \
+        -chardev stdio,id=line,signal=off -serial "file:$temp/console" -serial chardev:line \
+        <"$temp/to_guest" 2>"$temp/qemu.log")
+    qemu=$!
+}

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What several wire tests need: a daemon for a whole module, and the check that a bad client did no harm."""
+
+import contextlib
+import os
+import random
+import shutil
+import struct
+import tempfile
+import threading
+import time
+
+from daemon import PLATTERD, Daemon, wait_for
+from wire_client import CMD_READ, CMD_WRITE, Wire, request
+
+with open(PLATTERD, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@contextlib.contextmanager
+def own_daemon(*exports, **keywords):
+    """A daemon with a directory of its own, for fixtures that last longer than a test."""
+    directory = tempfile.mkdtemp(prefix="platter-")
+    try:
+        with Daemon(directory, *exports, **keywords) as daemon:
+            yield daemon
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def sparse_file(directory, size, name="disk"):
+    path = os.path.join(str(directory), name)
+    with open(path, "wb") as file:
+        file.truncate(size)
+    return path
+
+
+def noise(length, seed=1):
+    return random.Random(seed).randbytes(length)
+
+
+def info(replies, kind):
+    """The content of an information reply; None when there is none."""
+    for answer, data in replies:
+        if answer == 3 and struct.unpack(">H", data[:2])[0] == kind:
+            return data[2:]
+    return None
+
+
+def is_quiet(wire, seconds=0.05):
+    """Whether nothing comes for a moment, and the connection stays open."""
+    before = wire.socket.gettimeout()
+    wire.socket.settimeout(seconds)
+    try:
+        wire.socket.recv(1)
+        return False
+    except TimeoutError:
+        return True
+    finally:
+        wire.socket.settimeout(before)
+
+
+class Bystander:
+    """An honest client that works all the time, on the first sectors of an export, and notices when it is disturbed."""
+
+    PATIENCE = 20 if SANITIZED else 5
+
+    def __init__(self, daemon, name=b""):
+        self.wire = Wire(daemon).go(name)
+        self.rounds, self.slowest, self.trouble = 0, 0.0, None
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _round(self):
+        data = noise(512, self.rounds)
+        started = time.monotonic()
+        self.wire.send(request(CMD_WRITE, 0, 512, cookie=1, payload=data))
+        assert self.wire.reply() == (0, 1, b"")
+        self.wire.send(request(CMD_READ, 0, 512, cookie=2))
+        assert self.wire.reply(512) == (0, 2, data)
+        self.slowest = max(self.slowest, time.monotonic() - started)
+        self.rounds += 1
+
+    def _run(self):
+        try:
+            while not self.stopping:
+                self._round()
+                time.sleep(0.001)
+        except Exception as error:  # pylint: disable=broad-except
+            self.trouble = repr(error)
+
+    def works(self):
+        """Whether it gets on, from now."""
+        before = self.rounds
+        wait_for(lambda: self.rounds >= before + 2 or self.trouble, "an honest client gets on")
+        return not self.trouble
+
+    def finish(self):
+        self.works()
+        self.stopping = True
+        self.thread.join()
+        self.wire.socket.close()
+        assert not self.trouble, self.trouble
+        assert self.slowest < self.PATIENCE, f"an honest client waited {self.slowest:.1f} s"
+
+
+@contextlib.contextmanager
+def harmless(daemon, name=b"", slack=MIB):
+    """What happens inside leaves the daemon alive, its descriptors and memory as before, and an honest client undisturbed."""
+    with Wire(daemon) as wire:
+        wire.go(name).disconnect()
+    wait_for(lambda: daemon.stats()["connections"] == 0, "all earlier clients have gone")
+    descriptors, memory = daemon.descriptors(), daemon.memory()
+    honest = Bystander(daemon, name)
+    yield honest
+    honest.finish()
+    assert daemon.alive()
+    wait_for(lambda: daemon.descriptors() <= descriptors, f"back to {descriptors} descriptors")
+    # A sanitizer keeps what is freed.
+    if not SANITIZED:
+        wait_for(lambda: daemon.memory() <= memory + slack, f"back to {memory} bytes of memory")
