@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Latencies, counted in 256 linear steps an octave: any value is known to 0.4 %, and adding one costs a few instructions. */
+/* Latencies, counted in 256 linear steps an octave: known to 0.4 %, and adding one costs a few instructions. */
 #ifndef BENCH_LOAD_HISTOGRAM_H
 #define BENCH_LOAD_HISTOGRAM_H
 

@@ -7,6 +7,7 @@ import statistics
 from requirements import REQUIREMENTS, judge, median, ratios, values
 
 DISTURBED_LIMIT = 0.05  # of one CPU
+WIDE = 0.25  # of a ratio
 
 
 def file_system(path):
@@ -82,6 +83,10 @@ def idle_lines(idle):
           f"{idle['newcomer_us_alone']:.0f} us alone", flush=True)
 
 
+def wide(verdict):
+    return verdict.word == "tie" and verdict.high - verdict.low > WIDE * verdict.ratio
+
+
 METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50"}
 
 
@@ -97,13 +102,15 @@ def verdict_table(results):
         what = f"{needed.case}: {needed.server}'s {METRIC_TITLES[needed.metric]} to {opponent}'s"
         need = f"{needed.sign} {needed.factor:g}"
         if verdict:
-            rows.append((what, need, f"{verdict.ratio:.3f}", f"{verdict.low:.3f}..{verdict.high:.3f}", verdict.word))
+            rows.append((what, need, f"{verdict.ratio:.3f}", f"{verdict.low:.3f}..{verdict.high:.3f}",
+                         verdict.word + (" (wide)" if wide(verdict) else "")))
         elif needed.case in results:
             rows.append((what, need, "-", "-", "not measured"))
         data.append({**needed._asdict(), "verdict": "not measured"} if verdict is None else
                     {**needed._asdict(), "opponent": verdict.opponent, "ratio": verdict.ratio,
                      "rounds": [verdict.low, verdict.high], "verdict": verdict.word})
-    print("\nRequirements: the median of the rounds' ratios. tie: missed by less than the rounds spread; it counts as met.")
+    print("\nRequirements, by the median of the rounds' ratios. A tie missed by less than the rounds differ and counts\n"
+          "as met; a wide one, whose rounds differ by more than a quarter, says that the run was too noisy to tell.")
     table(rows)
     return data
 
@@ -118,8 +125,8 @@ def disturbance(results):
     if not everything:
         return
     shares = [disturbed(one) for one in everything]
-    print(f"\nOther work, the hypervisor's included, had {statistics.median(shares) * 100:.0f} % of a CPU at the median, "
-          f"{max(shares) * 100:.0f} % at most; more than {DISTURBED_LIMIT * 100:.0f} % in "
+    print(f"\nOther work, the hypervisor's included, had {statistics.median(shares) * 100:.0f} % of a CPU at the "
+          f"median, {max(shares) * 100:.0f} % at most; more than {DISTURBED_LIMIT * 100:.0f} % in "
           f"{sum(1 for share in shares if share > DISTURBED_LIMIT)} of {len(everything)} measurements")
     bound = sum(1 for one in everything if one["client_cpu_share"] > 0.95)
     if bound:

@@ -58,15 +58,16 @@ class Wire:
         self.socket.sendall(data)
 
     def receive(self, count):
-        data = bytearray()
-        while len(data) < count:
+        data = bytearray(count)
+        received = 0
+        while received < count:
             try:
-                piece = self.socket.recv(count - len(data))
+                piece = self.socket.recv_into(memoryview(data)[received:])
             except ConnectionError as error:
                 raise Closed from error
             if not piece:
                 raise Closed
-            data += piece
+            received += piece
         return bytes(data)
 
     def closed(self):

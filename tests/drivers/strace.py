@@ -36,11 +36,15 @@ class Strace:
 
         wait_for(attached, "strace attaches")
 
+    def text(self):
+        """The trace so far."""
+        with open(self.path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
     def calls(self, pattern=""):
         """The calls that match PATTERN, in order, after the end of the trace."""
         assert self.process.poll() is not None
-        with open(self.path, encoding="utf-8", errors="replace") as file:
-            lines = [line.split(None, 1)[1].strip() for line in file]
+        lines = [line.split(None, 1)[1] for line in self.text().splitlines()]
         return [line for line in lines if re.search(pattern, line) and not line.startswith(("<...", "+++", "---"))]
 
     def stop(self):

@@ -24,7 +24,8 @@ def test_lock_goes_with_the_server_however_it_ends(directory):
     for number in (signal.SIGTERM, signal.SIGKILL):
         with Daemon(directory, path) as daemon:
             daemon.stop(number)
-        os.unlink(daemon.socket) if os.path.exists(daemon.socket) else None
+        if os.path.exists(daemon.socket):
+            os.unlink(daemon.socket)
     with Daemon(directory, path) as daemon, connect(daemon) as wire:
         assert wire.size == MIB
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The file driver: errors, short counts and a file that changes underneath, one request at a time."""
+
+import os
+import signal
+
+import pytest
+from daemon import Daemon
+from driver_support import KIB, MIB, connect, content, errors_of, make_file, noise
+from strace import ENVIRONMENT, Strace
+from wire_client import CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, EIO, ENOSPC, EPERM, EINVAL, ENOMEM, request
+
+SIZE = 8 * MIB
+
+
+@pytest.fixture
+def data():
+    return noise(SIZE)
+
+
+@pytest.fixture
+def daemon(directory, data):
+    path = make_file(directory, data)
+    with Daemon(directory, path, environment=ENVIRONMENT) as running:
+        running.path = path
+        yield running
+        # Whatever happened, it still ends as it should.
+        assert running.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("error, expected", [
+    ("EIO", EIO), ("ENXIO", EIO), ("ESTALE", EIO), ("ETIMEDOUT", EIO), ("EBADF", EIO), ("EUCLEAN", EIO),
+    ("ENOSPC", ENOSPC), ("EDQUOT", ENOSPC), ("EFBIG", ENOSPC), ("EROFS", EPERM), ("EPERM", EPERM), ("ENOMEM", ENOMEM),
+    ("EINVAL", EINVAL), ("EOPNOTSUPP", EIO)])
+def test_error_of_a_write_reaches_the_client_in_nbds_words(daemon, data, error, expected):
+    with connect(daemon) as wire:
+        with Strace(daemon, "pwritev2", f"pwritev2:error={error}"):
+            assert wire.write(4096, b"x" * 4096) == expected
+        assert wire.write(8192, b"y" * 4096) == 0
+    assert content(daemon.path) == data[:8192] + b"y" * 4096 + data[12288:]
+
+
+def test_failed_write_fails_only_its_request(daemon, data):
+    """One batch, no neighbours among it: what failed didn't happen, what succeeded did."""
+    count = 16
+    with connect(daemon) as wire:
+        requests = [request(CMD_WRITE, number * 64 * KIB, 4096, cookie=number, payload=b"w" * 4096) for number in range(count)]
+        with Strace(daemon, "pwritev2", "pwritev2:error=EIO:when=2"):
+            errors = errors_of(wire, requests)
+    assert set(errors) == {0, EIO}
+    assert errors.count(EIO) < count / 2
+    found = content(daemon.path)
+    for number, error in enumerate(errors):
+        at = number * 64 * KIB
+        assert found[at:at + 4096] == (data[at:at + 4096] if error else b"w" * 4096)
+
+
+def test_failed_read_fails_only_its_request(daemon, data):
+    with connect(daemon) as wire:
+        with Strace(daemon, "preadv2", "preadv2:error=EIO"):
+            # Large reads don't go through io_uring, whose calls cannot be made to fail here.
+            assert wire.command(CMD_READ, MIB, 4 * MIB)[0] == EIO
+            assert wire.read(0, 4096) == data[:4096]
+        assert wire.read(MIB, 4 * MIB) == data[MIB:5 * MIB]
+
+
+@pytest.mark.parametrize("part", [1, 4095, MIB, 3 * MIB - 1])
+def test_short_write_goes_on_where_it_stopped(daemon, data, part):
+    """The kernel claims to have written PART bytes, which it hasn't; all the others follow."""
+    with connect(daemon) as wire:
+        with Strace(daemon, "pwritev2", f"pwritev2:retval={part}:when=1") as trace:
+            assert wire.write(4096 + 1, b"w" * (3 * MIB)) == 0
+        assert len(trace.calls()) >= 2
+    at = 4096 + 1 + part
+    assert content(daemon.path) == data[:at] + b"w" * (3 * MIB - part) + data[at + 3 * MIB - part:]
+
+
+def test_write_of_nothing_is_no_space(daemon):
+    with connect(daemon) as wire:
+        with Strace(daemon, "pwritev2", "pwritev2:retval=0"):
+            assert wire.write(0, b"x" * 4096) == ENOSPC
+
+
+@pytest.mark.parametrize("error", ["EINTR", "EAGAIN"])
+def test_interrupted_write_is_tried_again(daemon, data, error):
+    with connect(daemon) as wire:
+        with Strace(daemon, "pwritev2", f"pwritev2:error={error}:when=1"):
+            assert wire.write(1, b"w" * 8192) == 0
+    assert content(daemon.path) == data[:1] + b"w" * 8192 + data[8193:]
+
+
+def test_interrupted_and_short_reads_go_on(daemon, data):
+    with connect(daemon) as wire:
+        with Strace(daemon, "preadv2", "preadv2:error=EINTR:when=1"):
+            assert wire.read(7, 3 * MIB) == data[7:7 + 3 * MIB]
+
+
+def test_read_that_does_not_find_its_data_cached_waits_for_it(daemon, data):
+    with connect(daemon) as wire:
+        with Strace(daemon, "preadv2", "preadv2:error=EAGAIN"):
+            assert wire.read(4097, 100 * KIB) == data[4097:4097 + 100 * KIB]
+
+
+def test_reads_past_a_new_end_are_io_errors(daemon, data):
+    with connect(daemon) as wire:
+        os.truncate(daemon.path, MIB + 5)
+        for at, length in ((MIB + 5, 1), (MIB, 4096), (4 * MIB, 4096), (MIB - 100 * KIB, 200 * KIB), (0, 4 * MIB), (SIZE - 1, 1)):
+            assert wire.command(CMD_READ, at, length)[0] == EIO, (at, length)
+        assert wire.read(0, MIB + 5) == data[:MIB + 5]
+        assert wire.command(CMD_CACHE, 0, SIZE)[0] == 0
+        assert wire.command(CMD_TRIM, 0, SIZE)[0] == 0
+        assert os.path.getsize(daemon.path) == MIB + 5
+        assert wire.command(CMD_FLUSH)[0] == 0
+
+
+def test_writes_past_a_new_end_bring_the_file_back(daemon):
+    with connect(daemon) as wire:
+        os.truncate(daemon.path, 1)
+        assert wire.write(MIB, b"back") == 0
+        assert wire.read(MIB - 4, 8) == b"\0\0\0\0back"
+
+
+def test_file_truncated_under_many_reads_never_gives_stale_memory(daemon, data):
+    """What comes with success is the file's data or, behind its end while it grows again, zeroes."""
+    with connect(daemon) as wire:
+        for end in (MIB + 1, 0, 4 * MIB, 100):
+            reads = {number: 64 * KIB for number in range(100)}
+            wire.send(b"".join(request(CMD_READ, number * 64 * KIB, 64 * KIB, cookie=number) for number in reads))
+            os.truncate(daemon.path, end)
+            for _ in reads:
+                error, cookie, found = wire.reply(64 * KIB)
+                at = cookie * 64 * KIB
+                assert error in (0, EIO)
+                assert error or found == data[at:at + 64 * KIB]
+            with open(daemon.path, "r+b") as file:
+                file.write(data)
+
+
+def test_unlinked_file_is_served_on(daemon, data):
+    os.unlink(daemon.path)
+    for _ in range(2):
+        with connect(daemon) as wire:
+            assert wire.read(MIB, 4096) == data[MIB:MIB + 4096]
+            wire.disconnect()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What ARCHITECTURE.md and CONTRIBUTING.md promise of the tree."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from daemon import PLATTERD
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# Who may include whom: a folder's files include only what starts with one of these.
+LAYERS = {
+    "include/platter": ["platter/"],
+    "plugins": ["platter/", "plugins/"],
+    "common": ["common/"],
+    "server/engine": ["common/", "server/engine/"],
+    "server/block": ["platter/", "common/", "server/engine/", "server/block/", "plugins/builtin.h"],
+    "server/nbd": ["platter/", "common/", "server/block/", "server/nbd/"],
+    "server/net": ["platter/", "common/", "server/engine/", "server/block/", "server/nbd/", "server/net/", "server/reactor.h"],
+    "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
+    "bench": ["common/", "bench/"],
+}
+OURS = ("platter/", "common/", "server/", "plugins/", "bench/", "tests/")
+
+
+def sources(folder, *endings):
+    for path, folders, names in os.walk(os.path.join(ROOT, folder)):
+        folders[:] = [name for name in folders if not name.startswith((".", "build", "autom4te"))]
+        for name in names:
+            if name.endswith(endings):
+                yield os.path.join(path, name)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_layers_include_only_what_they_may(folder):
+    wrong = []
+    for path in sources(folder, ".c", ".h"):
+        for name in re.findall(r'#include [<"]([^>"]+)[>"]', read(path)):
+            if name.startswith(OURS) and not name.startswith(tuple(LAYERS[folder])):
+                wrong.append(f"{os.path.relpath(path, ROOT)} includes {name}")
+    assert not wrong
+
+
+def test_only_the_ring_knows_io_uring():
+    users = [path for folder in ("server", "plugins", "common", "include") for path in sources(folder, ".c", ".h")
+             if "liburing" in read(path)]
+    assert [os.path.relpath(path, ROOT) for path in users] == ["server/engine/ring.c"]
+
+
+def test_public_headers_stand_alone(directory):
+    for path in sources("include/platter", ".h"):
+        name = os.path.relpath(path, os.path.join(ROOT, "include"))
+        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", os.path.join(ROOT, "include"),
+                        "-x", "c", "-"], input=f"#include <{name}>\n", text=True, check=True, timeout=60)
+
+
+def test_every_file_names_its_license():
+    missing = [os.path.relpath(path, ROOT) for path in sources("", ".c", ".h", ".py", ".sh", ".mk", ".am", ".ac")
+               if "SPDX-License-Identifier: BSD-2-Clause" not in read(path)[:300]]
+    assert not missing
+
+
+def test_no_file_is_too_long():
+    long = {os.path.relpath(path, ROOT): count for path in sources("", ".c", ".h", ".py", ".sh")
+            if (count := read(path).count("\n")) > 600}
+    assert not long
+
+
+def test_manual_and_help_name_the_same_options():
+    help_text = subprocess.run([PLATTERD, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+    manual = read(os.path.join(ROOT, "man/platterd.8"))
+    in_help = set(re.findall(r"--([a-z][a-z-]+)", help_text))
+    in_manual = set(re.findall(r"Fl -([a-z][a-z-]+)", manual))
+    # Long names that help shows beside the short ones, too.
+    assert in_help == in_manual
+    for key in re.findall(r"^  ([a-z-]+) {2,}", help_text, re.M):
+        assert re.search(rf"\.It Cm {key}\b", manual), f"the manual lacks the key {key}"
