@@ -109,8 +109,8 @@ def verdict_table(results):
         data.append({**needed._asdict(), "verdict": "not measured"} if verdict is None else
                     {**needed._asdict(), "opponent": verdict.opponent, "ratio": verdict.ratio,
                      "rounds": [verdict.low, verdict.high], "verdict": verdict.word})
-    print("\nRequirements, by the median of the rounds' ratios. A tie missed by less than the rounds differ and counts\n"
-          "as met; a wide one, whose rounds differ by more than a quarter, says that the run was too noisy to tell.")
+    print("\nRequirements, by the median of the rounds' ratios. A tie missed by less than the rounds differ and\n"
+          "counts as met; a wide one, whose rounds differ by more than a quarter, means a noisy run.")
     table(rows)
     return data
 

@@ -85,6 +85,7 @@ static int reactor_init(struct reactor *reactor, unsigned index, const struct re
 	list_init(&reactor->connections);
 	list_init(&reactor->input);
 	list_init(&reactor->output);
+	list_init(&reactor->receive);
 	list_init(&reactor->commit);
 	list_init(&reactor->finished);
 	reactor->tick_op.done = tick_done;
@@ -118,6 +119,8 @@ void reactor_run(struct reactor *reactor)
 		fd_io_commit(reactor);
 		while ((node = list_pop(&reactor->output)))
 			conn_send(container_of(node, struct conn, output_link));
+		while ((node = list_pop(&reactor->receive)))
+			conn_receive(container_of(node, struct conn, receive_link));
 		busy |= !list_empty(&reactor->input);
 	}
 }

@@ -25,6 +25,7 @@ struct reactor {
 	atomic_uint load;               /* their number, for whoever looks for the least loaded */
 	struct list_head input;         /* connections whose input is to be parsed this turn */
 	struct list_head output;        /* connections with something to send */
+	struct list_head receive;       /* connections that want input */
 	struct list_head commit;        /* disks with buffered writes, and reads that are done: see host/fd_io.c */
 	struct list_head finished;
 

@@ -22,6 +22,11 @@ enum platter_fd_op {
 #define PLATTER_FD_DSYNC (1u << 0)
 /* READ, WRITE: FD was opened with O_DIRECT. */
 #define PLATTER_FD_DIRECT (1u << 1)
+/*
+ * READ, WRITE: a file on a file system of this machine, whose page cache takes writes without waiting for
+ * anybody, as a rule.  The host then writes at once, until a write turns out to take long.
+ */
+#define PLATTER_FD_LOCAL (1u << 2)
 
 /*
  * One operation on a file descriptor, usually in the request's data.  The

@@ -14,6 +14,7 @@ struct file_disk {
 	bool read_only;
 	bool direct;      /* O_DIRECT */
 	bool rotational;
+	bool local;       /* a file system that waits for nobody but this machine's disks */
 	uint64_t size;    /* as last seen */
 	uint32_t sector;  /* what offsets and lengths must be multiples of */
 	uint32_t memory;  /* likewise addresses */

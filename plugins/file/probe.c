@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static void file_free(struct file_disk *file)
@@ -150,6 +152,20 @@ static bool read_rotational(const struct file_disk *file)
 	return rotational;
 }
 
+/* Network file systems and FUSE may keep a writer waiting for ever. */
+static bool is_local(const struct file_disk *file)
+{
+	static const unsigned long local[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC };
+	struct statfs status;
+
+	if (file->block_device || fstatfs(file->fd, &status) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+		if ((unsigned long)status.f_type == local[i])
+			return true;
+	return false;
+}
+
 int file_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	const char *path = platter_args_string(args, "path", "");
@@ -178,6 +194,7 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 		return result;
 	}
 	file->rotational = read_rotational(file);
+	file->local = is_local(file);
 	platter_disk_set_data(disk, file);
 	return 0;
 }

@@ -23,6 +23,7 @@ struct disk_writes {
 	struct list_head waiting, running;
 	struct list_head commit; /* in its reactor's list while the turn collects */
 	struct pool_job job;
+	uint64_t slow_until;     /* CLOCK_MONOTONIC, ns: until then no write is tried on the reactor */
 };
 
 /* What drivers see of a disk. */

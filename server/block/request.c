@@ -39,13 +39,8 @@ struct request *request_get(struct block *block)
 	return request;
 }
 
-void request_put(struct request *request)
+void request_release_data(struct request *request)
 {
-	struct block *block;
-
-	if (!request)
-		return;
-	block = request->block;
 	while (request->buffers) {
 		struct buffer *buffer = request->buffers;
 
@@ -53,8 +48,21 @@ void request_put(struct request *request)
 		buffer_put(buffer);
 	}
 	buffer_put(request->input);
+	request->input = NULL;
+	request->driver.iovcnt = 0;
 	if (request->reserved)
-		budget_release(&block->budget, request->reserved);
+		budget_release(&request->block->budget, request->reserved);
+	request->reserved = 0;
+}
+
+void request_put(struct request *request)
+{
+	struct block *block;
+
+	if (!request)
+		return;
+	block = request->block;
+	request_release_data(request);
 	list_add(&request->link, &block->free_requests);
 	block->free_request_count++;
 }

@@ -54,6 +54,9 @@ struct request *request_get(struct block *block);
 /* Frees it with its buffers and its share of the budget.  NULL is allowed. */
 void request_put(struct request *request);
 
+/* Frees its data early; the request itself stays. */
+void request_release_data(struct request *request);
+
 /* Makes room for COUNT segments; -ENOMEM. */
 int request_reserve_segments(struct request *request, unsigned count);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * File I/O for drivers.  What is in the page cache is read at once, the rest
- * by the ring; O_DIRECT goes to the ring; buffered writes go to the I/O pool,
- * a batch per file, because the file system takes one writer at a time and may
- * keep it waiting; so does whatever else may block.
+ * by the ring; O_DIRECT goes to the ring.  Buffered writes are tried at once
+ * where that is only a copy, as a rule; when one took long (the kernel
+ * throttles whoever dirties memory faster than the disk can write it), the
+ * next ones go to the I/O pool for a while, a batch per file, because the file
+ * system takes one writer at a time.  So does whatever else may block.
  */
 #include "server/host/fd_io.h"
 
@@ -12,6 +14,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <platter/host.h>
@@ -19,8 +22,12 @@
 #include "server/block/disk.h"
 #include "server/reactor.h"
 
-/* Reads above this copy for too long to hold up a reactor. */
+/* Reads and writes above this copy for too long to hold up a reactor. */
 #define MOST_AT_ONCE (1u << 20)
+/* A write that took longer waited for something. */
+#define SLOW_WRITE_NS 1000000u
+/* How long writes then go to the pool. */
+#define SLOW_PERIOD_NS 500000000u
 
 /* In platter_fd_io.host. */
 struct host_side {
@@ -245,6 +252,56 @@ static void read_cached(struct platter_fd_io *io)
 		ring_transfer(io);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Writes keep their order: none overtakes those that went to the pool. */
+static bool may_write_now(const struct disk_writes *writes, const struct platter_fd_io *io, uint64_t now)
+{
+	return (io->flags & PLATTER_FD_LOCAL) && !(io->flags & PLATTER_FD_DSYNC) && io->length <= MOST_AT_ONCE &&
+	       list_empty(&writes->waiting) && list_empty(&writes->running) && now >= writes->slow_until;
+}
+
+static void to_batch(struct platter_fd_io *io, struct disk_writes *writes)
+{
+	struct host_side *host = host_of(io);
+
+	list_add_tail(&host->link, &writes->waiting);
+	if (list_empty(&writes->commit))
+		list_add_tail(&writes->commit, &host->reactor->commit);
+}
+
+static void write_now(struct platter_fd_io *io, struct disk_writes *writes, uint64_t start)
+{
+	struct host_side *host = host_of(io);
+	ssize_t result = pwritev2(io->fd, io->iov, (int)io->iovcnt, (off_t)io->offset, 0);
+	uint64_t end = now_ns();
+
+	engine_count_call(host->reactor->engine);
+	if (end - start > SLOW_WRITE_NS)
+		writes->slow_until = end + SLOW_PERIOD_NS;
+	/* What is left after a short write meets its error on the pool. */
+	if (advance(io, result < 0 ? -errno : result))
+		list_add_tail(&host->link, &host->reactor->finished);
+	else
+		to_batch(io, writes);
+}
+
+static void start_write(struct platter_fd_io *io, struct disk_writes *writes)
+{
+	uint64_t now = now_ns();
+
+	if (may_write_now(writes, io, now))
+		write_now(io, writes, now);
+	else
+		to_batch(io, writes);
+}
+
 void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 {
 	struct disk *disk = (struct disk *)disk_side;
@@ -257,9 +314,7 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 	} else if (io->flags & PLATTER_FD_DIRECT) {
 		ring_transfer(io);
 	} else if (io->op == PLATTER_FD_WRITE) {
-		list_add_tail(&host->link, &disk->writes.waiting);
-		if (list_empty(&disk->writes.commit))
-			list_add_tail(&disk->writes.commit, &host->reactor->commit);
+		start_write(io, &disk->writes);
 	} else if (io->length > MOST_AT_ONCE) {
 		to_pool(io);
 	} else {

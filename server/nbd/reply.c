@@ -40,6 +40,4 @@ void reply_build(struct request *request)
 	put_be32(request->header, NBD_SIMPLE_REPLY_MAGIC);
 	put_be32(request->header + 4, error);
 	put_be64(request->header + 8, request->cookie);
-	if (error || request->driver.op != PLATTER_OP_READ)
-		request->driver.iovcnt = 0;
 }

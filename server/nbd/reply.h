@@ -10,7 +10,7 @@ struct request;
 /* 0 or a negative errno as an NBD error. */
 uint32_t reply_error(int error);
 
-/* Fills in the header of REQUEST, which is done; a failed one loses its data. */
+/* Fills in the header of REQUEST, which is done. */
 void reply_build(struct request *request);
 
 #endif

@@ -57,6 +57,11 @@ static void done(struct request *request)
 	struct nbd_session *session = request->owner;
 
 	reply_build(request);
+	/* What isn't sent is needed no more. */
+	if (request->error || request->driver.op != PLATTER_OP_READ) {
+		session->in_flight_bytes -= request->reserved;
+		request_release_data(request);
+	}
 	if (session->abandoned || session->dropping) {
 		nbd_sent(session, request);
 		return;

@@ -63,6 +63,7 @@ static void conn_free(struct conn *conn)
 	list_del_init(&conn->link);
 	list_del_init(&conn->input_link);
 	list_del_init(&conn->output_link);
+	list_del_init(&conn->receive_link);
 	atomic_fetch_sub(&conn->reactor->load, 1);
 	if (conn->session.export)
 		disk_release(conn->session.export->disk);
@@ -181,6 +182,7 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer)
 	conn->hup_op.done = hup_done;
 	list_init(&conn->input_link);
 	list_init(&conn->output_link);
+	list_init(&conn->receive_link);
 	conn->reactor = reactor;
 	list_add_tail(&conn->link, &reactor->connections);
 	atomic_fetch_add(&reactor->load, 1);
@@ -374,9 +376,16 @@ void conn_parse(struct conn *conn)
 		nbd_stop(&conn->session);
 		finish(conn);
 	}
-	if (wants_input(conn) && input_receive(conn, needed(&conn->session), conn->session.payload) < 0)
-		conn_kill(conn, "no memory");
+	/* Not yet: once this turn's requests are done and answered, the buffer is mostly empty again. */
+	if (wants_input(conn) && list_empty(&conn->receive_link))
+		list_add_tail(&conn->receive_link, &conn->reactor->receive);
 	if (conn->lingering && !conn->dead && !(conn->in_flight & CONN_RECV))
 		linger(conn);
 	conn_check(conn);
+}
+
+void conn_receive(struct conn *conn)
+{
+	if (wants_input(conn) && input_receive(conn, needed(&conn->session), conn->session.payload) < 0)
+		conn_kill(conn, "no memory");
 }

@@ -25,6 +25,7 @@ struct conn {
 	struct list_head link;         /* in reactor->connections */
 	struct list_head input_link;   /* in reactor->input, or not */
 	struct list_head output_link;  /* in reactor->output, or not */
+	struct list_head receive_link; /* in reactor->receive, or not */
 	struct reactor *reactor;
 	struct reactor *moving_to;     /* where it goes as soon as nothing is in flight; NULL */
 	struct engine_message moved;
@@ -63,6 +64,7 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer);
 /* For the reactor: the phases of a turn, and the housekeeping. */
 void conn_parse(struct conn *conn);
 void conn_send(struct conn *conn);
+void conn_receive(struct conn *conn);
 void conn_tick(struct reactor *reactor);
 
 /* Shutdown: stops reading everywhere and closes each connection when it has answered what it took. */

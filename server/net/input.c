@@ -151,7 +151,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 {
 	struct input *input = &conn->input;
 	struct engine *engine = conn->reactor->engine;
-	bool idle = input->last < input->asked;
+	bool idle = !input->large;
 	int result;
 
 	if (payload && payload->driver.iovcnt) {

@@ -48,6 +48,7 @@ void conn_move(struct conn *conn)
 	list_del_init(&conn->link);
 	list_del_init(&conn->input_link);
 	list_del_init(&conn->output_link);
+	list_del_init(&conn->receive_link);
 	atomic_fetch_sub(&conn->reactor->load, 1);
 	atomic_fetch_add(&target->load, 1);
 	conn->reactor = target;

@@ -65,6 +65,7 @@ def is_quiet(wire, seconds=0.05):
 class Bystander:
     """An honest client that works all the time, on the first sectors of an export, and notices when it is disturbed."""
 
+    # Far below any timeout of the server, far above a bad moment of a busy machine.
     PATIENCE = 20 if SANITIZED else 5
 
     def __init__(self, daemon, name=b""):
@@ -98,11 +99,12 @@ class Bystander:
         wait_for(lambda: self.rounds >= before + 2 or self.trouble, "an honest client gets on")
         return not self.trouble
 
-    def finish(self):
-        self.works()
+    def stop(self):
         self.stopping = True
         self.thread.join()
         self.wire.socket.close()
+
+    def check(self):
         assert not self.trouble, self.trouble
         assert self.slowest < self.PATIENCE, f"an honest client waited {self.slowest:.1f} s"
 
@@ -115,8 +117,12 @@ def harmless(daemon, name=b"", slack=MIB):
     wait_for(lambda: daemon.stats()["connections"] == 0, "all earlier clients have gone")
     descriptors, memory = daemon.descriptors(), daemon.memory()
     honest = Bystander(daemon, name)
-    yield honest
-    honest.finish()
+    try:
+        yield honest
+        honest.works()
+    finally:
+        honest.stop()
+    honest.check()
     assert daemon.alive()
     wait_for(lambda: daemon.descriptors() <= descriptors, f"back to {descriptors} descriptors")
     # A sanitizer keeps what is freed.

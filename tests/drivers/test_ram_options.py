@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The RAM disk: sizes, and what it refuses."""
+
+import re
+
+import pytest
+from daemon import Daemon
+from driver_support import KIB, MIB, connect, refusal
+from wire_client import (
+    CAN_MULTI_CONN, CMD_WRITE_ZEROES, EPERM, INFO_BLOCK_SIZE, READ_ONLY, SEND_CACHE, SEND_FAST_ZERO, SEND_FLUSH, SEND_FUA,
+    SEND_TRIM, SEND_WRITE_ZEROES)
+
+
+def meminfo(name):
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(re.search(name + r":\s+(\d+)", file.read())[1])
+
+
+@pytest.mark.parametrize("export, size", [
+    ("ram:1", 1), ("ram:513", 513), ("ram:4K", 4096), ("ram:1M", MIB), ("ram:1MiB", MIB), ("ram:size=1M", MIB),
+    ("ram,size=2M", 2 * MIB), (f"ram:{300 * KIB + 7}", 300 * KIB + 7)])
+def test_sizes(directory, export, size):
+    with Daemon(directory, export) as daemon, connect(daemon, infos=[INFO_BLOCK_SIZE]) as wire:
+        assert wire.size == size
+        assert wire.block_sizes[0] == 1
+        assert wire.write(size - 1, b"z") == 0
+        assert wire.read(0, size) == bytes(size - 1) + b"z"
+
+
+def test_flags(directory):
+    with Daemon(directory, "ram:1M") as daemon, connect(daemon) as wire:
+        expected = (SEND_FLUSH | SEND_FUA | SEND_CACHE | CAN_MULTI_CONN | SEND_TRIM | SEND_WRITE_ZEROES | SEND_FAST_ZERO)
+        assert wire.transmission_flags & (expected | READ_ONLY) == expected
+
+
+def test_read_only(directory):
+    with Daemon(directory, "ram:1M,readonly") as daemon, connect(daemon) as wire:
+        assert wire.transmission_flags & READ_ONLY
+        assert wire.write(0, b"x") == EPERM
+        assert wire.command(CMD_WRITE_ZEROES, 0, 4096)[0] == EPERM
+        assert wire.read(0, 4096) == bytes(4096)
+
+
+@pytest.mark.parametrize("export", ["ram", "ram:0", "ram:size=0"])
+def test_no_size_is_refused(directory, export):
+    assert "size" in refusal(directory, export)
+
+
+@pytest.mark.parametrize("size", ["1x", "-1", "1.5.2G", "99999999999999999999", "16E", "M"])
+def test_what_is_no_size_is_refused(directory, size):
+    assert "size" in refusal(directory, "ram:" + size)
+
+
+def test_more_than_the_machine_has_is_refused(directory):
+    assert "memory" in refusal(directory, f"ram:{meminfo('MemTotal') + 1024}K")
+    assert "memory" in refusal(directory, "ram:8191P")
+
+
+def test_huge_pages_that_are_not_reserved_are_refused(directory):
+    with open("/proc/sys/vm/nr_overcommit_hugepages", encoding="ascii") as file:
+        if int(file.read()):
+            pytest.skip("this machine reserves huge pages when they are needed")
+    megabytes = (meminfo("HugePages_Free") + 1) * meminfo("Hugepagesize") // 1024
+    said = refusal(directory, f"ram:{megabytes}M,huge=on")
+    assert "huge pages" in said and "vm.nr_hugepages" in said
+
+
+def test_huge_pages_need_a_size_of_whole_ones(directory):
+    assert "multiple of 2M" in refusal(directory, "ram:3M,huge=on")
+
+
+def test_unknown_key_is_refused(directory):
+    assert "sparse" in refusal(directory, "ram:1M,sparse=on")

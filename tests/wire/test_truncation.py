@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A session that ends after any number of its bytes, by a close, a reset or a half close, leaves nothing behind."""
+
+import socket
+import struct
+
+import pytest
+
+from shared import KIB, MIB, harmless, noise, own_daemon
+from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, FIXED_NEWSTYLE, NO_ZEROES,
+                         OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, Wire, go_data, option, request)
+
+FLAGS = struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES)
+TARGET = 512 * KIB
+
+SESSIONS = {
+    "go": FLAGS + option(OPT_LIST) + option(OPT_INFO, go_data(b"b")) + option(99, b"data") + option(OPT_GO, go_data(b"b", [1, 3])),
+    "old": FLAGS + option(OPT_EXPORT_NAME, b"b") + request(CMD_READ, TARGET, 600),
+    "abort": FLAGS + option(OPT_GO, go_data(b"missing")) + option(OPT_ABORT, b"bye"),
+    "requests": FLAGS + option(OPT_GO, go_data(b"b")) + request(CMD_READ, TARGET, 4096) +
+                request(CMD_WRITE, TARGET, 40, payload=bytes(40)) + request(CMD_FLUSH) + request(CMD_TRIM, TARGET, 4096) +
+                request(CMD_WRITE_ZEROES, TARGET, 4096) + request(99) + request(CMD_WRITE, 2**63, 9, payload=b"discarded") +
+                request(CMD_DISC),
+}
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with own_daemon("a=ram:1M", "b=ram:1M", options=["--threads", "2"], tcp=True) as running:
+        yield running
+
+
+def close(wire):
+    wire.socket.close()
+
+
+def reset(wire):
+    """Over TCP the other side gets a reset, with all it has sent lost."""
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.socket.close()
+
+
+def half_close(wire):
+    """The server must close its side, too."""
+    wire.socket.shutdown(socket.SHUT_WR)
+    while wire.socket.recv(64 * KIB):
+        pass
+    wire.socket.close()
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+@pytest.mark.parametrize("end", [close, reset, half_close])
+def test_the_end_at_every_byte_does_no_harm(daemon, session, tcp, end):
+    data = SESSIONS[session]
+    with harmless(daemon, b"a"):
+        for length in range(len(data) + 1):
+            wire = Wire(daemon, tcp=tcp, greet=length % 2 == 0)
+            wire.send(data[:length])
+            end(wire)
+
+
+@pytest.mark.parametrize("end", [close, reset, half_close])
+@pytest.mark.parametrize("length", [1, 27, 28, 29, 4095, 4096, 4124, 65536, 256 * KIB, 256 * KIB + 28, MIB - 1])
+def test_the_end_within_a_payload_does_no_harm(daemon, length, end):
+    with harmless(daemon, b"a"), Wire(daemon) as wire:
+        wire.go(b"b")
+        wire.send(request(CMD_WRITE, 0, MIB) + noise(length))
+        end(wire)
+    with Wire(daemon) as wire:
+        assert wire.go(b"b").read(0, MIB) == bytes(MIB)
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+@pytest.mark.parametrize("end", [close, reset])
+def test_the_end_before_the_first_byte_does_no_harm(daemon, tcp, end):
+    with harmless(daemon, b"a"):
+        for _ in range(200):
+            end(Wire(daemon, tcp=tcp, greet=False))
+
+
+@pytest.mark.parametrize("end", [close, reset, half_close])
+@pytest.mark.parametrize("length, count", [(4096, 64), (MIB, 64), (16, 5000)])
+def test_the_end_with_reads_in_flight_does_no_harm(daemon, end, length, count):
+    with harmless(daemon, b"a"):
+        for _ in range(5):
+            wire = Wire(daemon).go(b"b")
+            wire.send(request(CMD_READ, 0, length) * count)
+            end(wire)
