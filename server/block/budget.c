@@ -32,7 +32,7 @@ bool budget_take(struct budget *budget, uint64_t bytes, bool first, struct budge
 			list_add_tail(&waiter->link, &budget->waiters);
 		return false;
 	}
-	budget_forget(waiter);
+	list_del_init(&waiter->link);
 	budget->used += bytes;
 	wake_first(budget);
 	return true;
@@ -44,7 +44,10 @@ void budget_release(struct budget *budget, uint64_t bytes)
 	wake_first(budget);
 }
 
-void budget_forget(struct budget_waiter *waiter)
+void budget_forget(struct budget *budget, struct budget_waiter *waiter)
 {
+	if (list_empty(&waiter->link))
+		return;
 	list_del_init(&waiter->link);
+	wake_first(budget);
 }

@@ -19,7 +19,7 @@ struct budget {
 
 struct budget_waiter {
 	struct list_head link;
-	/* There may be room now: try again.  Called from within budget_take() and budget_release(): only make a note. */
+	/* There may be room now: try again.  Called from within these functions: only make a note. */
 	void (*ready)(struct budget_waiter *waiter);
 };
 
@@ -32,7 +32,7 @@ void budget_init(struct budget *budget, uint64_t limit);
 bool budget_take(struct budget *budget, uint64_t bytes, bool first, struct budget_waiter *waiter);
 void budget_release(struct budget *budget, uint64_t bytes);
 
-/* Leaves the line, if the waiter is in it. */
-void budget_forget(struct budget_waiter *waiter);
+/* Leaves the line, if the waiter is in it; the next one may have room. */
+void budget_forget(struct budget *budget, struct budget_waiter *waiter);
 
 #endif

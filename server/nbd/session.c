@@ -117,7 +117,7 @@ void nbd_abandon(struct nbd_session *session)
 		return;
 	session->abandoned = true;
 	session->state = NBD_STATE_CLOSING;
-	budget_forget(&session->memory);
+	budget_forget(&session->block->budget, &session->memory);
 	drop_unstarted(session);
 }
 

@@ -78,7 +78,7 @@ struct nbd_session {
 	unsigned in_flight;          /* requests taken and not yet released by nbd_sent() */
 	uint64_t in_flight_bytes;
 	struct list_head replies;    /* requests that are done, for the connection to send */
-	void (*notify)(struct nbd_session *session); /* `replies` has got something */
+	void (*notify)(struct nbd_session *session); /* a request is done; it is in `replies`, unless nobody waits for it */
 	struct budget_waiter memory;
 
 	/* The client has hung up: what comes out of the pipe runs only if it ends in DISC. */

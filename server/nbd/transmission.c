@@ -62,11 +62,10 @@ static void done(struct request *request)
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
-	if (session->abandoned || session->dropping) {
+	if (session->abandoned || session->dropping)
 		nbd_sent(session, request);
-		return;
-	}
-	list_add_tail(&request->link, &session->replies);
+	else
+		list_add_tail(&request->link, &session->replies);
 	session->notify(session);
 }
 

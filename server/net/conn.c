@@ -49,7 +49,9 @@ static void want_send(struct nbd_session *session)
 {
 	struct conn *conn = container_of(session, struct conn, session);
 
-	if (list_empty(&conn->output_link))
+	if (conn->dead) /* its last request may have come back */
+		conn_want_parse(conn);
+	else if (list_empty(&conn->output_link))
 		list_add_tail(&conn->output_link, &conn->reactor->output);
 }
 
@@ -91,9 +93,11 @@ void conn_kill(struct conn *conn, const char *reason)
 /* Everything is answered and sent: says goodbye, and waits for the client's own, so that no reply is lost to a reset. */
 static void linger(struct conn *conn)
 {
-	conn->lingering = true;
-	shutdown(conn->fd, SHUT_WR);
-	set_deadline(conn, LINGER_SECONDS);
+	if (!conn->lingering) {
+		conn->lingering = true;
+		shutdown(conn->fd, SHUT_WR);
+		set_deadline(conn, LINGER_SECONDS);
+	}
 	if (!(conn->in_flight & CONN_RECV)) {
 		input_release(&conn->input);
 		conn->input.last = 0;
@@ -348,9 +352,10 @@ static bool wants_input(const struct conn *conn)
 
 void conn_drain(struct conn *conn)
 {
-	if (conn->dead || conn->draining)
+	/* One that is moving is seen to where it arrives. */
+	if (conn->dead || conn->draining || conn->moving_to)
 		return;
-	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing && !conn->moving_to) {
+	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing) {
 		conn_kill(conn, NULL);
 		return;
 	}

@@ -107,8 +107,11 @@ static void test_the_budget_serves_in_order(void **state)
 	assert_true(budget_take(&budget, 10, false, &c));
 	assert_true(list_empty(&budget.waiters));
 	assert_false(budget_take(&budget, 31, false, &a));
-	budget_forget(&a);
-	budget_forget(&a);
+	assert_false(budget_take(&budget, 30, false, &b));
+	budget_forget(&budget, &a); /* whose place the next one takes */
+	assert_ptr_equal(ready_last, &b);
+	budget_forget(&budget, &a);
+	assert_true(budget_take(&budget, 30, false, &b));
 	assert_true(list_empty(&budget.waiters));
 }
 
