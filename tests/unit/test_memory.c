@@ -14,6 +14,7 @@ static void test_buffers_come_back_and_go_when_unused(void **state)
 	struct buffers buffers = { .bytes = 0 };
 	struct buffer *a = buffer_get(&buffers, BUFFER_SMALL);
 	struct buffer *b = buffer_get(&buffers, BUFFER_SEGMENT);
+	struct buffer *c;
 
 	(void)state;
 	assert_int_equal(buffers.bytes, BUFFER_SMALL_SIZE + BUFFER_SEGMENT_SIZE);
@@ -22,7 +23,8 @@ static void test_buffers_come_back_and_go_when_unused(void **state)
 	assert_ptr_equal(buffer_get(&buffers, BUFFER_SMALL), a);
 	a->users++;
 	buffer_put(a);
-	assert_ptr_not_equal(buffer_get(&buffers, BUFFER_SMALL), a); /* still in use */
+	c = buffer_get(&buffers, BUFFER_SMALL);
+	assert_ptr_not_equal(c, a); /* which is still in use */
 	buffer_put(a);
 	buffer_put(b);
 	buffer_put(NULL);
@@ -33,6 +35,9 @@ static void test_buffers_come_back_and_go_when_unused(void **state)
 	assert_true(buffers_trim(&buffers));
 	assert_false(buffers_trim(&buffers));
 	assert_int_equal(buffers.bytes, BUFFER_SMALL_SIZE); /* the one that is out */
+	buffer_put(c);
+	buffers_destroy(&buffers);
+	assert_int_equal(buffers.bytes, 0);
 }
 
 static void test_segments_cover_any_length(void **state)
