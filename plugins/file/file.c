@@ -170,7 +170,8 @@ static void finished(struct platter_fd_io *io, int64_t result)
 		finish_only(state, result);
 		return;
 	case STEP_SYNC:
-		platter_request_complete(state->request, (int)result);
+		/* Whatever the reason: earlier writes may be lost, which only EIO says. */
+		platter_request_complete(state->request, result < 0 ? -EIO : 0);
 		return;
 	}
 	if (result == 0)

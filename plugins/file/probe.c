@@ -14,7 +14,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BUSY_SECONDS 2
+#define BUSY_TRIES_PER_SECOND 50
 
 static void file_free(struct file_disk *file)
 {
@@ -26,19 +30,39 @@ static void file_free(struct file_disk *file)
 	free(file);
 }
 
+/*
+ * A server that was just killed may still hold the file: the kernel ends what
+ * it had in flight first.  Whoever is refused as busy tries again for a while.
+ */
+static bool wait_a_little(unsigned *tries)
+{
+	static const struct timespec pause = { .tv_nsec = 1000000000 / BUSY_TRIES_PER_SECOND };
+
+	if (++*tries > BUSY_SECONDS * BUSY_TRIES_PER_SECOND)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 /* Read-write if it can be had; a file that forbids writing is served read-only. */
 static int open_file(struct file_disk *file, bool exclusive, struct platter_error *error)
 {
 	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (file->direct ? O_DIRECT : 0);
+	unsigned tries = 0;
+	int forbidden = 0;
 
 	file->fd = -1;
 	if (!file->read_only) {
-		file->fd = open(file->path, O_RDWR | flags | (exclusive ? O_EXCL : 0));
+		do {
+			file->fd = open(file->path, O_RDWR | flags | (exclusive ? O_EXCL : 0));
+		} while (file->fd < 0 && errno == EBUSY && wait_a_little(&tries));
 		if (file->fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
 			file->read_only = true;
 	}
 	if (file->fd < 0 && file->read_only)
 		file->fd = open(file->path, O_RDONLY | flags);
+	if (file->fd >= 0 && file->block_device && ioctl(file->fd, BLKROGET, &forbidden) == 0 && forbidden)
+		file->read_only = true;
 	if (file->fd >= 0)
 		return 0;
 	if (errno == EINVAL && file->direct)
@@ -69,9 +93,12 @@ static int check_kind(struct file_disk *file, struct platter_error *error)
 static int lock_file(const struct file_disk *file, struct platter_error *error)
 {
 	struct flock lock = { .l_type = file->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	unsigned tries = 0;
 
-	if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
-		return 0; /* a file system without locks is no reason to refuse */
+	do {
+		if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+			return 0; /* a file system without locks is no reason to refuse */
+	} while (wait_a_little(&tries));
 	return platter_fail(error, EBUSY, "%s: another disk or program has locked it; share=on serves it all the same", file->path);
 }
 

@@ -74,6 +74,18 @@ void buffer_put(struct buffer *buffer)
 	buffers->class[buffer->class].count++;
 }
 
+void buffer_detach(struct buffer *buffer)
+{
+	buffer->home->bytes -= buffer_class_size(buffer->class);
+	buffer->home = NULL;
+}
+
+void buffer_attach(struct buffer *buffer, struct buffers *home)
+{
+	buffer->home = home;
+	home->bytes += buffer_class_size(buffer->class);
+}
+
 bool buffers_trim(struct buffers *buffers)
 {
 	bool left = false;

@@ -44,6 +44,10 @@ uint32_t buffer_class_size(enum buffer_class class);
 struct buffer *buffer_get(struct buffers *buffers, enum buffer_class class);
 void buffer_put(struct buffer *buffer);
 
+/* Takes BUFFER, with its one user, out of its home; it belongs to nobody until buffer_attach() on another thread. */
+void buffer_detach(struct buffer *buffer);
+void buffer_attach(struct buffer *buffer, struct buffers *home);
+
 /* Gives memory that lay unused since the last call back to the system; whether free buffers are left. */
 bool buffers_trim(struct buffers *buffers);
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <platter/driver.h>
@@ -22,6 +23,8 @@
 #include "server/reactor.h"
 
 #define BACKLOG 1024
+#define IN_USE_SECONDS 2
+#define IN_USE_TRIES_PER_SECOND 50
 /* After an accept that failed for lack of descriptors or memory. */
 #define RETRY_NS 100000000u
 /* Of sockets that carry data: large replies leave in fewer pieces.  The system may allow less. */
@@ -103,6 +106,20 @@ static int listener_add(int fd, char *path)
 	return 0;
 }
 
+/*
+ * A server that was just killed may still listen: the kernel ends what it had
+ * in flight first.  Whoever finds an address in use tries again for a while.
+ */
+static bool in_use_for_long(int result, unsigned *tries)
+{
+	static const struct timespec pause = { .tv_nsec = 1000000000 / IN_USE_TRIES_PER_SECOND };
+
+	if (result != -EADDRINUSE || ++*tries > IN_USE_SECONDS * IN_USE_TRIES_PER_SECOND)
+		return true;
+	nanosleep(&pause, NULL);
+	return false;
+}
+
 /* A socket file that nobody listens on any more. */
 static bool is_stale(const struct sockaddr_un *address)
 {
@@ -135,14 +152,18 @@ static int listen_unix(const struct address *parsed, struct platter_error *error
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char *path = strdup(parsed->host);
+	unsigned tries = 0;
 	int result = -ENOMEM;
 	int fd;
 
 	/* address_parse() has seen to it that it fits. */
 	memcpy(address.sun_path, parsed->host, strnlen(parsed->host, sizeof(address.sun_path) - 1));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && path)
-		result = bind_path(fd, &address, parsed->mode);
+	if (fd >= 0 && path) {
+		do {
+			result = bind_path(fd, &address, parsed->mode);
+		} while (result < 0 && !in_use_for_long(result, &tries));
+	}
 	if (result == 0 && listen(fd, BACKLOG) < 0)
 		result = -errno;
 	if (result == 0)
@@ -194,8 +215,11 @@ static int listen_tcp(const struct address *parsed, struct platter_error *error)
 		return platter_fail(error, EINVAL, "tcp:%s: %s", parsed->host, gai_strerror(result));
 	for (const struct addrinfo *info = infos; info; info = info->ai_next) {
 		char text[ADDRESS_TEXT];
+		unsigned tries = 0;
 
-		result = bind_inet(info);
+		do {
+			result = bind_inet(info);
+		} while (result < 0 && !in_use_for_long(result, &tries));
 		if (result >= 0) {
 			log_notice("listening on tcp:%s", address_of_socket(result, text));
 			bound++;

@@ -2,9 +2,8 @@
 #include "server/net/move.h"
 
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "server/block/buffer.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
 
@@ -21,6 +20,8 @@ static void arrive(struct engine_message *message)
 	struct reactor *reactor = conn->reactor;
 
 	list_add_tail(&conn->link, &reactor->connections);
+	if (conn->input.large)
+		buffer_attach(conn->input.large, &reactor->block.buffers);
 	conn_enter(conn);
 	if (reactor->stopping)
 		conn_drain(conn);
@@ -31,18 +32,10 @@ static void arrive(struct engine_message *message)
 void conn_move(struct conn *conn)
 {
 	struct reactor *target = conn->moving_to;
-	struct input *input = &conn->input;
-	size_t length = input_length(input);
 
-	/* Buffers belong to their reactor: what a client sent ahead of its GO's answer comes along in the small one. */
-	if (length > INPUT_SMALL_SIZE) {
-		conn->moving_to = NULL;
-		conn_kill(conn, "too much sent before the handshake was over");
-		return;
-	}
-	memmove(input->small, input_bytes(input), length);
-	input_release(input);
-	input->end = length;
+	/* What a client sent ahead of its GO's answer comes along. */
+	if (conn->input.large)
+		buffer_detach(conn->input.large);
 	buffer_put(conn->vector);
 	conn->vector = NULL;
 	list_del_init(&conn->link);

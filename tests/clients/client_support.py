@@ -12,10 +12,10 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 TRANSPORTS = ["unix", "tcp"]
 
 
-def run(*command, status=0, timeout=120):
+def run(*command, status=0, directory=None):
     """Runs a client to its end, which must be the expected one; returns what it wrote to stdout."""
     ran = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, timeout=timeout, check=False)
+                         stderr=subprocess.PIPE, cwd=directory, timeout=120, check=False)
     output = ran.stdout.decode(errors="replace")
     assert (ran.returncode == 0) == (status == 0), (command, ran.returncode, output, ran.stderr.decode(errors="replace"))
     return output

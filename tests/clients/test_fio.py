@@ -14,7 +14,7 @@ def fio(directory, export, *options):
     """Runs a job; returns what fio says of each."""
     output = os.path.join(directory, "fio.json")
     run("fio", "--ioengine=nbd", "--uri=" + export, "--name=job", "--randseed=1", "--randrepeat=1",
-        "--verify_fatal=1", "--output-format=json", "--output=" + output, *options)
+        "--verify_fatal=1", "--output-format=json", "--output=" + output, *options, directory=directory)
     with open(output, encoding="utf-8") as file:
         text = file.read()
     jobs = json.loads(text[text.index("{"):])["jobs"]
