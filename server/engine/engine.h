@@ -87,9 +87,6 @@ void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct io
 /* Sends everything unless an error comes between; the iovec array stays in place until `done`. */
 void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
 
-/* Sends what fits without waiting, at once: the number of bytes, or -EAGAIN, or another error. */
-ssize_t engine_send_now(struct engine *engine, int fd, struct iovec *iov, unsigned count);
-
 /* Files.  FLAGS: RWF_*. */
 void engine_readv(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
 		  uint64_t offset, int flags);

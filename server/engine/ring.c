@@ -407,18 +407,6 @@ void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct io
 	io_uring_sqe_set_data(sqe, op);
 }
 
-ssize_t engine_send_now(struct engine *engine, int fd, struct iovec *iov, unsigned count)
-{
-	const struct msghdr message = { .msg_iov = iov, .msg_iovlen = count };
-	ssize_t result;
-
-	do {
-		engine->stats.system_calls++;
-		result = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	} while (result < 0 && errno == EINTR);
-	return result < 0 ? -errno : result;
-}
-
 void engine_readv(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
 		  uint64_t offset, int flags)
 {

@@ -8,6 +8,12 @@
 #include "server/net/conn.h"
 #include "server/reactor.h"
 
+/*
+ * A receive takes at most this much beyond what is needed: the batch stays in
+ * the core's cache, and the client can go on with its answers while the next
+ * one is worked on.
+ */
+#define MOST_AHEAD (64u << 10)
 /* A large buffer with less room than this behind its data is changed for another, if it can't be emptied. */
 #define LEAST_ROOM (64u << 10)
 
@@ -169,6 +175,8 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 			return result;
 		input->direct = false;
 		input->asked = capacity(input) - input->end;
+		if (input->asked > need + MOST_AHEAD)
+			input->asked = need + MOST_AHEAD;
 		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked, idle);
 	}
 	conn->in_flight |= CONN_RECV;

@@ -61,12 +61,10 @@ static void release_sent(struct conn *conn)
 	}
 }
 
-/* Gathers all that is ready; the number of bytes, 0 when there is nothing. */
-static size_t fill(struct conn *conn, struct gather *gather)
+static void fill(const struct conn *conn, struct gather *gather)
 {
-	struct nbd_session *session = &conn->session;
+	const struct nbd_session *session = &conn->session;
 	struct list_head *node;
-	size_t length = 0;
 
 	if (session->out.length)
 		add(gather, session->out.bytes, session->out.length);
@@ -75,9 +73,6 @@ static size_t fill(struct conn *conn, struct gather *gather)
 			break;
 		add_reply(gather, container_of(node, struct request, link));
 	}
-	for (unsigned i = 0; i < gather->count; i++)
-		length += gather->iov[i].iov_len;
-	return length;
 }
 
 static bool has_output(const struct conn *conn)
@@ -85,25 +80,15 @@ static bool has_output(const struct conn *conn)
 	return conn->session.out.length || !list_empty(&conn->session.replies);
 }
 
-/* SENT bytes are out. */
-static void sent(struct conn *conn, size_t bytes)
-{
-	conn->sent += bytes;
-	conn->last_progress = conn->reactor->ticks;
-	release_sent(conn);
-	/* What waited for room may go on, and a connection that only waited for this may end. */
-	if (conn->session.want == NBD_WANT_ROOM || conn->finishing)
-		conn_want_parse(conn);
-}
-
-/* The socket is full: the rest goes by itself as the client reads. */
-static void send_later(struct conn *conn)
+void conn_send(struct conn *conn)
 {
 	struct gather gather = { .skip = conn->sent };
 
+	if (conn->dead || conn->moving_to || (conn->in_flight & CONN_SEND) || !has_output(conn))
+		return;
 	if (!conn->vector)
 		conn->vector = buffer_get(&conn->reactor->block.buffers, BUFFER_SMALL);
-	if (!conn->vector) {
+	if (!conn->vector || conn->session.out.failed) {
 		conn_kill(conn, "no memory for a reply");
 		return;
 	}
@@ -113,50 +98,24 @@ static void send_later(struct conn *conn)
 	conn->in_flight |= CONN_SEND;
 }
 
-void conn_send(struct conn *conn)
-{
-	struct iovec vector[MOST_SEGMENTS];
-
-	while (!conn->dead && !conn->moving_to && !(conn->in_flight & CONN_SEND) && has_output(conn)) {
-		struct gather gather = { .iov = vector, .skip = conn->sent };
-		size_t length = fill(conn, &gather);
-		ssize_t result;
-
-		if (conn->session.out.failed) {
-			conn_kill(conn, "no memory for a reply");
-			return;
-		}
-		result = engine_send_now(conn->reactor->engine, conn->fd, gather.iov, gather.count);
-		if (result < 0 && result != -EAGAIN) {
-			conn_kill(conn, result == -EPIPE || result == -ECONNRESET ? "the client hung up" : strerror((int)-result));
-			return;
-		}
-		if (result > 0)
-			sent(conn, (size_t)result);
-		if (result < (ssize_t)length) {
-			send_later(conn);
-			return;
-		}
-	}
-}
-
 void conn_send_done(struct engine_op *op, int result)
 {
 	struct conn *conn = container_of(op, struct conn, send_op);
 
 	conn_op_back(conn, CONN_SEND);
-	conn_want_parse(conn);
-	if (conn->dead)
-		return;
-	if (result < 0) {
+	if (!conn->dead && result < 0)
 		conn_kill(conn, result == -EPIPE || result == -ECONNRESET ? "the client hung up" : strerror(-result));
-		return;
+	if (!conn->dead) {
+		conn->sent += (size_t)result;
+		release_sent(conn);
 	}
-	sent(conn, (size_t)result);
-	if (has_output(conn)) {
+	if (!conn->dead && has_output(conn)) {
 		conn->session.notify(&conn->session);
-		return;
+	} else {
+		buffer_put(conn->vector);
+		conn->vector = NULL;
 	}
-	buffer_put(conn->vector);
-	conn->vector = NULL;
+	/* What waited for room may go on; what only waited for this may end or move. */
+	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM)
+		conn_want_parse(conn);
 }

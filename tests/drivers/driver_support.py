@@ -5,9 +5,10 @@ import os
 import random
 import re
 import shlex
-import subprocess
+import signal
 
-from daemon import PLATTERD
+import pytest
+from daemon import Daemon
 from wire_client import CMD_READ, Wire, request
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -65,12 +66,13 @@ def errors_of(wire, requests, reads=()):
 
 
 def refusal(directory, *exports, command=()):
-    """Runs a platterd that must not start, and returns what it says."""
-    ran = subprocess.run(
-        [*command, PLATTERD, "--listen", "unix:" + os.path.join(directory, "refused.sock"), *exports],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
-    said = ran.stdout.decode()
-    assert ran.returncode == 1, (ran.returncode, said)
+    """Starts a platterd that must refuse to; returns what it says."""
+    place = os.path.join(directory, "refused")
+    os.makedirs(place, exist_ok=True)
+    os.chmod(place, 0o777)
+    with pytest.raises(AssertionError, match="platterd ended with 1:") as raised:
+        Daemon(place, *exports, command=command).stop(signal.SIGKILL)
+    said = str(raised.value)
     assert "Sanitizer" not in said and "runtime error" not in said, said
     return said
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The file driver: one writable disk for one file, unless the administrator says otherwise."""
 
+import fcntl
 import os
 import signal
+import struct
+import threading
 
 from daemon import Daemon
 from driver_support import MIB, connect, make_file, refusal
@@ -28,6 +31,19 @@ def test_lock_goes_with_the_server_however_it_ends(directory):
             os.unlink(daemon.socket)
     with Daemon(directory, path) as daemon, connect(daemon) as wire:
         assert wire.size == MIB
+
+
+def test_lock_that_is_given_up_soon_is_waited_for(directory):
+    """A killed server holds its lock until the kernel has finished its O_DIRECT writes; its successor starts all the same."""
+    path = make_file(directory, MIB)
+    with open(path, "r+b") as held:
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        assert "locked" in refusal(directory, path)
+        release = threading.Timer(0.1, held.close)
+        release.start()
+        with Daemon(directory, path) as daemon, connect(daemon) as wire:
+            assert wire.size == MIB
+        release.join()
 
 
 def test_two_exports_of_one_file_are_refused(directory):

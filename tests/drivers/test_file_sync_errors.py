@@ -106,9 +106,11 @@ def test_failed_sync_of_fua_trim_and_zeroes_is_sticky(daemon, command, error):
     check_sticky(daemon)
 
 
-def test_failed_fua_write_is_sticky_and_not_tried_again(daemon):
+@pytest.mark.parametrize("error", ["EIO", "ENXIO", "ETIMEDOUT", "ESTALE", "EREMOTEIO"])
+def test_failed_fua_write_is_sticky_and_not_tried_again(daemon, error):
+    """Whatever the disk calls it: the client is told of an I/O error."""
     with connect(daemon, b"sick") as wire:
-        with Strace(daemon, "pwritev2", "pwritev2:error=EIO") as trace:
+        with Strace(daemon, "pwritev2", f"pwritev2:error={error}") as trace:
             assert wire.write(0, b"x" * 512, FLAG_FUA) == EIO
         assert len(trace.calls()) == 1
     check_sticky(daemon)
