@@ -153,8 +153,6 @@ static int ram_read(const struct ram_disk *ram, struct platter_request *request)
 
 		if (!data && length > CHUNK_SIZE)
 			length = CHUNK_SIZE;
-		if (data)
-			__builtin_prefetch(ram->memory + offset);
 		result = platter_request_lend(request, data ? ram->memory + offset : ram->zeroes, length);
 		offset += length;
 		left -= length;

@@ -12,16 +12,24 @@ void block_init(struct block *block, unsigned index, uint64_t memory_limit)
 {
 	*block = (struct block){ .index = index };
 	budget_init(&block->budget, memory_limit);
-	list_init(&block->free_requests);
 	list_init(&block->dirty);
+}
+
+static void free_unused_requests(struct block *block)
+{
+	for (; block->unused_requests; block->unused_requests--) {
+		struct request *request = block->free_requests;
+
+		block->free_requests = request->next;
+		block->free_request_count--;
+		free(request);
+	}
 }
 
 void block_destroy(struct block *block)
 {
-	struct list_head *node;
-
-	while ((node = list_pop(&block->free_requests)))
-		free(container_of(node, struct request, link));
+	block->unused_requests = block->free_request_count;
+	free_unused_requests(block);
 	buffers_destroy(&block->buffers);
 }
 
@@ -53,7 +61,7 @@ void block_collect(struct block *block)
 	struct request *request = atomic_exchange(&block->remote, NULL);
 
 	while (request) {
-		struct request *next = request->next_remote;
+		struct request *next = request->next;
 
 		queue_complete(request);
 		request = next;
@@ -62,14 +70,7 @@ void block_collect(struct block *block)
 
 bool block_trim(struct block *block)
 {
-	for (; block->unused_requests; block->unused_requests--) {
-		/* From the far end: those were not needed for the longest time. */
-		struct list_head *node = block->free_requests.prev;
-
-		list_del_init(node);
-		block->free_request_count--;
-		free(container_of(node, struct request, link));
-	}
+	free_unused_requests(block);
 	block->unused_requests = block->free_request_count;
 	return buffers_trim(&block->buffers) || block->free_request_count;
 }

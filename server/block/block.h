@@ -21,7 +21,7 @@ struct block {
 	unsigned index;                 /* the reactor's number */
 	struct buffers buffers;
 	struct budget budget;
-	struct list_head free_requests; /* newest first */
+	struct request *free_requests;  /* newest first */
 	unsigned free_request_count, unused_requests;
 	uint64_t allocations;           /* requests taken from the allocator */
 	uint64_t requests;              /* that clients sent, so far */

@@ -215,7 +215,7 @@ void queue_complete(struct request *request)
 
 void platter_request_complete(struct platter_request *driver_side, int error)
 {
-	struct request *request = (struct request *)driver_side;
+	struct request *request = request_of(driver_side);
 	struct block *home = request->block;
 	struct request *head;
 
@@ -226,7 +226,7 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	}
 	head = atomic_load_explicit(&home->remote, memory_order_relaxed);
 	do {
-		request->next_remote = head;
+		request->next = head;
 	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
 	if (!head)
 		home->wake(home);
@@ -234,7 +234,7 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 
 int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)
 {
-	struct request *request = (struct request *)driver_side;
+	struct request *request = request_of(driver_side);
 
 	if (driver_side->iovcnt == request->capacity)
 		return -ENOBUFS;

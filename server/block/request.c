@@ -4,22 +4,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/checked.h"
 #include "server/block/block.h"
-
-_Static_assert(offsetof(struct request, driver) == 0, "drivers' requests are ours");
 
 struct request *request_get(struct block *block)
 {
-	struct list_head *node = list_pop(&block->free_requests);
-	struct request *request;
+	struct request *request = block->free_requests;
 
-	if (node) {
-		request = container_of(node, struct request, link);
+	if (request) {
+		block->free_requests = request->next;
 		block->free_request_count--;
 		if (block->free_request_count < block->unused_requests)
 			block->unused_requests = block->free_request_count;
 	} else {
-		request = malloc(sizeof(*request));
+		request = aligned_alloc(64, round_up(sizeof(*request), 64));
 		if (!request)
 			return NULL;
 		list_init(&request->link);
@@ -63,7 +61,8 @@ void request_put(struct request *request)
 		return;
 	block = request->block;
 	request_release_data(request);
-	list_add(&request->link, &block->free_requests);
+	request->next = block->free_requests;
+	block->free_requests = request;
 	block->free_request_count++;
 }
 

@@ -20,23 +20,22 @@ struct queue;
 #define REQUEST_INLINE_SEGMENTS 4
 
 struct request {
-	struct platter_request driver; /* first: a driver's pointer is ours */
 	struct list_head link;         /* in the one list that the request is on */
 	struct block *block;
 	struct queue *queue;           /* while the block layer has it */
-	int error;                     /* 0 or -errno, when done */
-	unsigned capacity;             /* of driver.iov */
 
 	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
 	void (*done)(struct request *request);
 	void *owner;
+	int error;                     /* 0 or -errno, when done */
+	unsigned capacity;             /* of driver.iov */
 
 	/* Where the data is: either own buffers, or inside an input buffer that others use, too. */
 	struct buffer *buffers;
 	struct buffer *input;
 	uint64_t reserved;             /* bytes taken from the budget */
 
-	/* A split request: how far it has come.  A part: driver.length of its whole. */
+	/* A split request: how far it has come.  A part: its whole. */
 	uint64_t issued;
 	struct request *whole;
 
@@ -44,9 +43,18 @@ struct request {
 	uint64_t cookie;
 	uint8_t header[32];
 
-	struct request *next_remote;   /* completed by another thread, on its way home */
+	struct request *next;          /* in the free list, or, completed by another thread, on its way home */
 	struct iovec inline_segments[REQUEST_INLINE_SEGMENTS];
+
+	/* Last: what is hot lies together before the data that few drivers use. */
+	struct platter_request driver;
 };
+
+/* The request that a driver knows by its part. */
+static inline struct request *request_of(struct platter_request *driver)
+{
+	return container_of(driver, struct request, driver);
+}
 
 /* NULL when there is no memory.  Op, flags, offset and length are the caller's to set. */
 struct request *request_get(struct block *block);

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from daemon import Daemon, wait_for
-from driver_support import KIB, MIB, allocated, connect, content, make_file, noise, read_all, refusal
+from driver_support import KIB, MIB, allocated, connect, content, in_own_mounts, make_file, noise, read_all, refusal
 from strace import ENVIRONMENT, Strace
 from wire_client import (
     CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, EINVAL, ENOTSUP, EPERM, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE,
@@ -130,6 +130,16 @@ def test_device_that_something_else_holds_is_refused(image, directory):
         with Daemon(directory, device + ",share=on") as daemon, connect(daemon) as wire:
             assert wire.write(0, b"x" * 512) == 0
         os.close(holder)
+
+
+def test_mounted_device_is_refused(directory):
+    image = make_file(directory, SIZE)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], timeout=60, check=True)
+    with loop(image) as device:
+        mount = os.path.join(directory, "mnt")
+        os.mkdir(mount)
+        assert "in use" in refusal(directory, device, command=in_own_mounts(f"mount {device} {mount}"))
+        Daemon(directory, device).stop()
 
 
 def test_device_is_held_while_it_is_served(image, directory):

@@ -67,14 +67,14 @@ def test_failed_read_fails_only_its_request(daemon, data):
 @pytest.mark.parametrize("length, part", [(8192, 1), (8192, 4095), (3 * MIB, 4095), (3 * MIB, MIB), (3 * MIB, 3 * MIB // 2 - 1)])
 def test_short_write_goes_on_where_it_stopped(daemon, data, length, part):
     """The kernel claims to have written PART bytes, which it hasn't; all that follows is there."""
+    payload = noise(length, 2)
     with connect(daemon) as wire:
         with Strace(daemon, "pwritev2", f"pwritev2:retval={part}:when=1") as trace:
-            assert wire.write(4097, b"w" * length) == 0
+            assert wire.write(4097, payload) == 0
     # Each thread's first call is a lie; at most two take part.
     missing = trace.text().count("INJECTED") * part
     assert 0 < missing <= 2 * part
-    at = 4097 + missing
-    assert content(daemon.path) == data[:at] + b"w" * (length - missing) + data[4097 + length:]
+    assert content(daemon.path) == data[:4097 + missing] + payload[missing:] + data[4097 + length:]
 
 
 def test_write_of_nothing_is_no_space(daemon):
@@ -91,10 +91,18 @@ def test_interrupted_write_is_tried_again(daemon, data, error):
     assert content(daemon.path) == data[:1] + b"w" * 8192 + data[8193:]
 
 
-def test_interrupted_and_short_reads_go_on(daemon, data):
+def test_interrupted_read_is_tried_again(daemon, data):
     with connect(daemon) as wire:
         with Strace(daemon, "preadv2", "preadv2:error=EINTR:when=1"):
             assert wire.read(7, 3 * MIB) == data[7:7 + 3 * MIB]
+
+
+@pytest.mark.parametrize("length, part", [(8192, 1000), (MIB, 300 * KIB + 1), (3 * MIB, 4095), (3 * MIB, MIB)])
+def test_short_read_goes_on_where_it_stopped(daemon, data, length, part):
+    with connect(daemon) as wire:
+        with Strace(daemon, "preadv2", f"preadv2:retval={part}:when=1") as trace:
+            assert wire.read(4097, length)[part:] == data[4097 + part:4097 + length]
+        assert trace.text().count("INJECTED") == 1
 
 
 def test_read_that_does_not_find_its_data_cached_waits_for_it(daemon, data):

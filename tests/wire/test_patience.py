@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Clients that keep the server waiting: cut off where they hold up others, left alone where they don't.  All of them
+come at once, when the module starts, so that their long waits pass together.
+"""
+
+import struct
+import threading
+import time
+
+import pytest
+
+from daemon import wait_for
+from shared import MIB, Bystander, noise, own_daemon
+from wire_client import (CMD_READ, CMD_WRITE, FIXED_NEWSTYLE, NO_ZEROES, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, REP_ACK,
+                         Closed, Wire, go_data, option, request)
+
+# Seconds for a handshake, and more than it may take until the server looks at its clock.
+HANDSHAKE, SLACK = 10, 10
+HELLO = struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES) + option(OPT_LIST) + option(99, b"data") + option(OPT_GO, go_data(b"a"))
+PART_OF_REQUEST = request(CMD_WRITE, MIB, 8, payload=b"12345678")
+
+
+class Timed:
+    """A connection, and how long it lasted."""
+
+    def __init__(self, daemon, first=b"", tcp=False):
+        self.started = time.monotonic()
+        self.lasted = None
+        self.wire = Wire(daemon, tcp=tcp)
+        self.wire.send(first)
+        self.answer = b""
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self):
+        try:
+            while data := self.wire.socket.recv(65536):
+                self.answer += data
+        except OSError:
+            pass
+        self.lasted = time.monotonic() - self.started
+
+
+def keep_sending(timed, data):
+    def run():
+        try:
+            while True:
+                timed.wire.send(data)
+                time.sleep(0.5)
+        except OSError:
+            pass
+    threading.Thread(target=run, daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with own_daemon("a=ram:4M", "slow=null:1M,open-delay=12000", options=["--threads", "2"], tcp=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients(daemon):
+    everyone = {
+        "silent": [Timed(daemon, HELLO[:n], tcp=n % 2 == 0) for n in range(len(HELLO))],
+        "dripping": Timed(daemon, HELLO[:4]), "asking": Timed(daemon, HELLO[:4]), "retrying": Timed(daemon, HELLO[:4]),
+        "flooding": Wire(daemon),
+        "go": Timed(daemon, HELLO[:4] + option(OPT_GO, go_data(b"slow")) + request(CMD_READ, 0, 16, cookie=9)),
+        "info": Timed(daemon, HELLO[:4] + option(OPT_INFO, go_data(b"slow"))),
+        "old": Timed(daemon, HELLO[:4] + option(OPT_EXPORT_NAME, b"slow")),
+        "idle": [Wire(daemon).go(b"a") for _ in range(len(PART_OF_REQUEST))],
+        "bystander": Bystander(daemon, b"a"),
+    }
+    keep_sending(everyone["dripping"], b"I")
+    keep_sending(everyone["asking"], option(OPT_INFO, go_data(b"a")))
+    keep_sending(everyone["retrying"], option(OPT_GO, go_data(b"missing")))
+    for length, wire in enumerate(everyone["idle"]):
+        wire.send(PART_OF_REQUEST[:length])
+    everyone["flooding"].flags()
+    everyone["flooding"].socket.settimeout(0.2)
+    try:
+        while True:
+            everyone["flooding"].send(option(OPT_LIST) * 100)
+    except OSError:
+        everyone["flooding"].socket.settimeout(60)
+    yield everyone
+    everyone["bystander"].stop()
+
+
+def lasted(timed):
+    wait_for(lambda: timed.lasted is not None, "the connection is closed")
+    return timed.lasted
+
+
+def test_silence_at_every_byte_of_the_handshake_is_cut_off(clients):
+    for timed in clients["silent"]:
+        assert HANDSHAKE <= lasted(timed) < HANDSHAKE + SLACK
+
+
+@pytest.mark.parametrize("how", ["dripping", "asking", "retrying"])
+def test_a_handshake_that_goes_on_and_on_is_cut_off(clients, how):
+    assert 1 < lasted(clients[how]) < HANDSHAKE + SLACK
+
+
+def test_an_option_flood_that_reads_nothing_is_cut_off(clients):
+    wire = clients["flooding"]
+    # It still gets what was sent to it before.
+    with pytest.raises(Closed):
+        while True:
+            wire.receive(1)
+
+
+@pytest.mark.parametrize("how", ["go", "info"])
+def test_the_clock_stands_still_while_a_driver_opens(clients, how):
+    timed = clients[how]
+    number = OPT_GO if how == "go" else OPT_INFO
+    wait_for(lambda: struct.pack(">II", number, REP_ACK) in timed.answer, "the slow disk is open")
+    assert time.monotonic() - timed.started > HANDSHAKE + 1
+
+
+def test_the_clock_stands_still_for_export_name_too(clients):
+    wait_for(lambda: len(clients["old"].answer) == 10, "the slow disk is open")
+
+
+def test_a_request_sent_ahead_waits_for_the_driver(clients):
+    wait_for(lambda: clients["go"].answer.endswith(struct.pack(">IIQ16x", 0x67446698, 0, 9)), "the read is answered")
+
+
+def test_silence_at_every_byte_of_a_request_is_nobody_elses_business(clients):
+    wait_for(lambda: clients["silent"][0].lasted is not None, "long enough")
+    for length, wire in enumerate(clients["idle"]):
+        wire.send(PART_OF_REQUEST[length:])
+        assert wire.reply() == (0, 1, b"")
+
+
+def test_all_the_while_an_honest_client_works(clients, daemon):
+    wait_for(lambda: clients["silent"][0].lasted is not None, "long enough")
+    clients["bystander"].works()
+    clients["bystander"].check()
+    assert daemon.alive()
+
+
+@pytest.fixture(scope="module")
+def small():
+    with own_daemon("a=ram:64M", options=["--memory", "8M", "--threads", "1"]) as running:
+        yield running
+
+
+def test_a_payload_that_stalls_is_cut_off_when_others_wait(small):
+    data = noise(4 * MIB)
+    with Wire(small) as stalled, Wire(small) as stalled_too, Wire(small) as other:
+        for wire in stalled, stalled_too:
+            wire.go(b"a").send(request(CMD_WRITE, 32 * MIB, 6 * MIB, payload=b"x" * 1000))
+        wait_for(lambda: small.stats()["requests"] == 2, "both have their share")
+        other.go(b"a").send(b"".join(request(CMD_WRITE, n * 4 * MIB, 4 * MIB, 0, n, data) for n in range(4)))
+        for _ in range(4):
+            assert other.reply()[0] == 0
+        assert stalled.closed()
+        assert other.read(12 * MIB, 4 * MIB) == data
+        assert other.read(32 * MIB, 1000) == bytes(1000)
