@@ -31,6 +31,7 @@ class Daemon:
         self.directory = str(directory)
         self.socket = os.path.join(self.directory, "nbd.sock")
         self.log_path = os.path.join(self.directory, "log")
+        self.good_statuses = {0, -signal.SIGKILL}
         arguments = [*command, PLATTERD, "--listen", "unix:" + self.socket]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
@@ -101,4 +102,4 @@ class Daemon:
         # A sanitizer's report fails the test, wherever it came from.
         assert "Sanitizer" not in log and "runtime error" not in log, log
         if kind is None:
-            assert self.process.returncode in (0, -signal.SIGKILL), f"exit status {self.process.returncode}: {log}"
+            assert self.process.returncode in self.good_statuses, f"exit status {self.process.returncode}: {log}"

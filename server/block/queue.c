@@ -94,15 +94,29 @@ static void issue(struct request *request)
 }
 
 /*
- * Whether ERROR of a sync or FUA request means that the disk may have lost
- * what it acknowledged.  A FUA write that found no space or was refused lost
+ * Whether the end of a FLUSH or FUA request means that the disk may have lost
+ * what it acknowledged.  A FUA request that found no space or was refused lost
  * nothing: it was never there.
  */
 static bool is_disk_failure(const struct request *request)
 {
 	if (request->driver.op == PLATTER_OP_FLUSH)
 		return request->error != 0;
-	return request->error == -EIO;
+	switch (-request->error) {
+	case 0:
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+	case EINVAL:
+	case ENOMEM:
+	case ENOTSUP:
+	case EPERM:
+	case EACCES:
+	case EROFS:
+		return false;
+	default:
+		return true;
+	}
 }
 
 static void sync_group_end(struct queue *queue, struct block *block)

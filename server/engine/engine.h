@@ -81,8 +81,7 @@ void engine_count_call(struct engine *engine);
 
 /* Sockets, in blocking mode: a wait is the engine's.  The result of accept is a new descriptor with CLOEXEC. */
 void engine_accept(struct engine *engine, struct engine_op *op, int fd);
-/* IDLE: nothing is expected soon; don't try before the socket is readable. */
-void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size, bool idle);
+void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size);
 void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
 /* Sends everything unless an error comes between; the iovec array stays in place until `done`. */
 void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);

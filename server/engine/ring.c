@@ -21,7 +21,6 @@ struct completion {
 struct engine {
 	struct io_uring ring;
 	const char *name;
-	bool poll_first; /* the kernel knows IORING_RECVSEND_POLL_FIRST */
 
 	uint64_t poll_ns;
 	bool poll_auto;
@@ -44,16 +43,15 @@ struct engine {
 struct setup_step {
 	unsigned flags;
 	const char *name;
-	bool poll_first;
 };
 
 /* Newest first: each step is for kernels that refused the one before. */
 static const struct setup_step setup_ladder[] = {
 	{ IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
-	  "io_uring, deferred task work", true },
+	  "io_uring, deferred task work" },
 	{ IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
-	  "io_uring, cooperative task work", true },
-	{ 0, "io_uring, plain", false },
+	  "io_uring, cooperative task work" },
+	{ 0, "io_uring, plain" },
 };
 
 static int ring_setup(struct engine *engine, const struct engine_config *config)
@@ -70,7 +68,6 @@ static int ring_setup(struct engine *engine, const struct engine_config *config)
 		result = io_uring_queue_init_params(submissions, &engine->ring, &params);
 		if (result == 0) {
 			engine->name = setup_ladder[i].name;
-			engine->poll_first = setup_ladder[i].poll_first;
 			return 0;
 		}
 		if (result != -EINVAL)
@@ -379,13 +376,11 @@ void engine_accept(struct engine *engine, struct engine_op *op, int fd)
 	io_uring_sqe_set_data(sqe, op);
 }
 
-void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size, bool idle)
+void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size)
 {
 	struct io_uring_sqe *sqe = ring_sqe(engine);
 
 	io_uring_prep_recv(sqe, fd, buffer, size, 0);
-	if (idle && engine->poll_first)
-		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	io_uring_sqe_set_data(sqe, op);
 }
 

@@ -113,16 +113,15 @@ void nbd_stop(struct nbd_session *session)
 
 void nbd_abandon(struct nbd_session *session)
 {
-	if (session->abandoned)
-		return;
-	session->abandoned = true;
 	session->state = NBD_STATE_CLOSING;
 	budget_forget(&session->block->budget, &session->memory);
 	drop_unstarted(session);
 }
 
-void nbd_abandon_replies(struct nbd_session *session)
+void nbd_mute(struct nbd_session *session)
 {
+	session->muted = true;
+	output_free(&session->out);
 	drop_list(session, &session->replies);
 }
 

@@ -85,7 +85,7 @@ struct nbd_session {
 	bool hung_up;
 	struct list_head held;
 	bool dropping;               /* what ends now was never started: it gets no reply */
-	bool abandoned;              /* nobody will read replies any more */
+	bool muted;                  /* nobody reads replies any more: they are thrown away */
 };
 
 /* Starts a session; the greeting is in `out`.  NOTIFY and memory.ready are the connection's. */
@@ -123,8 +123,8 @@ void nbd_stop(struct nbd_session *session);
 /* The connection is over: what hasn't started is dropped, what is in flight ends unheard. */
 void nbd_abandon(struct nbd_session *session);
 
-/* Frees the replies of an abandoned session, once nothing is sending them any more. */
-void nbd_abandon_replies(struct nbd_session *session);
+/* Replies cannot be sent any more: throws them away, those that are to come as well.  None may be being sent. */
+void nbd_mute(struct nbd_session *session);
 
 /* Nothing is in flight any more.  Leaves `export` to the connection to release. */
 void nbd_destroy(struct nbd_session *session);

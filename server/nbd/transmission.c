@@ -62,7 +62,7 @@ static void done(struct request *request)
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
-	if (session->abandoned || session->dropping)
+	if (session->muted || session->dropping)
 		nbd_sent(session, request);
 	else
 		list_add_tail(&request->link, &session->replies);

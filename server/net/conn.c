@@ -49,7 +49,7 @@ static void want_send(struct nbd_session *session)
 {
 	struct conn *conn = container_of(session, struct conn, session);
 
-	if (conn->dead) /* its last request may have come back */
+	if (conn->dead || session->muted) /* nothing will be sent, but its last request may have come back */
 		conn_want_parse(conn);
 	else if (list_empty(&conn->output_link))
 		list_add_tail(&conn->output_link, &conn->reactor->output);
@@ -118,7 +118,7 @@ void conn_check(struct conn *conn)
 		if (!(conn->in_flight & CONN_RECV))
 			nbd_abandon(&conn->session);
 		if (!(conn->in_flight & CONN_SEND))
-			nbd_abandon_replies(&conn->session);
+			nbd_mute(&conn->session);
 		if (!conn->in_flight && conn->session.in_flight == 0 && !conn->opening)
 			conn_free(conn);
 	} else if (conn->moving_to) {
@@ -146,9 +146,8 @@ static void recv_done(struct engine_op *op, int result)
 	if (conn->lingering) {
 		if (result <= 0)
 			conn_kill(conn, NULL);
-	} else if (result < 0) {
-		conn_kill(conn, strerror(-result));
-	} else if (result == 0) {
+	} else if (result <= 0) {
+		/* A reset is an end like any other: what was read before it is seen to. */
 		conn->ended = true;
 	} else {
 		input_received(&conn->input, (size_t)result);
@@ -215,10 +214,8 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 
 	nbd_opened(session, result, reason);
 	want_send(session);
-	if (session->state != NBD_STATE_TRANSMISSION) {
-		set_deadline(conn, HANDSHAKE_SECONDS);
+	if (session->state != NBD_STATE_TRANSMISSION)
 		return;
-	}
 	conn->deadline = 0;
 	log_info("%s: uses %s", conn->peer, session->export->name);
 	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk->home);
@@ -234,6 +231,8 @@ static void opener_done(struct disk_opener *opener)
 	struct disk *disk = conn->session.opening->disk;
 
 	conn->opening = false;
+	conn->deadline = conn->reactor->ticks + conn->patience;
+	reactor_need_tick(conn->reactor);
 	conn_want_parse(conn);
 	if (!conn->dead)
 		open_finished(conn, opener->result, opener->error.text[0] ? opener->error.text : strerror(-opener->result));
@@ -255,6 +254,8 @@ static void start_open(struct conn *conn)
 		disk_release(session->export->disk);
 	session->export = NULL;
 	conn->opening = true;
+	/* The client's clock stands still meanwhile. */
+	conn->patience = conn->deadline - conn->reactor->ticks;
 	conn->deadline = 0;
 	conn->opener = (struct disk_opener){ .done = opener_done, .engine = conn->reactor->engine };
 	disk_open(disk, &conn->opener);

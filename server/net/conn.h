@@ -38,6 +38,7 @@ struct conn {
 	bool lingering;                /* has said goodbye, waits for the client to do so, too */
 	bool dead;                     /* ends as soon as nothing is in flight */
 	uint64_t deadline;             /* reactor->ticks when it is cut off; 0: never */
+	uint64_t patience;             /* ticks that are left of the handshake while a driver opens */
 	uint64_t last_progress;        /* reactor->ticks when data last moved */
 
 	struct nbd_session session;

@@ -157,7 +157,6 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 {
 	struct input *input = &conn->input;
 	struct engine *engine = conn->reactor->engine;
-	bool idle = !input->large;
 	int result;
 
 	if (payload && payload->driver.iovcnt) {
@@ -177,7 +176,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 		input->asked = capacity(input) - input->end;
 		if (input->asked > need + MOST_AHEAD)
 			input->asked = need + MOST_AHEAD;
-		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked, idle);
+		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked);
 	}
 	conn->in_flight |= CONN_RECV;
 	return 0;

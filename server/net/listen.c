@@ -41,10 +41,21 @@ struct listener {
 
 static struct list_head listeners = LIST_HEAD_INIT(listeners);
 
+/* Clients that come now are refused, those in the backlog see the end. */
+static void close_if_stopped(struct listener *listener)
+{
+	if (listener->accepting || listener->retrying || listener->fd < 0)
+		return;
+	close(listener->fd);
+	listener->fd = -1;
+}
+
 static void accept_next(struct listener *listener)
 {
-	if (listener->stopping)
+	if (listener->stopping) {
+		close_if_stopped(listener);
 		return;
+	}
 	listener->accepting = true;
 	engine_accept(listener->reactor->engine, &listener->accept_op, listener->fd);
 }
@@ -120,11 +131,12 @@ static bool in_use_for_long(int result, unsigned *tries)
 	return false;
 }
 
-/* A socket file that nobody listens on any more. */
+/* A socket file that nobody listens on any more; connecting to other files is refused, too. */
 static bool is_stale(const struct sockaddr_un *address)
 {
+	struct stat status;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+	bool stale = fd >= 0 && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 
 	if (fd >= 0)
 		close(fd);
@@ -230,7 +242,7 @@ static int listen_tcp(const struct address *parsed, struct platter_error *error)
 		}
 	}
 	freeaddrinfo(infos);
-	return bound ? 0 : platter_fail(error, -last, "tcp:%s port %s: %s", parsed->host, parsed->port, strerror(-last));
+	return bound ? 0 : platter_fail(error, -last, "tcp:%s:%s: %s", parsed->host, parsed->port, strerror(-last));
 }
 
 int listen_add(const char *text, struct platter_error *error)
@@ -267,6 +279,7 @@ void listen_stop(void)
 			engine_cancel(listener->reactor->engine, &listener->accept_op);
 		if (listener->retrying)
 			engine_cancel(listener->reactor->engine, &listener->retry_op);
+		close_if_stopped(listener);
 	}
 }
 
@@ -292,7 +305,8 @@ void listen_cleanup(void)
 
 		if (listener->path)
 			unlink(listener->path);
-		close(listener->fd);
+		if (listener->fd >= 0)
+			close(listener->fd);
 		free(listener->path);
 		free(listener);
 	}

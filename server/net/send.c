@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sending: one gather send in flight per connection, of everything that was ready when it started. */
-#include <errno.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "server/block/request.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
@@ -98,14 +98,24 @@ void conn_send(struct conn *conn)
 	conn->in_flight |= CONN_SEND;
 }
 
+/* The client reads no more; what it sent before may still be worth something: see nbd_hang_up(). */
+static void send_failed(struct conn *conn, int error)
+{
+	log_debug("%s: replies cannot be sent: %s", conn->peer, strerror(-error));
+	conn->sent = 0;
+	nbd_mute(&conn->session);
+	nbd_hang_up(&conn->session);
+	conn_want_parse(conn);
+}
+
 void conn_send_done(struct engine_op *op, int result)
 {
 	struct conn *conn = container_of(op, struct conn, send_op);
 
 	conn_op_back(conn, CONN_SEND);
 	if (!conn->dead && result < 0)
-		conn_kill(conn, result == -EPIPE || result == -ECONNRESET ? "the client hung up" : strerror(-result));
-	if (!conn->dead) {
+		send_failed(conn, result);
+	if (!conn->dead && result > 0) {
 		conn->sent += (size_t)result;
 		release_sent(conn);
 	}

@@ -18,7 +18,8 @@ def source(tmp_path_factory):
     os.unlink(path)
 
 
-@pytest.mark.parametrize("kind, transport, connections", [("ram", "unix", 1), ("ram", "tcp", 4), ("file", "unix", 4), ("file", "tcp", 1)])
+@pytest.mark.parametrize("kind, transport, connections", [
+    ("ram", "unix", 1), ("ram", "tcp", 4), ("file", "unix", 4), ("file", "tcp", 1)])
 def test_file_to_export_and_back(directory, source, transport, kind, connections):
     path, expected = source
     back = os.path.join(directory, "back.img")

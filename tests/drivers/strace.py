@@ -34,7 +34,11 @@ class Strace:
             assert self.process.poll() is None, text
             return re.search(r"Process \d+ attached", text)
 
-        wait_for(attached, "strace attaches")
+        try:
+            wait_for(attached, "strace attaches")
+        except AssertionError:
+            self.process.kill()
+            raise
 
     def text(self):
         """The trace so far."""
@@ -50,7 +54,11 @@ class Strace:
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
     def __enter__(self):
         return self

@@ -82,7 +82,7 @@ static void test_a_receive_waits_for_its_bytes(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer), true);
+	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer));
 	engine_wait(engine, true);
 	assert_int_equal(ended_total, 0);
 	engine_sendv(engine, &send.op, pair[1], iov, 2);
@@ -109,7 +109,7 @@ static void test_a_send_sends_everything(void **state)
 	engine_sendv(engine, &send.op, pair[1], &iov, 1);
 	while (received < sizeof(out)) {
 		receive.ended = 0;
-		engine_recv(engine, &receive.op, pair[0], in, sizeof(in), false);
+		engine_recv(engine, &receive.op, pair[0], in, sizeof(in));
 		while (!receive.ended)
 			engine_wait(engine, false);
 		assert_in_range(receive.result, 1, sizeof(in));
@@ -132,7 +132,7 @@ static void test_cancelled_operations_still_end(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer), true);
+	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer));
 	engine_timer(engine, &timer.op, UINT64_C(3600) * 1000000000);
 	engine_poll(engine, &poll.op, pair[0], POLLRDHUP);
 	engine_wait(engine, true);

@@ -116,7 +116,7 @@ static struct peer *peer_new(void)
 static void peer_free(struct peer *peer)
 {
 	nbd_abandon(&peer->session);
-	nbd_abandon_replies(&peer->session);
+	nbd_mute(&peer->session);
 	assert_int_equal(peer->session.in_flight, 0);
 	assert_int_equal(peer->fake->block.budget.used, 0);
 	nbd_destroy(&peer->session);

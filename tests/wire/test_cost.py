@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a request costs once things are warm: no allocation, and few system calls."""
+
+import pytest
+
+from shared import KIB, MIB, SANITIZED, own_daemon, sparse_file
+from wire_client import CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, Wire, request
+
+DEPTH = 32
+ROUNDS = 10000 // DEPTH + 1
+MIXES = {
+    "reads": [(CMD_READ, 4 * KIB)], "writes": [(CMD_WRITE, 4 * KIB)], "both": [(CMD_READ, 4 * KIB), (CMD_WRITE, 4 * KIB)],
+    "all": [(CMD_READ, 512), (CMD_WRITE, 512), (CMD_FLUSH, 0), (CMD_TRIM, 4 * KIB), (CMD_WRITE_ZEROES, 4 * KIB)],
+    "errors": [(99, 512)],
+}
+LARGE = {"large reads": [(CMD_READ, 300 * KIB)], "large writes": [(CMD_WRITE, 300 * KIB)], "larger writes": [(CMD_WRITE, MIB)]}
+
+
+@pytest.fixture(scope="module")
+def daemon(scratch):
+    with own_daemon("ram=ram:64M", "null=null:64M", f"file={sparse_file(scratch, 64 * MIB)}", options=["--threads", "1"]) as running:
+        yield running
+
+
+def batch_of(mix, depth):
+    """DEPTH requests for one segment, and the length of their replies."""
+    sent, received = b"", 0
+    for n in range(depth):
+        command, length = mix[n % len(mix)]
+        payload = bytes(length) if command == CMD_WRITE else b""
+        sent += request(command, n * 64 * KIB if length < MIB else 0, length, cookie=n, payload=payload)
+        received += 16 + (length if command == CMD_READ else 0)
+    return sent, received
+
+
+def cost(daemon, wire, mix, depth, rounds):
+    """Counters of ROUNDS batches, after some that make things warm."""
+    sent, received = batch_of(mix, depth)
+    before = None
+    for done in range(rounds + 20):
+        if done == 20:
+            before = daemon.stats()
+        wire.send(sent)
+        wire.receive(received)
+    after = daemon.stats()
+    difference = {name: after[name] - before[name] for name in after}
+    assert difference["requests"] == rounds * depth
+    return difference
+
+
+@pytest.mark.parametrize("name", [b"ram", b"null", b"file"])
+@pytest.mark.parametrize("mix", MIXES)
+def test_no_request_is_allocated_when_warm(daemon, name, mix):
+    with Wire(daemon) as wire:
+        assert cost(daemon, wire.go(name), MIXES[mix], DEPTH, ROUNDS)["request allocations"] == 0
+
+
+@pytest.mark.parametrize("name", [b"ram", b"null", b"file"])
+@pytest.mark.parametrize("mix", LARGE)
+def test_no_buffer_is_allocated_when_warm(daemon, name, mix):
+    with Wire(daemon) as wire:
+        difference = cost(daemon, wire.go(name), LARGE[mix], 4, 60)
+    assert difference["request allocations"] == 0
+    # The housekeeping may give some back.
+    assert difference["bytes of buffers"] <= 0
+
+
+@pytest.mark.skipif(SANITIZED, reason="a batch may come in parts when the server is slow")
+@pytest.mark.parametrize("name", [b"ram", b"null"])
+@pytest.mark.parametrize("mix", MIXES)
+def test_at_most_one_system_call_for_ten_pipelined_requests(daemon, name, mix):
+    with Wire(daemon) as wire:
+        difference = cost(daemon, wire.go(name), MIXES[mix], DEPTH, ROUNDS)
+    assert difference["system calls"] / difference["requests"] <= 0.1
+
+
+@pytest.mark.parametrize("name", [b"ram", b"null"])
+def test_waiting_costs_nothing(daemon, name):
+    with Wire(daemon) as wire:
+        wire.go(name)
+        before = daemon.stats()
+        for _ in range(100):
+            wire.read(0, 512)
+        # A receive and a send each, and the counters themselves.
+        assert daemon.stats()["system calls"] - before["system calls"] <= 100 * 4 + 20
