@@ -13,6 +13,8 @@ void queue_init(struct queue *queue, struct disk *disk)
 	*queue = (struct queue){ .disk = disk };
 	list_init(&queue->dirty);
 	list_init(&queue->pending);
+	list_init(&queue->changes);
+	list_init(&queue->blocked);
 	list_init(&queue->sync_waiting);
 	list_init(&queue->sync_flushes);
 	list_init(&queue->sync_done);
@@ -37,8 +39,41 @@ static bool is_sync(const struct request *request)
 	return request->driver.op == PLATTER_OP_FLUSH || (request->driver.flags & PLATTER_REQ_FUA);
 }
 
+static bool is_change(const struct request *request)
+{
+	return request->driver.op == PLATTER_OP_WRITE || request->driver.op == PLATTER_OP_TRIM ||
+	       request->driver.op == PLATTER_OP_ZEROES;
+}
+
+static bool overlap(const struct request *a, const struct request *b)
+{
+	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
+}
+
+/* Whether REQUEST has to wait for an earlier change of the same data. */
+static bool must_wait(const struct queue *queue, const struct request *request)
+{
+	struct list_head *node;
+
+	list_for_each(node, &queue->changes)
+		if (overlap(request, container_of(node, struct request, change)))
+			return true;
+	list_for_each(node, &queue->blocked)
+		if (overlap(request, container_of(node, struct request, link)))
+			return true;
+	return false;
+}
+
 static void finish(struct request *request, int error)
 {
+	struct queue *queue = request->queue;
+
+	if (!list_empty(&request->change)) {
+		list_del_init(&request->change);
+		/* The next dispatch looks at what is blocked again. */
+		if (!list_empty(&queue->blocked))
+			queue_mark_dirty(queue, request->block);
+	}
 	request->error = error;
 	request->done(request);
 }
@@ -61,6 +96,7 @@ static void drop_from(struct list_head *list, const void *owner)
 void queue_drop(struct queue *queue, const void *owner)
 {
 	drop_from(&queue->pending, owner);
+	drop_from(&queue->blocked, owner);
 	drop_from(&queue->sync_waiting, owner);
 }
 
@@ -189,11 +225,24 @@ void queue_dispatch(struct queue *queue)
 	struct list_head *node;
 
 	list_init(&now);
+	/* What is blocked came before all that is pending. */
+	list_splice_tail_init(&queue->blocked, &now);
 	list_splice_tail_init(&queue->pending, &now);
 	while ((node = list_pop(&now))) {
 		struct request *request = container_of(node, struct request, link);
 
-		if (is_sync(request) && request->issued == 0)
+		if (request->issued) { /* the next part */
+			issue(request);
+			continue;
+		}
+		if (is_change(request)) {
+			if (must_wait(queue, request)) {
+				list_add_tail(node, &queue->blocked);
+				continue;
+			}
+			list_add_tail(&request->change, &queue->changes);
+		}
+		if (is_sync(request))
 			list_add_tail(node, &queue->sync_waiting);
 		else
 			issue(request);

@@ -5,6 +5,11 @@
  * limits, and come back through their `done`.  A disk that only its home
  * reactor serves uses just that reactor's queue.
  *
+ * Order.  Requests that change overlapping ranges take effect in the order of
+ * their arrival, over all connections: the later one starts when the earlier
+ * one has ended.  So a request of a client that has gone cannot undo what it
+ * sent again on another connection.
+ *
  * Durability.  The kernel reports a failed write-back once per open file, to
  * whichever sync comes first; and a sync covers only writes that were complete
  * when it started.  Therefore FLUSH and FUA requests run in groups: those that
@@ -26,6 +31,9 @@ struct queue {
 	struct disk *disk;
 	struct list_head dirty;        /* in its block's list when there is something to dispatch */
 	struct list_head pending;      /* requests to start, in the order of arrival */
+
+	struct list_head changes;      /* requests that change data, from their dispatch to their end */
+	struct list_head blocked;      /* changes that overlap one of these, or an earlier one here */
 
 	struct list_head sync_waiting; /* FLUSH and FUA requests of the next group */
 	struct list_head sync_flushes; /* FLUSHes of the running group that share its sync */

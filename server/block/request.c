@@ -21,6 +21,7 @@ struct request *request_get(struct block *block)
 		if (!request)
 			return NULL;
 		list_init(&request->link);
+		list_init(&request->change);
 		request->block = block;
 		block->allocations++;
 	}

@@ -77,7 +77,7 @@ static void test_parts_that_end_inside_submit_take_a_turn_each(void **state)
 	fake->disk->geometry.max_zeroes = 4096;
 	fake->at_once = true;
 	request = add(fake, PLATTER_OP_ZEROES, 0, 3 * 4096, 0);
-	other = add(fake, PLATTER_OP_TRIM, 0, 512, 0);
+	other = add(fake, PLATTER_OP_TRIM, 60000, 512, 0);
 	assert_true(block_dispatch(&fake->block)); /* more is left */
 	assert_int_equal(fake_ended, 1);           /* the other one wasn't held up */
 	assert_int_equal(other->error, 0);
@@ -291,6 +291,43 @@ static void test_dropped_requests_never_reach_the_driver(void **state)
 	fake_free(fake);
 }
 
+static void test_overlapping_changes_keep_their_order(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *first = add(fake, PLATTER_OP_ZEROES, 0, 4096, 0);
+	struct request *second = add(fake, PLATTER_OP_WRITE, 2048, 4096, 0);
+	struct request *third = add(fake, PLATTER_OP_TRIM, 6000, 512, PLATTER_REQ_FUA);
+	struct request *apart = add(fake, PLATTER_OP_WRITE, 8192, 512, 0);
+	struct request *read = add(fake, PLATTER_OP_READ, 0, 512, 0);
+
+	(void)state;
+	fake_dispatch(fake);
+	/* The second one waits for the first, the third for the second. */
+	assert_int_equal(fake->count, 3);
+	assert_ptr_equal(fake->submitted[0], &first->driver);
+	assert_ptr_equal(fake->submitted[1], &apart->driver);
+	assert_ptr_equal(fake->submitted[2], &read->driver);
+	fake_complete(fake, 1, 0); /* which frees nobody */
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 2);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 2);
+	assert_ptr_equal(fake->submitted[1], &second->driver);
+	fake_complete(fake, 1, -EIO);
+	fake_dispatch(fake);
+	assert_ptr_equal(fake->submitted[1], &third->driver);
+	fake_complete(fake, 1, 0);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 5);
+	request_put(first);
+	request_put(second);
+	request_put(third);
+	request_put(apart);
+	request_put(read);
+	fake_free(fake);
+}
+
 static unsigned wakes;
 
 static void count_wake(struct block *block)
@@ -346,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_a_fua_write_without_space_is_no_failure_of_the_disk),
 		cmocka_unit_test(test_a_split_fua_request_is_one_member),
 		cmocka_unit_test(test_dropped_requests_never_reach_the_driver),
+		cmocka_unit_test(test_overlapping_changes_keep_their_order),
 		cmocka_unit_test(test_other_threads_completions_come_home),
 	};
 
