@@ -32,7 +32,8 @@ class Daemon:
         self.socket = os.path.join(self.directory, "nbd.sock")
         self.log_path = os.path.join(self.directory, "log")
         self.good_statuses = {0, -signal.SIGKILL}
-        arguments = [*command, PLATTERD, "--listen", "unix:" + self.socket]
+        # Nothing is left behind, even if the test run is killed.
+        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
         arguments += [*options, *exports]
