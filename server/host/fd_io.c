@@ -24,10 +24,10 @@
 
 /* Reads and writes above this copy for too long to hold up a reactor. */
 #define MOST_AT_ONCE (1u << 20)
-/* A write that took longer waited for something. */
-#define SLOW_WRITE_NS 1000000u
+/* A write that took longer waited for something, and wasn't only preempted. */
+#define SLOW_WRITE_NS 5000000u
 /* How long writes then go to the pool. */
-#define SLOW_PERIOD_NS 500000000u
+#define SLOW_PERIOD_NS 200000000u
 
 /* In platter_fd_io.host. */
 struct host_side {

@@ -57,12 +57,11 @@ def test_no_request_is_allocated_when_warm(daemon, name, mix):
 
 @pytest.mark.parametrize("name", [b"ram", b"null", b"file"])
 @pytest.mark.parametrize("mix", LARGE)
-def test_no_buffer_is_allocated_when_warm(daemon, name, mix):
+def test_buffers_are_used_again(daemon, name, mix):
     with Wire(daemon) as wire:
         difference = cost(daemon, wire.go(name), LARGE[mix], 4, 60)
-    assert difference["request allocations"] == 0
-    # The housekeeping may give some back.
-    assert difference["bytes of buffers"] <= 0
+    # How many are in use at a time depends on who is quicker, but 60 rounds move 72 MiB and more.
+    assert difference["bytes of buffers"] <= 8 * MIB
 
 
 @pytest.mark.skipif(SANITIZED, reason="a batch may come in parts when the server is slow")
