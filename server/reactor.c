@@ -108,12 +108,15 @@ static void reactor_exit(struct reactor *reactor)
 /* Each turn is a list of phases.  Whatever arrives while one turn runs is the next one's batch. */
 void reactor_run(struct reactor *reactor)
 {
-	struct list_head *node;
+	struct list_head input, *node;
 	bool busy = false;
 
+	list_init(&input);
 	while (!(reactor->stopping && conn_count() == 0)) {
 		engine_wait(reactor->engine, busy);
-		while ((node = list_pop(&reactor->input)))
+		/* Who asks to be looked at again has its turn after the others. */
+		list_splice_tail_init(&reactor->input, &input);
+		while ((node = list_pop(&input)))
 			conn_parse(container_of(node, struct conn, input_link));
 		busy = block_dispatch(&reactor->block);
 		fd_io_commit(reactor);

@@ -298,7 +298,7 @@ static bool feed_bytes(struct conn *conn)
 	size_t used = nbd_feed(session, input_bytes(&conn->input), input_length(&conn->input));
 
 	input_used(&conn->input, used);
-	if (session->out.length)
+	if (session->out.length && !session->muted)
 		want_send(session);
 	/* Without progress it waits: for more bytes, room or memory. */
 	return used > 0 || session->state == NBD_STATE_CLOSING;

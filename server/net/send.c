@@ -101,6 +101,10 @@ void conn_send(struct conn *conn)
 /* The client reads no more; what it sent before may still be worth something: see nbd_hang_up(). */
 static void send_failed(struct conn *conn, int error)
 {
+	if (conn->session.state != NBD_STATE_TRANSMISSION && conn->session.state != NBD_STATE_CLOSING) {
+		conn_kill(conn, strerror(-error));
+		return;
+	}
 	log_debug("%s: replies cannot be sent: %s", conn->peer, strerror(-error));
 	conn->sent = 0;
 	nbd_mute(&conn->session);

@@ -62,7 +62,7 @@ def test_every_type_and_flag_at_random_stays_in_step(daemon, name):
 
 def flood(wire, data):
     """Sends as much as the server takes from a client that reads nothing."""
-    wire.socket.settimeout(0.3)
+    wire.socket.settimeout(0.2)
     try:
         while True:
             wire.send(data)
@@ -71,7 +71,7 @@ def flood(wire, data):
     wire.socket.settimeout(60)
 
 
-@pytest.mark.parametrize("length, most", [(512, 2 * MIB), (64 * KIB, 24 * MIB), (MIB, 80 * MIB), (64 * MIB, 80 * MIB)])
+@pytest.mark.parametrize("length, most", [(512, 2 * MIB), (64 * KIB, 24 * MIB), (64 * MIB, 80 * MIB)])
 def test_a_client_that_never_reads_its_replies_takes_bounded_memory(daemon, name, length, most):
     with harmless(daemon, name) as honest, Wire(daemon) as wire:
         wire.go(name)
@@ -104,7 +104,7 @@ def test_errors_without_end_take_bounded_memory(daemon, name):
         assert SANITIZED or daemon.memory() < before + 4 * MIB
 
 
-@pytest.mark.parametrize("length", [4096, MIB, 8 * MIB])
+@pytest.mark.parametrize("length", [4096, 8 * MIB])
 def test_a_hang_up_with_64_reads_in_flight(daemon, name, length):
     with harmless(daemon, name):
         for reset in False, True:

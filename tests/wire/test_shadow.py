@@ -105,13 +105,13 @@ def run(wires, seed, batches, most):
 @pytest.mark.parametrize("seed", range(3))
 def test_one_connection(daemon, name, tcp, seed):
     with Wire(daemon, tcp=tcp) as wire:
-        run([wire.go(name)], seed, 40, 20)
+        run([wire.go(name)], seed, 25, 20)
 
 
 @pytest.mark.parametrize("name", [b"ram", b"file"])
 @pytest.mark.parametrize("seed", range(100, 103))
 def test_several_connections(daemon, name, seed):
     wires = [Wire(daemon, tcp=n % 2 == 1).go(name) for n in range(4)]
-    run(wires, seed, 20, 8)
+    run(wires, seed, 15, 8)
     for wire in wires:
         wire.disconnect()
