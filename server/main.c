@@ -103,6 +103,7 @@ static int add_export(const char *text)
 	struct platter_error error = { "" };
 	struct disk *disk = NULL;
 	struct spec spec;
+	char shown[201];
 	int result = spec_parse(&spec, text, &error);
 
 	if (result == 0) {
@@ -113,7 +114,8 @@ static int add_export(const char *text)
 	if (result == 0)
 		result = export_add(disk->name, disk, disk->read_only);
 	if (result < 0)
-		log_error("%s: %s", text, error.text[0] ? error.text : strerror(-result));
+		log_error("%s: %s", log_printable(shown, sizeof(shown), text, (unsigned)strlen(text)),
+			  error.text[0] ? error.text : strerror(-result));
 	return result;
 }
 

@@ -146,9 +146,11 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	options->listen = calloc((size_t)argc + 1, sizeof(*options->listen));
 	if (!options->listen)
 		return -ENOMEM;
-	while ((option = getopt_long(argc, argv, "l:t:vh", long_options, NULL)) != -1) {
-		if (option == '?') {
-			log_error("see platterd --help");
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":l:t:vh", long_options, NULL)) != -1) {
+		if (option == '?' || option == ':') {
+			log_error("%s: %s; see platterd --help", argv[optind - 1],
+				  option == ':' ? "a value is missing" : "not an option, or it takes no value");
 			return -EINVAL;
 		}
 		if (option == 'h' || option == OPTION_VERSION) {

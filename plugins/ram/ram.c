@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -73,7 +74,10 @@ static int check_size(uint64_t size, bool huge, struct platter_error *error)
 
 static int allocate(struct ram_disk *ram, const char *name, bool huge, struct platter_error *error)
 {
-	ram->fd = memfd_create(name, MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	char label[64]; /* shown in /proc; the system takes no long ones */
+
+	snprintf(label, sizeof(label), "%s", name);
+	ram->fd = memfd_create(label, MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 	if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0)
 		return platter_fail(error, errno, "memory file: %s", strerror(errno));
 	/* Huge pages are reserved here and now, so that no write can find them gone. */

@@ -35,7 +35,7 @@ uint64_t split_length(const struct request *request, const struct platter_geomet
 	case PLATTER_OP_READ:
 		if (geometry->capabilities & PLATTER_DISK_LENDS)
 			return left;
-		/* fall through */
+		__attribute__((fallthrough));
 	case PLATTER_OP_WRITE:
 		most = geometry->max_request;
 		if (request->driver.iovcnt > geometry->max_segments) {

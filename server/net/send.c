@@ -129,7 +129,8 @@ void conn_send_done(struct engine_op *op, int result)
 		buffer_put(conn->vector);
 		conn->vector = NULL;
 	}
-	/* What waited for room may go on; what only waited for this may end or move. */
-	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM)
+	/* What waited for room, or has nothing in flight now, may go on; what only waited for this may end or move. */
+	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM ||
+	    conn->session.want == NBD_WANT_MEMORY)
 		conn_want_parse(conn);
 }
