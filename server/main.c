@@ -174,8 +174,10 @@ int main(int argc, char **argv)
 	int status;
 
 	log_open("platterd", LOG_LEVEL_NOTICE);
-	if (options_parse(&options, argc, argv, &status) < 0)
+	if (options_parse(&options, argc, argv, &status) < 0) {
+		free(options.listen);
 		return status;
+	}
 	if (options.verbose)
 		log_open("platterd", options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	status = EXIT_FAILURE;
