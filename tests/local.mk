@@ -43,3 +43,13 @@ check-daemon: platterd
 		$(srcdir)/tests $(PYTESTFLAGS)
 
 check-local: check-daemon
+
+EXTRA_DIST += \
+	tests/clients \
+	tests/conftest.py \
+	tests/daemon.py \
+	tests/drivers \
+	tests/meta \
+	tests/pytest.ini \
+	tests/wire \
+	tests/wire_client.py

@@ -30,7 +30,7 @@ def sources(folder, *endings):
     for path, folders, names in os.walk(os.path.join(ROOT, folder)):
         folders[:] = [name for name in folders if not name.startswith((".", "build", "autom4te"))]
         for name in names:
-            if name.endswith(endings):
+            if name.endswith(endings) and name != "config.h":  # which configure makes
                 yield os.path.join(path, name)
 
 
