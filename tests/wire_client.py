@@ -70,8 +70,9 @@ class Wire:
             received += piece
         return bytes(data)
 
-    def closed(self):
-        """Whether the server closes without sending anything more."""
+    def closed(self, within=8):
+        """Whether the server closes without sending anything more, and sooner than it would for the handshake's time."""
+        self.socket.settimeout(within)
         try:
             return self.socket.recv(1) == b""
         except ConnectionError:

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from daemon import Daemon
 from shared import info, own_daemon
 from wire_client import (ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, INFO_BLOCK_SIZE, INFO_DESCRIPTION, INFO_EXPORT, INFO_NAME,
                          OPT_GO, OPT_INFO, OPT_LIST, READ_ONLY, REP_ACK, REP_INFO, REP_SERVER, Wire, go_data)
@@ -83,6 +84,10 @@ def test_empty_name_means_the_first_and_info_name_tells_which(wire, option):
     assert struct.unpack(">QH", info(replies, INFO_EXPORT))[0] == 1 << 20
 
 
+def test_the_name_behind_the_empty_one_is_told_unasked(wire):
+    assert info(wire.option(OPT_INFO, go_data()), INFO_NAME) == b"boot"
+
+
 @pytest.mark.parametrize("name", [b"boot", b"ram0", b"null0"])
 def test_block_sizes_are_within_the_rules(wire, name):
     replies = wire.option(OPT_INFO, go_data(name, [INFO_BLOCK_SIZE]))
@@ -147,6 +152,17 @@ def test_go_names_another_export_than_info(wire):
     size, flags = struct.unpack(">QH", info(replies, INFO_EXPORT))
     assert size == 2 << 20 and flags & READ_ONLY
     assert wire.read((2 << 20) - 512, 512) == bytes(512)
+
+
+@pytest.mark.parametrize("before", [[b"a"], [b"a", b"b", b"a"], [b"missing", b"a"], [b"b"]])
+def test_go_opens_its_disk_whatever_info_was_asked_before(directory, before):
+    with Daemon(directory, "a=ram:1M", "b=ram:2M") as fresh, Wire(fresh) as wire:
+        wire.flags()
+        for name in before:
+            wire.option(OPT_INFO, go_data(name))
+        replies = wire.option(OPT_GO, go_data(b"b"))
+        assert struct.unpack(">QH", info(replies, INFO_EXPORT))[0] == 2 << 20
+        assert wire.write((2 << 20) - 4, b"last") == 0
 
 
 @pytest.mark.parametrize("option", [OPT_INFO, OPT_GO])
