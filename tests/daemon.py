@@ -8,6 +8,8 @@ import subprocess
 import time
 
 PLATTERD = os.environ.get("PLATTERD", "./platterd")
+# More options for every daemon, for example --poll-us=50.
+OPTIONS = os.environ.get("PLATTERD_OPTIONS", "").split()
 # Emulators and sanitizers are slow; nothing waits this long when all is well.
 PATIENCE = 60
 
@@ -36,7 +38,7 @@ class Daemon:
         arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
-        arguments += [*options, *exports]
+        arguments += [*OPTIONS, *options, *exports]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 arguments, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})

@@ -51,5 +51,6 @@ EXTRA_DIST += \
 	tests/drivers \
 	tests/meta \
 	tests/pytest.ini \
+	tests/seeds.py \
 	tests/wire \
 	tests/wire_client.py

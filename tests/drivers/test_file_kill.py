@@ -9,6 +9,7 @@ import struct
 import pytest
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, make_file
+from seeds import rounds, seeded
 from wire_client import CMD_WRITE, CMD_WRITE_ZEROES, FLAG_FUA, FLAG_NO_HOLE, Closed, request
 
 BLOCK = 4 * KIB
@@ -91,12 +92,12 @@ def kill_under_load(daemon, load, replies):
 
 
 @pytest.mark.parametrize("keys", ["", ",direct=on"])
-@pytest.mark.parametrize("seed", [1, 2])
+@seeded(2)
 def test_what_was_acknowledged_survives_kill(directory, keys, seed):
     """The next server starts at once, when the kernel may still be busy with the last one's writes."""
     path = make_file(directory, BLOCKS * BLOCK)
     load = Load(seed)
-    for _ in range(6):
+    for _ in range(rounds(6)):
         with Daemon(directory, path + keys) as daemon:
             found = content(path)
             load.check(found)

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from seeds import seeded
 from shared import KIB, MIB, own_daemon, sparse_file
 from wire_client import (CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, FLAG_FUA, FLAG_NO_HOLE, Wire,
                          request)
@@ -17,9 +18,9 @@ SIZE = 16 * MIB
 EDGES = [0, 28, 512, 4096, 4096 - 28, 64 * KIB, 256 * KIB, 256 * KIB - 28, MIB]
 
 
-@pytest.fixture(scope="module", params=["1", "2"], ids=["one reactor", "two reactors"])
+@pytest.fixture(scope="module", params=[["1"], ["2"], ["1", "--poll-us=50"]], ids=["one reactor", "two reactors", "one that polls"])
 def daemon(scratch, request):
-    with own_daemon(f"ram=ram:{SIZE}", f"file={sparse_file(scratch, SIZE)}", options=["--threads", request.param], tcp=True) as running:
+    with own_daemon(f"ram=ram:{SIZE}", f"file={sparse_file(scratch, SIZE)}", options=["--threads", *request.param], tcp=True) as running:
         yield running
 
 
@@ -102,14 +103,14 @@ def run(wires, seed, batches, most):
 
 @pytest.mark.parametrize("name", [b"ram", b"file"])
 @pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
-@pytest.mark.parametrize("seed", range(3))
+@seeded(3)
 def test_one_connection(daemon, name, tcp, seed):
     with Wire(daemon, tcp=tcp) as wire:
         run([wire.go(name)], seed, 25, 20)
 
 
 @pytest.mark.parametrize("name", [b"ram", b"file"])
-@pytest.mark.parametrize("seed", range(100, 103))
+@seeded(3)
 def test_several_connections(daemon, name, seed):
     wires = [Wire(daemon, tcp=n % 2 == 1).go(name) for n in range(4)]
     run(wires, seed, 15, 8)

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from seeds import seeded
 from shared import KIB, MIB, harmless, noise, own_daemon
 from wire_client import OPT_GO, Wire, go_data, option
 
@@ -51,7 +52,7 @@ def test_a_stranger_hears_nothing_but_the_greeting(daemon, stranger):
         assert wire.closed()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@seeded(10)
 def test_random_bytes_as_options(daemon, seed):
     rng = random.Random(seed)
     with harmless(daemon):
@@ -63,7 +64,7 @@ def test_random_bytes_as_options(daemon, seed):
                 talk(wire, b"".join(options) + rng.randbytes(rng.randrange(40)))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@seeded(10)
 def test_random_bytes_as_requests(daemon, seed):
     rng = random.Random(seed)
     with harmless(daemon):
@@ -81,7 +82,7 @@ def test_random_bytes_as_requests(daemon, seed):
                 talk(wire, option(OPT_GO, go_data(b"a")) + b"".join(requests))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@seeded(5)
 def test_a_good_session_with_one_wrong_byte(daemon, seed):
     rng = random.Random(seed)
     session = (b"\0\0\0\3" + option(3) + option(6, go_data(b"a", [1, 3])) + option(7, go_data(b"a")) +
