@@ -64,6 +64,24 @@ static bool must_wait(const struct queue *queue, const struct request *request)
 	return false;
 }
 
+/*
+ * Zeroing and trimming may run inside submit: all that one turn starts of them
+ * is held to what one request may do, of which it has DONE so many bytes.
+ */
+static bool turn_is_full(const struct request *request, uint64_t *done)
+{
+	const struct platter_geometry *geometry = &request->queue->disk->geometry;
+	uint64_t most = split_limit(request->driver.op, geometry);
+	uint64_t length = split_length(request, geometry);
+
+	if (!is_change(request) || request->driver.op == PLATTER_OP_WRITE || most == 0)
+		return false;
+	if (*done && *done + length > most)
+		return true;
+	*done += length;
+	return false;
+}
+
 static void finish(struct request *request, int error)
 {
 	struct queue *queue = request->queue;
@@ -223,6 +241,7 @@ void queue_dispatch(struct queue *queue)
 {
 	struct list_head now;
 	struct list_head *node;
+	uint64_t done = 0;
 
 	list_init(&now);
 	/* What is blocked came before all that is pending. */
@@ -231,17 +250,21 @@ void queue_dispatch(struct queue *queue)
 	while ((node = list_pop(&now))) {
 		struct request *request = container_of(node, struct request, link);
 
+		if (!request->issued && is_change(request) && must_wait(queue, request)) {
+			list_add_tail(node, &queue->blocked);
+			continue;
+		}
+		if (turn_is_full(request, &done)) {
+			list_add_tail(node, request->issued ? &queue->pending : &queue->blocked);
+			queue_mark_dirty(queue, request->block);
+			continue;
+		}
 		if (request->issued) { /* the next part */
 			issue(request);
 			continue;
 		}
-		if (is_change(request)) {
-			if (must_wait(queue, request)) {
-				list_add_tail(node, &queue->blocked);
-				continue;
-			}
+		if (is_change(request))
 			list_add_tail(&request->change, &queue->changes);
-		}
 		if (is_sync(request))
 			list_add_tail(node, &queue->sync_waiting);
 		else

@@ -33,7 +33,7 @@ struct queue {
 	struct list_head pending;      /* requests to start, in the order of arrival */
 
 	struct list_head changes;      /* requests that change data, from their dispatch to their end */
-	struct list_head blocked;      /* changes that overlap one of these, or an earlier one here */
+	struct list_head blocked;      /* changes that overlap one of these or an earlier one here, or are for a later turn */
 
 	struct list_head sync_waiting; /* FLUSH and FUA requests of the next group */
 	struct list_head sync_flushes; /* FLUSHes of the running group that share its sync */

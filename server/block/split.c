@@ -26,33 +26,33 @@ static uint64_t segments_length(const struct request *request, unsigned most)
 	return length > inside ? length - inside : 0;
 }
 
+uint64_t split_limit(unsigned op, const struct platter_geometry *geometry)
+{
+	switch (op) {
+	case PLATTER_OP_READ:
+		return geometry->capabilities & PLATTER_DISK_LENDS ? 0 : geometry->max_request;
+	case PLATTER_OP_WRITE:
+		return geometry->max_request;
+	case PLATTER_OP_ZEROES:
+		return geometry->max_zeroes;
+	case PLATTER_OP_TRIM:
+	case PLATTER_OP_CACHE:
+		return geometry->max_trim;
+	default:
+		return 0;
+	}
+}
+
 uint64_t split_length(const struct request *request, const struct platter_geometry *geometry)
 {
 	uint64_t left = request->driver.length - request->issued;
-	uint64_t most = 0;
+	uint64_t most = split_limit(request->driver.op, geometry);
 
-	switch (request->driver.op) {
-	case PLATTER_OP_READ:
-		if (geometry->capabilities & PLATTER_DISK_LENDS)
-			return left;
-		__attribute__((fallthrough));
-	case PLATTER_OP_WRITE:
-		most = geometry->max_request;
-		if (request->driver.iovcnt > geometry->max_segments) {
-			uint64_t fits = round_down(segments_length(request, geometry->max_segments), geometry->min_block);
+	/* Only READ and WRITE have segments; one that is to be lent has none yet. */
+	if (request->driver.iovcnt > geometry->max_segments) {
+		uint64_t fits = round_down(segments_length(request, geometry->max_segments), geometry->min_block);
 
-			most = most && most < fits ? most : fits;
-		}
-		break;
-	case PLATTER_OP_ZEROES:
-		most = geometry->max_zeroes;
-		break;
-	case PLATTER_OP_TRIM:
-	case PLATTER_OP_CACHE:
-		most = geometry->max_trim;
-		break;
-	default:
-		break;
+		most = most && most < fits ? most : fits;
 	}
 	return most && most < left ? most : left;
 }

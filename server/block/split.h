@@ -7,6 +7,9 @@
 
 struct request;
 
+/* What the driver takes of OP at once, whatever its segments; 0: any length. */
+uint64_t split_limit(unsigned op, const struct platter_geometry *geometry);
+
 /* How much of a request of this kind, from ISSUED on, the driver takes at once. */
 uint64_t split_length(const struct request *request, const struct platter_geometry *geometry);
 

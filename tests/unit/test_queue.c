@@ -90,6 +90,32 @@ static void test_parts_that_end_inside_submit_take_a_turn_each(void **state)
 	fake_free(fake);
 }
 
+/* Many long ones together hold up a reactor no longer than one does. */
+static void test_a_turn_zeroes_no_more_than_one_request_may(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[4];
+
+	(void)state;
+	fake->disk->geometry.max_zeroes = 4096;
+	fake->at_once = true;
+	requests[0] = add(fake, PLATTER_OP_ZEROES, 0, 2 * 4096, 0);
+	requests[1] = add(fake, PLATTER_OP_ZEROES, 16384, 2048, PLATTER_REQ_FUA);
+	requests[2] = add(fake, PLATTER_OP_ZEROES, 32768, 2048, 0);
+	requests[3] = add(fake, PLATTER_OP_WRITE, 32768, 512, 0); /* not before the zeroes */
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		static const unsigned submitted[] = { 0, 1, 4, 5 };
+
+		assert_int_equal(block_dispatch(&fake->block), turn < 3);
+		assert_int_equal(fake->total, submitted[turn]);
+	}
+	assert_int_equal(fake_ended, 4);
+	assert_int_equal(fake->memory[32768], 0);
+	for (unsigned i = 0; i < 4; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
 static void test_a_failing_part_fails_the_whole(void **state)
 {
 	struct fake *fake = fake_new();
@@ -374,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_requests_reach_the_driver_in_order),
 		cmocka_unit_test(test_long_zeroes_go_in_parts_one_at_a_time),
 		cmocka_unit_test(test_parts_that_end_inside_submit_take_a_turn_each),
+		cmocka_unit_test(test_a_turn_zeroes_no_more_than_one_request_may),
 		cmocka_unit_test(test_a_failing_part_fails_the_whole),
 		cmocka_unit_test(test_a_split_write_keeps_its_data),
 		cmocka_unit_test(test_flushes_of_one_batch_share_a_sync),
