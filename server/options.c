@@ -159,6 +159,10 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 			else
 				puts("platterd " PACKAGE_VERSION);
 			*status = EXIT_SUCCESS;
+			if (fflush(stdout) != 0) {
+				log_error("standard output: %s", strerror(errno));
+				*status = EXIT_FAILURE;
+			}
 			return -ECANCELED;
 		}
 		if (option == 'v') {

@@ -78,7 +78,9 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 			return platter_fail(error, EINVAL, "readonly=%s: write on or off", value);
 		return 0;
 	}
-	if (strcmp(key, "description") == 0 && value && !spec->description) {
+	if (strcmp(key, "description") == 0) {
+		if (!value || spec->description)
+			return platter_fail(error, EINVAL, "description: %s", value ? "given twice" : "a text is missing");
 		if (strlen(value) > NBD_MAX_STRING || u8_check((const uint8_t *)value, strlen(value)))
 			return platter_fail(error, EINVAL, "a description must be UTF-8 of at most %d bytes", NBD_MAX_STRING);
 		spec->description = strdup(value);

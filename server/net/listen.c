@@ -135,8 +135,10 @@ static bool in_use_for_long(int result, unsigned *tries)
 static bool is_stale(const struct sockaddr_un *address)
 {
 	struct stat status;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+	/* A server that is stopped and has a full backlog would have us wait. */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool stale = fd >= 0 && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+		     connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 
 	if (fd >= 0)
 		close(fd);
@@ -214,20 +216,17 @@ static int bind_inet(const struct addrinfo *info)
 	return fd;
 }
 
-static int listen_tcp(const struct address *parsed, struct platter_error *error)
+/* Binds to all that INFOS names and this machine has: how many, or what went wrong. */
+static int bind_all(const struct addrinfo *infos)
 {
-	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
-	const char *host = strcmp(parsed->host, "*") == 0 ? "::" : parsed->host;
-	struct addrinfo *infos;
-	int result = getaddrinfo(host, parsed->port, &hints, &infos);
 	int last = -EADDRNOTAVAIL;
-	unsigned bound = 0;
+	int bound = 0;
 
-	if (result != 0)
-		return platter_fail(error, EINVAL, "tcp:%s: %s", parsed->host, gai_strerror(result));
 	for (const struct addrinfo *info = infos; info; info = info->ai_next) {
 		char text[ADDRESS_TEXT];
 		unsigned tries = 0;
+
+		int result;
 
 		do {
 			result = bind_inet(info);
@@ -235,14 +234,37 @@ static int listen_tcp(const struct address *parsed, struct platter_error *error)
 		if (result >= 0) {
 			log_notice("listening on tcp:%s", address_of_socket(result, text));
 			bound++;
-		} else if (result != -EAFNOSUPPORT && result != -EADDRNOTAVAIL) {
+		} else if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
 			last = result;
-			bound = 0;
-			break;
+		} else {
+			return result;
 		}
 	}
+	return bound ? bound : last;
+}
+
+static int bind_host(const char *host, const char *port, struct platter_error *error)
+{
+	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *infos;
+	int result = getaddrinfo(host, port, &hints, &infos);
+
+	if (result != 0)
+		return platter_fail(error, EINVAL, "tcp:%s: %s", host, gai_strerror(result));
+	result = bind_all(infos);
 	freeaddrinfo(infos);
-	return bound ? 0 : platter_fail(error, -last, "tcp:%s:%s: %s", parsed->host, parsed->port, strerror(-last));
+	return result < 0 ? platter_fail(error, -result, "tcp:%s:%s: %s", host, port, strerror(-result)) : 0;
+}
+
+static int listen_tcp(const struct address *parsed, struct platter_error *error)
+{
+	int result;
+
+	if (strcmp(parsed->host, "*") != 0)
+		return bind_host(parsed->host, parsed->port, error);
+	/* :: takes the IPv4 addresses, too; a machine may have no IPv6 at all. */
+	result = bind_host("::", parsed->port, error);
+	return result == -EAFNOSUPPORT ? bind_host("0.0.0.0", parsed->port, error) : result;
 }
 
 int listen_add(const char *text, struct platter_error *error)

@@ -33,7 +33,7 @@ BAD_EXPORTS = {
     "ram:1000T": "memory", "ram:1M,size=2M": "size", "ram:1M,color=red": "color", "ram:1M,huge=maybe": "maybe", "ram:1M,": "ram:1M,",
     "ram:1M,readonly=perhaps": "perhaps", "null:1M,delay=soon": "soon", "null:1M,delay=-1": "-1", "null:1M,delay": "delay", "null:0": "0",
     "/no/such/file": "/no/such/file", "file:/no/such/file": "/no/such/file", "file": "path", "file:": "path", "file:path=": "path",
-    "/dev/null": "/dev/null", "=ram:1M": "name", "x" * 4097 + "=ram:1M": "4096", "": "driver", "a=": "driver", ":": "driver",
+    "ram:1M,description": "description", "ram:1M,description=a,description=b": "description: given twice", "/dev/null": "/dev/null", "=ram:1M": "name", "x" * 4097 + "=ram:1M": "4096", "": "driver", "a=": "driver", ":": "driver",
     "name=other=ram:1M": "other",
 }
 
@@ -56,6 +56,14 @@ def test_a_bad_option_is_named_in_one_line(directory, option, named):
     # An option without its value would take the export's.
     arguments = ["ram:1M", *option] if option == ["--threads"] else [*option, "ram:1M"]
     assert named in refusal(directory, *arguments)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_cannot_be_printed_is_an_error(option):
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([PLATTERD, option], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert "No space left" in ended.stderr
 
 
 def test_nothing_to_serve_is_refused(directory):

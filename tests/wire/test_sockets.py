@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the server listens on: the files of unix sockets, ports, and several addresses at once."""
 
+import contextlib
+import errno
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -62,6 +65,22 @@ def test_a_socket_in_use_is_refused(directory):
             assert wire.go().size == 1 << 20
 
 
+def test_a_socket_of_a_stopped_server_with_a_full_backlog_is_in_use(directory):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with Daemon(directory, "ram:1M") as daemon, contextlib.ExitStack() as waiting:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        try:
+            full = False
+            while not full:
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                full = client.connect_ex(daemon.socket) == errno.EAGAIN
+            assert daemon.socket in refused("--listen", "unix:" + daemon.socket, "ram:2M")
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+
+
 def test_a_file_that_is_no_socket_is_refused_and_left_alone(directory):
     path = os.path.join(directory, "precious")
     with open(path, "w", encoding="ascii") as file:
@@ -113,6 +132,28 @@ def test_an_ipv6_address(directory):
     with Daemon(directory, "ram:1M", options=["--listen", "tcp:[::1]:0"]) as daemon:
         port = int(re.search(r"listening on tcp:\[::1\]:(\d+)", daemon.log())[1])
         with socket.create_connection(("::1", port)) as connection:
+            assert connection.recv(8) == b"NBDMAGIC"
+
+
+def port_of_every_address(daemon):
+    return int(re.search(r"listening on tcp:(?:\[::\]|0\.0\.0\.0):(\d+)", daemon.log())[1])
+
+
+def test_every_address(directory):
+    with Daemon(directory, "ram:1M", options=["--listen", "tcp:*:0"]) as daemon:
+        hosts = ["127.0.0.1"] + (["::1"] if os.path.exists("/proc/net/if_inet6") else [])
+        for host in hosts:
+            with socket.create_connection((host, port_of_every_address(daemon))) as connection:
+                assert connection.recv(8) == b"NBDMAGIC"
+
+
+def test_every_address_of_a_machine_without_ipv6(directory):
+    # The second socket: the first one is the unix socket.
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=socket", "-e", "signal=none", "-e", "inject=socket:error=EAFNOSUPPORT:when=2"]
+    with Daemon(directory, "ram:1M", options=["--listen", "tcp:*:0"], command=strace,
+                environment={"ASAN_OPTIONS": "detect_leaks=0"}) as daemon:
+        assert "0.0.0.0" in daemon.log() and "[::]" not in daemon.log()
+        with socket.create_connection(("127.0.0.1", port_of_every_address(daemon))) as connection:
             assert connection.recv(8) == b"NBDMAGIC"
 
 
