@@ -14,10 +14,11 @@ static void log_reactor(struct engine_message *message)
 	uint64_t requests = reactor->block.requests;
 
 	log_notice("reactor %u: %u connections, %" PRIu64 " requests, %" PRIu64 " system calls, %.3f system calls per request, %" PRIu64
-		   " operations, %" PRIu64 " turns, %" PRIu64 " sleeps, %" PRIu64 " request allocations, %" PRIu64 " bytes of buffers",
+		   " operations, %" PRIu64 " turns, %" PRIu64 " sleeps, %" PRIu64 " empty polls, %" PRIu64
+		   " request allocations, %" PRIu64 " bytes of buffers",
 		   reactor->index, atomic_load(&reactor->load), requests, engine->system_calls,
 		   requests ? (double)engine->system_calls / (double)requests : 0.0, engine->submitted, engine->waits, engine->sleeps,
-		   reactor->block.allocations, reactor->block.buffers.bytes);
+		   engine->empty_polls, reactor->block.allocations, reactor->block.buffers.bytes);
 	free(message);
 }
 

@@ -47,7 +47,8 @@ struct engine_config {
 
 /* What the engine's thread did, all since its start. */
 struct engine_stats {
-	uint64_t system_calls;  /* made by the engine's thread */
+	uint64_t system_calls;  /* made by the engine's thread, without... */
+	uint64_t empty_polls;   /* ...looks at sockets that had nothing, while it polled */
 	uint64_t submitted;     /* operations */
 	uint64_t waits;         /* turns of engine_wait() */
 	uint64_t sleeps;        /* of which went to sleep in the kernel */
@@ -83,7 +84,7 @@ void engine_count_call(struct engine *engine);
 void engine_accept(struct engine *engine, struct engine_op *op, int fd);
 void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size);
 void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
-/* Sends everything unless an error comes between; the iovec array stays in place until `done`. */
+/* The result may be less than everything; the iovec array stays in place until `done`. */
 void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
 
 /* Files.  FLAGS: RWF_*. */

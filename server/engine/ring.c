@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "common/list.h"
+#include "server/engine/busy_poll.h"
 
 #define REAP_BATCH 64
+#define LOOKS 16
 
 struct completion {
 	struct engine_op *op; /* NULL: a cancellation's own result */
@@ -25,6 +27,8 @@ struct engine {
 	uint64_t poll_ns;
 	bool poll_auto;
 	uint64_t poll_now_ns; /* the adapted time */
+	uint64_t polled_at;   /* when the last look at the clock was */
+	struct busy_poll busy_poll;
 	struct engine_stats stats;
 
 	/* Completions taken off the ring early, to make room for submissions. */
@@ -248,26 +252,44 @@ static bool event_ready(struct engine *engine)
 	return io_uring_cq_ready(&engine->ring) || kernel_holds_back(engine) || !inbox_empty(engine);
 }
 
-/* Polls for a while; true when something has come. */
-static bool ring_poll(struct engine *engine)
+/* Looks for receives that are over, and at what the kernel and other threads have left. */
+static bool poll_once(struct engine *engine)
 {
-	uint64_t start = now_ns();
+	struct completion completion;
 	bool ready = false;
 
-	do {
-		/* The clock costs more than a look: several looks for each reading. */
-		for (int i = 0; i < 16 && !(ready = event_ready(engine)); i++)
-			cpu_relax();
-	} while (!ready && now_ns() - start < engine->poll_now_ns);
-	if (engine->poll_auto) {
-		/* Grow while polling pays, shrink to a short probe while it doesn't. */
-		uint64_t step = engine->poll_ns / 8 + 1;
-
-		if (ready)
-			engine->poll_now_ns = engine->poll_now_ns + step > engine->poll_ns ? engine->poll_ns : engine->poll_now_ns + step;
-		else
-			engine->poll_now_ns /= 2;
+	if (busy_poll_try(&engine->busy_poll, &completion.op, &completion.result, &engine->stats)) {
+		stash_push(engine, completion);
+		return true;
 	}
+	/* The clock costs more than a look: several looks for each reading, where nothing else is looked at. */
+	for (int i = engine->busy_poll.count ? 1 : LOOKS; i && !(ready = event_ready(engine)); i--)
+		cpu_relax();
+	return ready;
+}
+
+static void ring_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size)
+{
+	struct io_uring_sqe *sqe = ring_sqe(engine);
+
+	io_uring_prep_recv(sqe, fd, buffer, size, 0);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+/* Polls for a while, or just ONCE; true when something has come. */
+static bool ring_poll(struct engine *engine, bool once)
+{
+	struct busy_receive waiting;
+	uint64_t start = engine->polled_at = now_ns();
+	bool ready;
+
+	while (!(ready = poll_once(engine)) && !once && engine->polled_at - start < engine->poll_now_ns)
+		engine->polled_at = now_ns();
+	if (engine->poll_auto && !once)
+		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
+	/* Before a sleep all go to the ring; else those whose connections have fallen silent. */
+	while (busy_poll_take_old(&engine->busy_poll, ready || once ? start - engine->poll_ns : UINT64_MAX, &waiting))
+		ring_recv(engine, waiting.op, waiting.fd, waiting.buffer, waiting.size);
 	return ready;
 }
 
@@ -288,10 +310,11 @@ static void ring_submit(struct engine *engine, bool sleep)
 
 static void ring_enter(struct engine *engine, bool busy)
 {
-	if (!busy && engine->poll_now_ns) {
+	if (engine->poll_ns) {
 		if (io_uring_sq_ready(&engine->ring))
 			ring_submit(engine, false);
-		busy = ring_poll(engine);
+		busy |= engine->stashed > 0;
+		busy |= ring_poll(engine, busy);
 		if (busy && !kernel_holds_back(engine))
 			return;
 	}
@@ -378,10 +401,10 @@ void engine_accept(struct engine *engine, struct engine_op *op, int fd)
 
 void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size)
 {
-	struct io_uring_sqe *sqe = ring_sqe(engine);
+	const struct busy_receive receive = { op, fd, buffer, size, engine->polled_at };
 
-	io_uring_prep_recv(sqe, fd, buffer, size, 0);
-	io_uring_sqe_set_data(sqe, op);
+	if (!engine->poll_ns || !busy_poll_add(&engine->busy_poll, &receive))
+		ring_recv(engine, op, fd, buffer, size);
 }
 
 void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count)
@@ -395,9 +418,20 @@ void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct io
 
 void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count)
 {
-	struct io_uring_sqe *sqe = ring_sqe(engine);
+	struct io_uring_sqe *sqe;
 
 	op->host.message = (struct msghdr){ .msg_iov = iov, .msg_iovlen = count };
+	if (engine->poll_ns) {
+		/* An engine that doesn't sleep has no other system call to put it into. */
+		ssize_t sent = sendmsg(fd, &op->host.message, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		engine->stats.system_calls++;
+		if (sent > 0) {
+			stash_push(engine, (struct completion){ op, (int)sent });
+			return;
+		}
+	}
+	sqe = ring_sqe(engine);
 	io_uring_prep_sendmsg(sqe, fd, &op->host.message, MSG_NOSIGNAL | MSG_WAITALL);
 	io_uring_sqe_set_data(sqe, op);
 }
@@ -457,8 +491,13 @@ void engine_timer(struct engine *engine, struct engine_op *op, uint64_t nanoseco
 
 void engine_cancel(struct engine *engine, struct engine_op *op)
 {
-	struct io_uring_sqe *sqe = ring_sqe(engine);
+	struct io_uring_sqe *sqe;
 
+	if (busy_poll_remove(&engine->busy_poll, op)) {
+		stash_push(engine, (struct completion){ op, -ECANCELED });
+		return;
+	}
+	sqe = ring_sqe(engine);
 	io_uring_prep_cancel(sqe, op, 0);
 	io_uring_sqe_set_data(sqe, NULL);
 }

@@ -18,7 +18,7 @@ LARGE = {"large reads": [(CMD_READ, 300 * KIB)], "large writes": [(CMD_WRITE, 30
 
 @pytest.fixture(scope="module")
 def daemon(scratch):
-    with own_daemon("ram=ram:64M", "null=null:64M", f"file={sparse_file(scratch, 64 * MIB)}", options=["--threads", "1"]) as running:
+    with own_daemon("ram=ram:64M", "null=null:64M", f"file={sparse_file(scratch, 64 * MIB)}", options=["--threads", "1", "--poll-us", "0"]) as running:
         yield running
 
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/engine/busy_poll.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+bool busy_poll_add(struct busy_poll *poll, const struct busy_receive *receive)
+{
+	if (poll->count == BUSY_POLL_MOST)
+		return false;
+	poll->receives[poll->count++] = *receive;
+	return true;
+}
+
+static void take(struct busy_poll *poll, unsigned index)
+{
+	poll->receives[index] = poll->receives[--poll->count];
+}
+
+bool busy_poll_try(struct busy_poll *poll, struct engine_op **op, int *result, struct engine_stats *stats)
+{
+	for (unsigned i = 0; i < poll->count; i++) {
+		const struct busy_receive *receive = &poll->receives[i];
+		ssize_t got = recv(receive->fd, receive->buffer, receive->size, MSG_DONTWAIT);
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+			stats->empty_polls++;
+			continue;
+		}
+		stats->system_calls++;
+		*op = receive->op;
+		*result = got < 0 ? -errno : (int)got;
+		take(poll, i);
+		return true;
+	}
+	return false;
+}
+
+bool busy_poll_take_old(struct busy_poll *poll, uint64_t until, struct busy_receive *ret)
+{
+	for (unsigned i = 0; i < poll->count; i++) {
+		if (poll->receives[i].since >= until)
+			continue;
+		*ret = poll->receives[i];
+		take(poll, i);
+		return true;
+	}
+	return false;
+}
+
+bool busy_poll_remove(struct busy_poll *poll, const struct engine_op *op)
+{
+	for (unsigned i = 0; i < poll->count; i++) {
+		if (poll->receives[i].op == op) {
+			take(poll, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+uint64_t busy_poll_adapt(uint64_t now, uint64_t most, bool came)
+{
+	uint64_t step = most / 8 + 1;
+	uint64_t probe = most / 64 + 1;
+
+	if (came)
+		return most - now < step ? most : now + step;
+	return now / 2 < probe ? probe : now / 2;
+}
