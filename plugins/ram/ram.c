@@ -24,7 +24,7 @@
 #define CHUNK_SIZE (UINT64_C(1) << CHUNK_SHIFT)
 /* Zeroing and trimming run inside submit: more than this would hold up the reactor. */
 #define MOST_AT_ONCE (UINT64_C(4) << 20)
-/* Below this, writing zeroes is faster than giving pages back. */
+/* Below this, ZEROES writes: what was zeroed is soon written again, and has its pages already. */
 #define LEAST_PUNCH (UINT64_C(64) << 10)
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
@@ -183,13 +183,13 @@ static int ram_write(struct ram_disk *ram, const struct platter_request *request
 	return 0;
 }
 
-/* Gives back the whole pages of a range; what is left of it at both ends becomes zeroes. */
-static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length)
+/* Gives back the whole pages of a range, if it has LEAST bytes; what is left of it becomes zeroes. */
+static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length, uint64_t least)
 {
 	uint64_t first = (offset + ram->page - 1) & ~(ram->page - 1);
 	uint64_t last = (offset + length) & ~(ram->page - 1);
 
-	if (length < LEAST_PUNCH || first >= last) {
+	if (length < least || first >= last) {
 		memset(ram->memory + offset, 0, length);
 		return 0;
 	}
@@ -207,6 +207,7 @@ static int ram_clear(struct ram_disk *ram, const struct platter_request *request
 {
 	uint64_t offset = request->offset;
 	uint64_t left = request->length;
+	uint64_t least = request->op == PLATTER_OP_TRIM ? ram->page : LEAST_PUNCH;
 	int result = 0;
 
 	while (left && result == 0) {
@@ -214,7 +215,7 @@ static int ram_clear(struct ram_disk *ram, const struct platter_request *request
 		uint64_t length = run_length(ram, offset, left, &data);
 
 		if (data)
-			result = punch(ram, offset, length);
+			result = punch(ram, offset, length, least);
 		offset += length;
 		left -= length;
 	}

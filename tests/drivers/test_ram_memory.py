@@ -47,6 +47,18 @@ def test_trim_and_zeroes_give_memory_back(directory, command, flags):
         assert shared_memory(daemon) - before < SLACK
 
 
+def test_trim_gives_single_pages_back(directory):
+    with Daemon(directory, "ram:128M") as daemon, connect(daemon) as wire:
+        before = shared_memory(daemon)
+        fill(wire, 16 * MIB)
+        for at in range(0, 16 * MIB, MIB):
+            wire.send(b"".join(request(CMD_TRIM, at + page, 4 * KIB, cookie=page) for page in range(0, MIB, 4 * KIB)))
+            for _ in range(0, MIB, 4 * KIB):
+                assert wire.reply()[0] == 0
+        assert shared_memory(daemon) - before < SLACK
+        assert read_all(wire, 16 * MIB, 8 * MIB) == bytes(16 * MIB)
+
+
 def test_zeroes_with_no_hole_keep_the_memory(directory):
     with Daemon(directory, "ram:128M") as daemon, connect(daemon) as wire:
         before = shared_memory(daemon)
