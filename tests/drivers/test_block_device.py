@@ -10,7 +10,7 @@ from daemon import Daemon, wait_for
 from driver_support import KIB, MIB, allocated, connect, content, in_own_mounts, make_file, noise, read_all, refusal
 from strace import ENVIRONMENT, Strace
 from wire_client import (
-    CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, EINVAL, ENOTSUP, EPERM, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE,
+    CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, EINVAL, EIO, ENOTSUP, EPERM, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE,
     INFO_BLOCK_SIZE, READ_ONLY)
 
 SIZE = 16 * MIB
@@ -157,6 +157,17 @@ def test_read_only_device_is_served_read_only(image, directory, data):
         assert wire.transmission_flags & READ_ONLY
         assert wire.write(0, b"x" * 512) == EPERM
         assert read_all(wire, SIZE) == data
+
+
+@pytest.mark.parametrize("keys", ["", ",direct=on"])
+def test_device_that_cannot_read_gives_eio(image, directory, data, keys):
+    """A loop device has no medium behind its file's end: what isn't cached can't be read."""
+    with loop(image) as device, Daemon(directory, device + keys) as daemon, connect(daemon) as wire:
+        os.truncate(image, 4 * MIB)
+        for at, length in ((8 * MIB, 4096), (12 * MIB, 2 * MIB), (4 * MIB - 64 * KIB, 128 * KIB), (SIZE - 512, 512)):
+            assert wire.command(CMD_READ, at, length)[0] == EIO, (at, length)
+        assert wire.read(0, MIB) == data[:MIB]
+        assert wire.command(CMD_FLUSH)[0] == 0
 
 
 def test_device_that_grew_is_larger_for_the_next_client(image, directory):
