@@ -18,15 +18,13 @@ enum platter_fd_op {
 	PLATTER_FD_WILLNEED = 6,  /* posix_fadvise: read ahead */
 };
 
-/* WRITE: durable before it is done (RWF_DSYNC). */
-#define PLATTER_FD_DSYNC (1u << 0)
 /* READ, WRITE: FD was opened with O_DIRECT. */
-#define PLATTER_FD_DIRECT (1u << 1)
+#define PLATTER_FD_DIRECT (1u << 0)
 /*
  * READ, WRITE: a file on a file system of this machine, whose page cache takes writes without waiting for
  * anybody, as a rule.  The host then writes at once, until a write turns out to take long.
  */
-#define PLATTER_FD_LOCAL (1u << 2)
+#define PLATTER_FD_LOCAL (1u << 1)
 
 /*
  * One operation on a file descriptor, usually in the request's data.  The

@@ -29,7 +29,7 @@ enum step {
 	STEP_PUNCH,      /* zeroing by making a hole */
 	STEP_ZERO_RANGE, /* zeroing and keeping the space */
 	STEP_WRITE_ZERO, /* writing zeroes, piece by piece */
-	STEP_SYNC,       /* FUA of what has no DSYNC of its own */
+	STEP_SYNC,       /* FUA */
 };
 
 struct file_request {
@@ -109,7 +109,11 @@ static void start_trim(struct file_request *state, const struct file_disk *file)
 		issue_fallocate(state, FALLOC_FL_PUNCH_HOLE, STEP_DISCARD);
 }
 
-/* The range is as it should be; FUA wants it durable, too. */
+/*
+ * The range is as it should be; FUA wants it durable, too.  By a sync of its
+ * own, not RWF_DSYNC: that would report an earlier write-back's failure, once
+ * and for all, as if it were this write's, as "no space", for example.
+ */
 static void settle(struct file_request *state)
 {
 	if (state->request->flags & PLATTER_REQ_FUA)
@@ -127,7 +131,7 @@ static void finish_only(struct file_request *state, int64_t result)
 		result = (uint64_t)result == request->length ? 0 : -EIO;
 	if (request->op == PLATTER_OP_CACHE)
 		result = 0;
-	if (request->op == PLATTER_OP_ZEROES && result == 0)
+	if ((request->op == PLATTER_OP_WRITE || request->op == PLATTER_OP_ZEROES) && result == 0)
 		settle(state);
 	else
 		platter_request_complete(request, (int)result);
@@ -199,8 +203,6 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 		issue(state, PLATTER_FD_READ, STEP_ONLY);
 		break;
 	case PLATTER_OP_WRITE:
-		if (request->flags & PLATTER_REQ_FUA)
-			state->io.flags |= PLATTER_FD_DSYNC;
 		issue(state, PLATTER_FD_WRITE, STEP_ONLY);
 		break;
 	case PLATTER_OP_FLUSH:

@@ -44,9 +44,22 @@ static bool wait_a_little(unsigned *tries)
 	return true;
 }
 
+/* Nothing may be refused with EAGAIN: some kernels do, where the device below cannot do without waiting. */
+static int make_blocking(const struct file_disk *file, struct platter_error *error)
+{
+	struct stat status;
+
+	if (fstat(file->fd, &status) < 0 || fcntl(file->fd, F_SETFL, fcntl(file->fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		return platter_fail(error, errno, "%s: %s", file->path, strerror(errno));
+	if (file->block_device ? !S_ISBLK(status.st_mode) : !S_ISREG(status.st_mode))
+		return platter_fail(error, EINVAL, "%s: has just become something else", file->path);
+	return 0;
+}
+
 /* Read-write if it can be had; a file that forbids writing is served read-only. */
 static int open_file(struct file_disk *file, bool exclusive, struct platter_error *error)
 {
+	/* A path may have become a FIFO since it was looked at, whose open would wait. */
 	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (file->direct ? O_DIRECT : 0);
 	unsigned tries = 0;
 	int forbidden = 0;
@@ -64,7 +77,7 @@ static int open_file(struct file_disk *file, bool exclusive, struct platter_erro
 	if (file->fd >= 0 && file->block_device && ioctl(file->fd, BLKROGET, &forbidden) == 0 && forbidden)
 		file->read_only = true;
 	if (file->fd >= 0)
-		return 0;
+		return make_blocking(file, error);
 	if (errno == EINVAL && file->direct)
 		return platter_fail(error, EINVAL, "%s: direct=on: its file system has no O_DIRECT", file->path);
 	if (errno == EBUSY)

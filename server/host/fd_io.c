@@ -103,7 +103,6 @@ static bool advance(struct platter_fd_io *io, int64_t result)
 /* Reads and writes until it is over; blocks. */
 static void transfer(struct platter_fd_io *io)
 {
-	int flags = io->flags & PLATTER_FD_DSYNC ? RWF_DSYNC : 0;
 	unsigned count;
 	ssize_t result;
 
@@ -111,8 +110,8 @@ static void transfer(struct platter_fd_io *io)
 		const struct iovec *iov = rest(io, &count);
 		off_t offset = (off_t)(io->offset + (uint64_t)host_of(io)->result);
 
-		result = io->op == PLATTER_FD_READ ? preadv2(io->fd, iov, (int)count, offset, flags) :
-						     pwritev2(io->fd, iov, (int)count, offset, flags);
+		result = io->op == PLATTER_FD_READ ? preadv2(io->fd, iov, (int)count, offset, 0) :
+						     pwritev2(io->fd, iov, (int)count, offset, 0);
 	} while (!advance(io, result < 0 ? -errno : result));
 }
 
@@ -215,7 +214,9 @@ static void ring_done(struct engine_op *op, int result)
 	struct host_side *host = container_of(op, struct host_side, by.op);
 	struct platter_fd_io *io = io_of(host);
 
-	if (advance(io, result))
+	if (result == -EAGAIN) /* the ring didn't try: a thread may wait */
+		to_pool(io);
+	else if (advance(io, result))
 		io->done(io, host->result);
 	else
 		ring_transfer(io);
@@ -233,7 +234,7 @@ static void ring_transfer(struct platter_fd_io *io)
 	if (io->op == PLATTER_FD_READ)
 		engine_readv(engine, &host->by.op, io->fd, iov, count, offset, 0);
 	else
-		engine_writev(engine, &host->by.op, io->fd, iov, count, offset, io->flags & PLATTER_FD_DSYNC ? RWF_DSYNC : 0);
+		engine_writev(engine, &host->by.op, io->fd, iov, count, offset, 0);
 }
 
 /* From the page cache at once; what isn't there comes by the ring. */
@@ -263,8 +264,8 @@ static uint64_t now_ns(void)
 /* Writes keep their order: none overtakes those that went to the pool. */
 static bool may_write_now(const struct disk_writes *writes, const struct platter_fd_io *io, uint64_t now)
 {
-	return (io->flags & PLATTER_FD_LOCAL) && !(io->flags & PLATTER_FD_DSYNC) && io->length <= MOST_AT_ONCE &&
-	       list_empty(&writes->waiting) && list_empty(&writes->running) && now >= writes->slow_until;
+	return (io->flags & PLATTER_FD_LOCAL) && io->length <= MOST_AT_ONCE && list_empty(&writes->waiting) &&
+	       list_empty(&writes->running) && now >= writes->slow_until;
 }
 
 static void to_batch(struct platter_fd_io *io, struct disk_writes *writes)
@@ -324,9 +325,13 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 
 void fd_io_commit(struct reactor *reactor)
 {
+	struct list_head finished;
 	struct list_head *node;
 
-	while ((node = list_pop(&reactor->finished))) {
+	/* What is finished at once anew has its end in the next turn: a long chain doesn't hold up the others. */
+	list_init(&finished);
+	list_splice_tail_init(&reactor->finished, &finished);
+	while ((node = list_pop(&finished))) {
 		struct host_side *host = container_of(node, struct host_side, link);
 
 		io_of(host)->done(io_of(host), host->result);
