@@ -59,8 +59,7 @@ static void tick_done(struct engine_op *op, int result)
 	if (result == -ECANCELED)
 		return;
 	reactor->ticks++;
-	if (block_trim(&reactor->block))
-		reactor_need_tick(reactor);
+	block_trim(&reactor->block);
 	conn_tick(reactor);
 }
 
@@ -105,26 +104,32 @@ static void reactor_exit(struct reactor *reactor)
 	block_destroy(&reactor->block);
 }
 
+/* Whether the next turn must not wait for events. */
+static bool has_work(struct reactor *reactor)
+{
+	return !list_empty(&reactor->input) || !list_empty(&reactor->finished) || block_has_work(&reactor->block);
+}
+
 /* Each turn is a list of phases.  Whatever arrives while one turn runs is the next one's batch. */
 void reactor_run(struct reactor *reactor)
 {
 	struct list_head input, *node;
-	bool busy = false;
 
 	list_init(&input);
 	while (!(reactor->stopping && conn_count() == 0)) {
-		engine_wait(reactor->engine, busy);
+		engine_wait(reactor->engine, has_work(reactor));
 		/* Who asks to be looked at again has its turn after the others. */
 		list_splice_tail_init(&reactor->input, &input);
 		while ((node = list_pop(&input)))
 			conn_parse(container_of(node, struct conn, input_link));
-		busy = block_dispatch(&reactor->block);
+		block_dispatch(&reactor->block);
 		fd_io_commit(reactor);
 		while ((node = list_pop(&reactor->output)))
 			conn_send(container_of(node, struct conn, output_link));
 		while ((node = list_pop(&reactor->receive)))
 			conn_receive(container_of(node, struct conn, receive_link));
-		busy |= !list_empty(&reactor->input);
+		if (block_holds_memory(&reactor->block))
+			reactor_need_tick(reactor);
 	}
 }
 

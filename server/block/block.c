@@ -43,7 +43,7 @@ struct block *block_self(void)
 	return self;
 }
 
-bool block_dispatch(struct block *block)
+void block_dispatch(struct block *block)
 {
 	struct list_head now;
 	struct list_head *node;
@@ -53,6 +53,10 @@ bool block_dispatch(struct block *block)
 	list_splice_tail_init(&block->dirty, &now);
 	while ((node = list_pop(&now)))
 		queue_dispatch(container_of(node, struct queue, dirty));
+}
+
+bool block_has_work(const struct block *block)
+{
 	return !list_empty(&block->dirty);
 }
 
@@ -68,9 +72,14 @@ void block_collect(struct block *block)
 	}
 }
 
-bool block_trim(struct block *block)
+void block_trim(struct block *block)
 {
 	free_unused_requests(block);
 	block->unused_requests = block->free_request_count;
-	return buffers_trim(&block->buffers) || block->free_request_count;
+	buffers_trim(&block->buffers);
+}
+
+bool block_holds_memory(const struct block *block)
+{
+	return block->buffers.bytes || block->free_request_count;
 }

@@ -41,13 +41,15 @@ void block_destroy(struct block *block);
 void block_set_self(struct block *block);
 struct block *block_self(void);
 
-/* Starts what the dirty queues hold; true when more is left for the next turn. */
-bool block_dispatch(struct block *block);
+/* Starts what the dirty queues hold; some of it may be left for the next turn: then block_has_work(). */
+void block_dispatch(struct block *block);
+bool block_has_work(const struct block *block);
 
 /* Finishes the requests that other threads completed. */
 void block_collect(struct block *block);
 
-/* Housekeeping, about once a second: whether there is reason to come again. */
-bool block_trim(struct block *block);
+/* Housekeeping, about once a second as long as block_holds_memory(): gives back what nobody used meanwhile. */
+void block_trim(struct block *block);
+bool block_holds_memory(const struct block *block);
 
 #endif

@@ -86,10 +86,8 @@ void buffer_attach(struct buffer *buffer, struct buffers *home)
 	home->bytes += buffer_class_size(buffer->class);
 }
 
-bool buffers_trim(struct buffers *buffers)
+void buffers_trim(struct buffers *buffers)
 {
-	bool left = false;
-
 	for (int class = 0; class < BUFFER_CLASSES; class++) {
 		for (; buffers->class[class].unused; buffers->class[class].unused--) {
 			struct buffer *buffer = buffers->class[class].free;
@@ -99,9 +97,7 @@ bool buffers_trim(struct buffers *buffers)
 			buffer_delete(buffer);
 		}
 		buffers->class[class].unused = buffers->class[class].count;
-		left |= buffers->class[class].count > 0;
 	}
-	return left;
 }
 
 void buffers_destroy(struct buffers *buffers)

@@ -48,8 +48,8 @@ void buffer_put(struct buffer *buffer);
 void buffer_detach(struct buffer *buffer);
 void buffer_attach(struct buffer *buffer, struct buffers *home);
 
-/* Gives memory that lay unused since the last call back to the system; whether free buffers are left. */
-bool buffers_trim(struct buffers *buffers);
+/* Gives memory that lay unused since the last call back to the system. */
+void buffers_trim(struct buffers *buffers);
 
 /* None may be in use. */
 void buffers_destroy(struct buffers *buffers);

@@ -14,7 +14,7 @@ void queue_init(struct queue *queue, struct disk *disk)
 	list_init(&queue->dirty);
 	list_init(&queue->pending);
 	list_init(&queue->changes);
-	list_init(&queue->blocked);
+	list_init(&queue->later);
 	list_init(&queue->sync_waiting);
 	list_init(&queue->sync_flushes);
 	list_init(&queue->sync_done);
@@ -50,31 +50,35 @@ static bool overlap(const struct request *a, const struct request *b)
 	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
 }
 
-/* Whether REQUEST has to wait for an earlier change of the same data. */
-static bool must_wait(const struct queue *queue, const struct request *request)
+/* The latest of the earlier changes of the same data, which REQUEST, itself in the list, has to wait for. */
+static struct request *find_blocker(const struct queue *queue, const struct request *request)
 {
-	struct list_head *node;
+	for (struct list_head *node = request->change.prev; node != &queue->changes; node = node->prev) {
+		struct request *earlier = container_of(node, struct request, change);
 
-	list_for_each(node, &queue->changes)
-		if (overlap(request, container_of(node, struct request, change)))
-			return true;
-	list_for_each(node, &queue->blocked)
-		if (overlap(request, container_of(node, struct request, link)))
-			return true;
-	return false;
+		if (overlap(request, earlier))
+			return earlier;
+	}
+	return NULL;
+}
+
+/* Zeroing and trimming may run inside submit. */
+static bool is_bulk(const struct request *request)
+{
+	return request->driver.op == PLATTER_OP_TRIM || request->driver.op == PLATTER_OP_ZEROES;
 }
 
 /*
- * Zeroing and trimming may run inside submit: all that one turn starts of them
- * is held to what one request may do, of which it has DONE so many bytes.
+ * Whether REQUEST has to wait for a later turn: all that one turn starts of
+ * bulk requests, of which it has DONE so many bytes, is held to what one may do.
  */
 static bool turn_is_full(const struct request *request, uint64_t *done)
 {
 	const struct platter_geometry *geometry = &request->queue->disk->geometry;
-	uint64_t most = split_limit(request->driver.op, geometry);
+	uint64_t most = is_bulk(request) ? split_limit(request->driver.op, geometry) : 0;
 	uint64_t length = split_length(request, geometry);
 
-	if (!is_change(request) || request->driver.op == PLATTER_OP_WRITE || most == 0)
+	if (most == 0)
 		return false;
 	if (*done && *done + length > most)
 		return true;
@@ -85,12 +89,13 @@ static bool turn_is_full(const struct request *request, uint64_t *done)
 static void finish(struct request *request, int error)
 {
 	struct queue *queue = request->queue;
+	struct list_head *node;
 
-	if (!list_empty(&request->change)) {
-		list_del_init(&request->change);
-		/* The next dispatch looks at what is blocked again. */
-		if (!list_empty(&queue->blocked))
-			queue_mark_dirty(queue, request->block);
+	list_del_init(&request->change);
+	while ((node = list_pop(&request->waiters))) {
+		container_of(node, struct request, link)->waiting = false;
+		list_add_tail(node, &queue->pending);
+		queue_mark_dirty(queue, request->block);
 	}
 	request->error = error;
 	request->done(request);
@@ -113,12 +118,22 @@ static void drop_from(struct list_head *list, const void *owner)
 
 void queue_drop(struct queue *queue, const void *owner)
 {
+	struct list_head *node, *following;
+
+	list_for_each_safe(node, following, &queue->changes) {
+		struct request *request = container_of(node, struct request, change);
+
+		if (!request->waiting || request->owner != owner)
+			continue;
+		list_del_init(&request->link);
+		finish(request, -ECANCELED);
+	}
 	drop_from(&queue->pending, owner);
-	drop_from(&queue->blocked, owner);
+	drop_from(&queue->later, owner);
 	drop_from(&queue->sync_waiting, owner);
 }
 
-/* A part, or the last of a request that isn't split, goes to the driver. */
+/* A part, or a request that isn't split, goes to the driver. */
 static void submit(struct request *request)
 {
 	struct disk *disk = request->queue->disk;
@@ -205,13 +220,14 @@ static void sync_member_back(struct request *request)
 		sync_group_end(queue, request->block);
 }
 
-/* Starts the next group with everything that waits. */
+/* Starts the next group with everything that waits; of bulk requests as much as is for one turn, beside that of `later`. */
 static void sync_group_start(struct queue *queue)
 {
 	struct list_head members;
 	struct list_head *node;
 	bool flushing = false;
 	int sticky = disk_failure(queue->disk);
+	uint64_t done = 0;
 
 	if (queue->sync_running || list_empty(&queue->sync_waiting))
 		return;
@@ -224,6 +240,9 @@ static void sync_group_start(struct queue *queue)
 
 		if (sticky) {
 			finish(request, -EIO);
+		} else if (turn_is_full(request, &done)) {
+			list_add_tail(node, &queue->sync_waiting);
+			queue_mark_dirty(queue, request->block);
 		} else if (request->driver.op == PLATTER_OP_FLUSH && flushing) {
 			request->error = 0;
 			list_add_tail(node, &queue->sync_flushes);
@@ -237,38 +256,60 @@ static void sync_group_start(struct queue *queue)
 		sync_group_end(queue, list_first_entry(&queue->sync_done, struct request, link)->block);
 }
 
+/* REQUEST, or its next part, which waits for no other, goes on in this turn or a later one. */
+static void proceed(struct request *request, uint64_t *done)
+{
+	struct queue *queue = request->queue;
+
+	if (!request->issued && is_sync(request)) {
+		list_add_tail(&request->link, &queue->sync_waiting);
+	} else if (is_bulk(request) && (!list_empty(&queue->later) || turn_is_full(request, done))) {
+		list_add_tail(&request->link, &queue->later);
+		queue_mark_dirty(queue, request->block);
+	} else {
+		issue(request);
+	}
+}
+
+/* What was left for a later turn, as far as this one goes. */
+static void dispatch_later(struct queue *queue, uint64_t *done)
+{
+	while (!list_empty(&queue->later)) {
+		struct request *request = list_first_entry(&queue->later, struct request, link);
+
+		if (turn_is_full(request, done)) {
+			queue_mark_dirty(queue, request->block);
+			return;
+		}
+		list_del_init(&request->link);
+		issue(request);
+	}
+}
+
 void queue_dispatch(struct queue *queue)
 {
 	struct list_head now;
 	struct list_head *node;
 	uint64_t done = 0;
 
+	dispatch_later(queue, &done);
 	list_init(&now);
-	/* What is blocked came before all that is pending. */
-	list_splice_tail_init(&queue->blocked, &now);
 	list_splice_tail_init(&queue->pending, &now);
 	while ((node = list_pop(&now))) {
 		struct request *request = container_of(node, struct request, link);
+		struct request *blocker = NULL;
 
-		if (!request->issued && is_change(request) && must_wait(queue, request)) {
-			list_add_tail(node, &queue->blocked);
-			continue;
+		if (!request->issued && is_change(request)) {
+			if (list_empty(&request->change))
+				list_add_tail(&request->change, &queue->changes);
+			blocker = find_blocker(queue, request);
 		}
-		if (turn_is_full(request, &done)) {
-			list_add_tail(node, request->issued ? &queue->pending : &queue->blocked);
-			queue_mark_dirty(queue, request->block);
-			continue;
+		if (blocker) {
+			request->waiting = true;
+			list_add_tail(node, &blocker->waiters);
+		} else {
+			proceed(request, &done);
 		}
-		if (request->issued) { /* the next part */
-			issue(request);
-			continue;
-		}
-		if (is_change(request))
-			list_add_tail(&request->change, &queue->changes);
-		if (is_sync(request))
-			list_add_tail(node, &queue->sync_waiting);
-		else
-			issue(request);
 	}
 	sync_group_start(queue);
 }

@@ -6,8 +6,8 @@
  * reactor serves uses just that reactor's queue.
  *
  * Order.  Requests that change overlapping ranges take effect in the order of
- * their arrival, over all connections: the later one starts when the earlier
- * one has ended.  So a request of a client that has gone cannot undo what it
+ * their arrival, over all connections: the later one waits in the earlier
+ * one's `waiters`, until that has ended.  So a request of a client that has gone cannot undo what it
  * sent again on another connection.
  *
  * Durability.  The kernel reports a failed write-back once per open file, to
@@ -32,8 +32,8 @@ struct queue {
 	struct list_head dirty;        /* in its block's list when there is something to dispatch */
 	struct list_head pending;      /* requests to start, in the order of arrival */
 
-	struct list_head changes;      /* requests that change data, from their dispatch to their end */
-	struct list_head blocked;      /* changes that overlap one of these or an earlier one here, or are for a later turn */
+	struct list_head changes;      /* requests that change data, in the order of arrival, until their end */
+	struct list_head later;        /* TRIM and ZEROES, or their next parts, that are for a later turn */
 
 	struct list_head sync_waiting; /* FLUSH and FUA requests of the next group */
 	struct list_head sync_flushes; /* FLUSHes of the running group that share its sync */

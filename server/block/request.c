@@ -22,6 +22,7 @@ struct request *request_get(struct block *block)
 			return NULL;
 		list_init(&request->link);
 		list_init(&request->change);
+		list_init(&request->waiters);
 		request->block = block;
 		block->allocations++;
 	}
@@ -34,6 +35,7 @@ struct request *request_get(struct block *block)
 	request->input = NULL;
 	request->reserved = 0;
 	request->issued = 0;
+	request->waiting = false;
 	request->whole = NULL;
 	return request;
 }

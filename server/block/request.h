@@ -23,7 +23,9 @@ struct request {
 	struct list_head link;         /* in the one list that the request is on */
 	struct block *block;
 	struct queue *queue;           /* while the block layer has it */
-	struct list_head change;       /* in queue->changes while it changes data */
+	struct list_head change;       /* in queue->changes, if it changes data */
+	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
+	bool waiting;                  /* is among another's */
 
 	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
 	void (*done)(struct request *request);

@@ -48,6 +48,9 @@ uint64_t split_length(const struct request *request, const struct platter_geomet
 	uint64_t left = request->driver.length - request->issued;
 	uint64_t most = split_limit(request->driver.op, geometry);
 
+	/* Parts end at multiples of the limit: what the driver gives back in larger units isn't cut up. */
+	if (most && request->driver.op != PLATTER_OP_READ && request->driver.op != PLATTER_OP_WRITE)
+		most -= (request->driver.offset + request->issued) % most;
 	/* Only READ and WRITE have segments; one that is to be lent has none yet. */
 	if (request->driver.iovcnt > geometry->max_segments) {
 		uint64_t fits = round_down(segments_length(request, geometry->max_segments), geometry->min_block);

@@ -112,8 +112,9 @@ void fake_free(struct fake *fake)
 
 void fake_dispatch(struct fake *fake)
 {
-	while (block_dispatch(&fake->block))
-		;
+	do {
+		block_dispatch(&fake->block);
+	} while (block_has_work(&fake->block));
 }
 
 static void ended(struct request *request)

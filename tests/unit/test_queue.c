@@ -53,12 +53,12 @@ static void test_long_zeroes_go_in_parts_one_at_a_time(void **state)
 
 	(void)state;
 	fake->disk->geometry.max_zeroes = 4096;
-	request = add(fake, PLATTER_OP_ZEROES, 512, 10000, 0);
+	request = add(fake, PLATTER_OP_ZEROES, 512, 10000, 0); /* the parts end at multiples of the limit */
 	for (unsigned part = 0; part < 3; part++) {
 		fake_dispatch(fake);
 		assert_int_equal(fake->count, 1);
-		assert_int_equal(fake->submitted[0]->offset, 512 + part * 4096);
-		assert_int_equal(fake->submitted[0]->length, part < 2 ? 4096 : 10000 - 2 * 4096);
+		assert_int_equal(fake->submitted[0]->offset, part == 0 ? 512 : part * 4096);
+		assert_int_equal(fake->submitted[0]->length, part == 0 ? 4096 - 512 : part == 1 ? 4096 : 512 + 10000 - 2 * 4096);
 		assert_int_equal(fake_ended, 0);
 		fake_complete(fake, 0, 0);
 	}
@@ -78,11 +78,14 @@ static void test_parts_that_end_inside_submit_take_a_turn_each(void **state)
 	fake->at_once = true;
 	request = add(fake, PLATTER_OP_ZEROES, 0, 3 * 4096, 0);
 	other = add(fake, PLATTER_OP_TRIM, 60000, 512, 0);
-	assert_true(block_dispatch(&fake->block)); /* more is left */
+	block_dispatch(&fake->block);
+	assert_true(block_has_work(&fake->block)); /* more is left */
 	assert_int_equal(fake_ended, 1);           /* the other one wasn't held up */
 	assert_int_equal(other->error, 0);
-	assert_true(block_dispatch(&fake->block));
-	assert_false(block_dispatch(&fake->block));
+	block_dispatch(&fake->block);
+	assert_true(block_has_work(&fake->block));
+	block_dispatch(&fake->block);
+	assert_false(block_has_work(&fake->block));
 	assert_int_equal(fake_ended, 2);
 	assert_int_equal(fake->total, 4);
 	request_put(request);
@@ -99,19 +102,48 @@ static void test_a_turn_zeroes_no_more_than_one_request_may(void **state)
 	(void)state;
 	fake->disk->geometry.max_zeroes = 4096;
 	fake->at_once = true;
+	memset(fake->memory, 'o', sizeof(fake->memory));
 	requests[0] = add(fake, PLATTER_OP_ZEROES, 0, 2 * 4096, 0);
 	requests[1] = add(fake, PLATTER_OP_ZEROES, 16384, 2048, PLATTER_REQ_FUA);
 	requests[2] = add(fake, PLATTER_OP_ZEROES, 32768, 2048, 0);
 	requests[3] = add(fake, PLATTER_OP_WRITE, 32768, 512, 0); /* not before the zeroes */
+	memset(requests[3]->driver.iov[0].iov_base, 'n', 512);
 	for (unsigned turn = 1; turn <= 3; turn++) {
-		static const unsigned submitted[] = { 0, 1, 4, 5 };
+		static const unsigned submitted[] = { 0, 2, 4, 5 };
 
-		assert_int_equal(block_dispatch(&fake->block), turn < 3);
+		block_dispatch(&fake->block);
+		assert_int_equal(block_has_work(&fake->block), turn < 3);
 		assert_int_equal(fake->total, submitted[turn]);
 	}
 	assert_int_equal(fake_ended, 4);
-	assert_int_equal(fake->memory[32768], 0);
+	assert_int_equal(fake->memory[32768 + 511], 'n');
+	assert_int_equal(fake->memory[32768 + 512], 0);
 	for (unsigned i = 0; i < 4; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
+/* However many others come, each turn: a long one gets on, with FUA or without. */
+static void test_long_zeroes_are_not_starved(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[2 + 3 * 16];
+
+	(void)state;
+	fake->disk->geometry.max_zeroes = 4096;
+	fake->at_once = true;
+	requests[0] = add(fake, PLATTER_OP_ZEROES, 0, 3 * 4096, 0);
+	requests[1] = add(fake, PLATTER_OP_ZEROES, 16384, 3 * 4096, PLATTER_REQ_FUA);
+	for (unsigned turn = 0; turn < 16; turn++) {
+		for (unsigned i = 2 + 3 * turn; i < 2 + 3 * (turn + 1); i++)
+			requests[i] = add(fake, PLATTER_OP_ZEROES, 32768 + i % 8 * 4096, 4096, i % 3 ? 0 : PLATTER_REQ_FUA);
+		block_dispatch(&fake->block);
+	}
+	assert_true(list_empty(&requests[0]->change));
+	assert_true(list_empty(&requests[1]->change));
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 2 + 3 * 16);
+	for (unsigned i = 0; i < 2 + 3 * 16; i++)
 		request_put(requests[i]);
 	fake_free(fake);
 }
@@ -317,6 +349,57 @@ static void test_dropped_requests_never_reach_the_driver(void **state)
 	fake_free(fake);
 }
 
+static void test_a_change_waits_for_all_that_it_overlaps(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *a = add(fake, PLATTER_OP_WRITE, 0, 1024, 0);
+	struct request *b = add(fake, PLATTER_OP_WRITE, 2048, 1024, 0);
+	struct request *both = add(fake, PLATTER_OP_WRITE, 0, 4096, 0);
+
+	(void)state;
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 2);
+	fake_complete(fake, 1, 0); /* b, the later one of the two */
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 2);
+	fake_complete(fake, 0, -EIO); /* a; how it ended doesn't matter */
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 3);
+	fake_complete(fake, 0, 0);
+	request_put(a);
+	request_put(b);
+	request_put(both);
+	fake_free(fake);
+}
+
+static void test_dropping_spares_who_waits_for_the_dropped(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *running = add(fake, PLATTER_OP_WRITE, 0, 1024, 0);
+	struct request *mine[2] = { add(fake, PLATTER_OP_WRITE, 0, 2048, 0), add(fake, PLATTER_OP_WRITE, 0, 2048, 0) };
+	struct request *other = add(fake, PLATTER_OP_WRITE, 1024, 2048, 0);
+
+	(void)state;
+	running->owner = other->owner = NULL;
+	fake_dispatch(fake);
+	queue_drop(queue_of(fake), fake);
+	assert_int_equal(fake_ended, 2);
+	assert_int_equal(mine[0]->error, -ECANCELED);
+	assert_int_equal(mine[1]->error, -ECANCELED);
+	fake_dispatch(fake);
+	assert_int_equal(fake->total, 2);
+	assert_ptr_equal(fake->submitted[1], &other->driver);
+	fake_complete(fake, 0, 0);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 4);
+	request_put(running);
+	request_put(mine[0]);
+	request_put(mine[1]);
+	request_put(other);
+	fake_free(fake);
+}
+
 static void test_overlapping_changes_keep_their_order(void **state)
 {
 	struct fake *fake = fake_new();
@@ -401,6 +484,9 @@ int main(void)
 		cmocka_unit_test(test_long_zeroes_go_in_parts_one_at_a_time),
 		cmocka_unit_test(test_parts_that_end_inside_submit_take_a_turn_each),
 		cmocka_unit_test(test_a_turn_zeroes_no_more_than_one_request_may),
+		cmocka_unit_test(test_long_zeroes_are_not_starved),
+		cmocka_unit_test(test_a_change_waits_for_all_that_it_overlaps),
+		cmocka_unit_test(test_dropping_spares_who_waits_for_the_dropped),
 		cmocka_unit_test(test_a_failing_part_fails_the_whole),
 		cmocka_unit_test(test_a_split_write_keeps_its_data),
 		cmocka_unit_test(test_flushes_of_one_batch_share_a_sync),
