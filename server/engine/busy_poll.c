@@ -2,6 +2,7 @@
 #include "server/engine/busy_poll.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 bool busy_poll_add(struct busy_poll *poll, const struct busy_receive *receive)
@@ -12,9 +13,11 @@ bool busy_poll_add(struct busy_poll *poll, const struct busy_receive *receive)
 	return true;
 }
 
+/* The others move up: who is ready all the time is behind them when it is added again. */
 static void take(struct busy_poll *poll, unsigned index)
 {
-	poll->receives[index] = poll->receives[--poll->count];
+	poll->count--;
+	memmove(&poll->receives[index], &poll->receives[index + 1], (poll->count - index) * sizeof(poll->receives[0]));
 }
 
 bool busy_poll_try(struct busy_poll *poll, struct engine_op **op, int *result, struct engine_stats *stats)
