@@ -2,15 +2,10 @@
 /* platterd: starts everything, runs the first reactor, and ends in good order. */
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/size.h"
@@ -21,67 +16,17 @@
 #include "server/net/listen.h"
 #include "server/options.h"
 #include "server/reactor.h"
+#include "server/signals.h"
 #include "server/spec.h"
-#include "server/stats.h"
 
 /* Threads for file I/O that blocks, and for drivers' open and release. */
 #define IO_THREADS 16
 #define CONTROL_THREADS 256
 
-static struct {
-	int fd;
-	struct engine_op op;
-	bool stopping;
-} signals;
-
-static void stop(int signal)
+static void stop(void)
 {
-	if (signals.stopping) {
-		log_warning("%s again: ending at once", strsignal(signal));
-		_exit(EXIT_FAILURE);
-	}
-	log_notice("%s: finishing", strsignal(signal));
-	signals.stopping = true;
 	listen_stop();
 	reactors_stop();
-}
-
-static void signals_wait(void)
-{
-	engine_poll(reactor_self()->engine, &signals.op, signals.fd, POLLIN);
-}
-
-static void signals_done(struct engine_op *op, int result)
-{
-	struct signalfd_siginfo info;
-
-	(void)op;
-	if (result < 0)
-		return;
-	while (read(signals.fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGUSR1)
-			stats_log();
-		else
-			stop((int)info.ssi_signo);
-	}
-	signals_wait();
-}
-
-/* Before the first thread, which inherits the mask. */
-static int signals_block(void)
-{
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signals.op.done = signals_done;
-	signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return signals.fd < 0 ? -errno : 0;
 }
 
 /* Each connection is a descriptor. */
@@ -103,6 +48,7 @@ static int add_export(const char *text)
 	struct platter_error error = { "" };
 	struct disk *disk = NULL;
 	struct spec spec;
+	const char *reason;
 	char shown[201];
 	int result = spec_parse(&spec, text, &error);
 
@@ -113,9 +59,13 @@ static int add_export(const char *text)
 	}
 	if (result == 0)
 		result = export_add(disk->name, disk, disk->read_only);
-	if (result < 0)
-		log_error("%s: %s", log_printable(shown, sizeof(shown), text, (unsigned)strlen(text)),
-			  error.text[0] ? error.text : strerror(-result));
+	if (result == 0)
+		return 0;
+	reason = error.text[0] ? error.text : strerror(-result);
+	if (strncmp(reason, text, strlen(text)) == 0) /* it names it already */
+		log_error("%s", reason);
+	else
+		log_error("%s: %s", log_printable(shown, sizeof(shown), text, (unsigned)strlen(text)), reason);
 	return result;
 }
 
@@ -129,6 +79,7 @@ static int listen_all(const char *const *addresses)
 			return -1;
 		}
 	}
+	listen_log();
 	return 0;
 }
 
@@ -150,11 +101,12 @@ static void serve(void)
 {
 	struct reactor *reactor = reactor_at(0);
 
-	signals_wait();
+	signals_watch(stop);
 	listen_start(reactor);
 	reactor_run(reactor);
 	while (listen_busy())
 		engine_wait(reactor->engine, false);
+	signals_unwatch();
 	reactors_finish();
 }
 
@@ -164,7 +116,22 @@ static int prepare(const struct options *options)
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
+	if (signals_block() < 0) {
+		log_error("signals: %s", strerror(errno));
+		return -1;
+	}
 	return listen_all(options->listen);
+}
+
+/* Whether a disk may have lost what it acknowledged. */
+static bool any_failed(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, disk_list())
+		if (disk_failure(container_of(node, struct disk, link)))
+			return true;
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -181,7 +148,8 @@ int main(int argc, char **argv)
 	if (options.verbose)
 		log_open("platterd", options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	status = EXIT_FAILURE;
-	if (signals_block() < 0 || pool_create(&io_pool, "io", IO_THREADS) < 0 ||
+	signals_init();
+	if (pool_create(&io_pool, "io", IO_THREADS) < 0 ||
 	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
 		log_error("cannot start: %s", strerror(errno));
 		goto out;
@@ -198,6 +166,8 @@ out:
 	/* Releases run on the control pool: they end here. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
+	if (any_failed())
+		status = EXIT_FAILURE;
 	listen_cleanup();
 	export_remove_all();
 	disk_remove_all();

@@ -24,7 +24,7 @@
 
 #define BACKLOG 1024
 #define IN_USE_SECONDS 2
-#define IN_USE_TRIES_PER_SECOND 50
+#define IN_USE_TRIES_PER_SECOND 10
 /* After an accept that failed for lack of descriptors or memory. */
 #define RETRY_NS 100000000u
 /* Of sockets that carry data: large replies leave in fewer pieces.  The system may allow less. */
@@ -34,12 +34,27 @@ struct listener {
 	struct list_head link;
 	int fd;
 	char *path;              /* of a unix socket */
+	dev_t device;            /* of its file, and... */
+	ino_t inode;             /* ...which it is: another server may have replaced it */
 	struct reactor *reactor;
 	struct engine_op accept_op, retry_op;
+	bool is_unix;
 	bool accepting, retrying, stopping;
 };
 
 static struct list_head listeners = LIST_HEAD_INIT(listeners);
+
+/* While it still listens: whoever finds the file later takes it for the next server's. */
+static void remove_file(struct listener *listener)
+{
+	struct stat status;
+
+	if (listener->path && lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
+	    status.st_ino == listener->inode)
+		unlink(listener->path);
+	free(listener->path);
+	listener->path = NULL;
+}
 
 /* Clients that come now are refused, those in the backlog see the end. */
 static void close_if_stopped(struct listener *listener)
@@ -73,7 +88,7 @@ static void prepare_socket(const struct listener *listener, int fd)
 {
 	static const int on = 1;
 
-	if (listener->path) {
+	if (listener->is_unix) {
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER }, sizeof(int));
 		return;
 	}
@@ -92,7 +107,7 @@ static void accept_done(struct engine_op *op, int result)
 		if (listener->stopping)
 			close(result);
 		else
-			conn_accept(listener->reactor, result, listener->path ? "unix" : address_of_peer(result, peer));
+			conn_accept(listener->reactor, result, listener->is_unix ? "unix" : address_of_peer(result, peer));
 	} else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
 		log_warning("no new connection can be accepted just now: %s", strerror(-result));
 		listener->retrying = true;
@@ -103,14 +118,21 @@ static void accept_done(struct engine_op *op, int result)
 	accept_next(listener);
 }
 
+/* Takes FD and PATH, which may be NULL, unless it fails. */
 static int listener_add(int fd, char *path)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
+	struct stat status;
 
 	if (!listener)
 		return -ENOMEM;
 	listener->fd = fd;
 	listener->path = path;
+	listener->is_unix = path != NULL;
+	if (path && lstat(path, &status) == 0) {
+		listener->device = status.st_dev;
+		listener->inode = status.st_ino;
+	}
 	listener->accept_op.done = accept_done;
 	listener->retry_op.done = retry_done;
 	list_add_tail(&listener->link, &listeners);
@@ -131,65 +153,78 @@ static bool in_use_for_long(int result, unsigned *tries)
 	return false;
 }
 
-/* A socket file that nobody listens on any more; connecting to other files is refused, too. */
-static bool is_stale(const struct sockaddr_un *address)
+/* What stands in a socket's way: -ECONNREFUSED: a socket that nobody listens on any more. */
+static int look_at(const struct sockaddr_un *address)
 {
-	struct stat status;
 	/* A server that is stopped and has a full backlog would have us wait. */
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool stale = fd >= 0 && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
-		     connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+	struct stat status;
+	int result = -EADDRINUSE;
 
-	if (fd >= 0)
-		close(fd);
-	return stale;
+	if (fd < 0)
+		return -errno;
+	if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode))
+		result = -ENOTSOCK;
+	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED)
+		result = -ECONNREFUSED;
+	close(fd);
+	return result;
 }
 
-static int bind_path(int fd, const struct sockaddr_un *address, mode_t mode)
+static int bind_path(int fd, const struct sockaddr_un *address)
 {
-	mode_t saved = umask(0777 & ~mode);
-	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
 
-	if (result < 0 && errno == EADDRINUSE && is_stale(address) && unlink(address->sun_path) == 0) {
-		log_info("%s: replaced the socket of a server that is gone", address->sun_path);
-		result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-	}
-	if (result < 0 && errno == EADDRINUSE && access(address->sun_path, F_OK) == 0)
-		result = -EADDRINUSE;
-	else if (result < 0)
-		result = -errno;
+	if (result == -EADDRINUSE)
+		result = look_at(address);
+	if (result != -ECONNREFUSED)
+		return result;
+	if (unlink(address->sun_path) < 0)
+		return -errno;
+	log_info("%s: replaced the socket of a server that is gone", address->sun_path);
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+static int bind_unix(int fd, const struct address *parsed)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	mode_t saved = umask(0777 & ~parsed->mode);
+	unsigned tries = 0;
+	int result;
+
+	/* address_parse() has seen to it that it fits. */
+	memcpy(address.sun_path, parsed->host, strnlen(parsed->host, sizeof(address.sun_path) - 1));
+	do {
+		result = bind_path(fd, &address);
+	} while (result < 0 && !in_use_for_long(result, &tries));
 	umask(saved);
+	if (result == 0 && listen(fd, BACKLOG) < 0) {
+		result = -errno;
+		unlink(parsed->host);
+	}
 	return result;
 }
 
 static int listen_unix(const struct address *parsed, struct platter_error *error)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char *path = strdup(parsed->host);
-	unsigned tries = 0;
-	int result = -ENOMEM;
-	int fd;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int result = fd < 0 ? -errno : path ? bind_unix(fd, parsed) : -ENOMEM;
 
-	/* address_parse() has seen to it that it fits. */
-	memcpy(address.sun_path, parsed->host, strnlen(parsed->host, sizeof(address.sun_path) - 1));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && path) {
-		do {
-			result = bind_path(fd, &address, parsed->mode);
-		} while (result < 0 && !in_use_for_long(result, &tries));
-	}
-	if (result == 0 && listen(fd, BACKLOG) < 0)
-		result = -errno;
-	if (result == 0)
+	if (result == 0) {
 		result = listener_add(fd, path);
-	if (result < 0) {
-		close(fd);
-		free(path);
-		return platter_fail(error, -result, "unix:%s: %s", parsed->host,
-				    result == -EADDRINUSE ? "another server listens there, or it is not a socket" : strerror(-result));
+		if (result < 0)
+			unlink(parsed->host);
 	}
-	log_notice("listening on unix:%s", parsed->host);
-	return 0;
+	if (result == 0)
+		return 0;
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	if (result == -ENOTSOCK)
+		return platter_fail(error, ENOTSOCK, "unix:%s: there is something else of this name, not a socket", parsed->host);
+	return platter_fail(error, -result, "unix:%s: %s", parsed->host,
+			    result == -EADDRINUSE ? "another server listens there" : strerror(-result));
 }
 
 static int bind_inet(const struct addrinfo *info)
@@ -223,16 +258,13 @@ static int bind_all(const struct addrinfo *infos)
 	int bound = 0;
 
 	for (const struct addrinfo *info = infos; info; info = info->ai_next) {
-		char text[ADDRESS_TEXT];
 		unsigned tries = 0;
-
 		int result;
 
 		do {
 			result = bind_inet(info);
 		} while (result < 0 && !in_use_for_long(result, &tries));
 		if (result >= 0) {
-			log_notice("listening on tcp:%s", address_of_socket(result, text));
 			bound++;
 		} else if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
 			last = result;
@@ -250,10 +282,12 @@ static int bind_host(const char *host, const char *port, struct platter_error *e
 	int result = getaddrinfo(host, port, &hints, &infos);
 
 	if (result != 0)
-		return platter_fail(error, EINVAL, "tcp:%s: %s", host, gai_strerror(result));
+		return platter_fail(error, EINVAL, "tcp:%s:%s: %s", host, port, gai_strerror(result));
 	result = bind_all(infos);
 	freeaddrinfo(infos);
-	return result < 0 ? platter_fail(error, -result, "tcp:%s:%s: %s", host, port, strerror(-result)) : 0;
+	return result < 0 ? platter_fail(error, -result, "tcp:%s:%s: %s", host, port,
+					 result == -EADDRINUSE ? "another server has this port" : strerror(-result)) :
+			    0;
 }
 
 static int listen_tcp(const struct address *parsed, struct platter_error *error)
@@ -265,6 +299,24 @@ static int listen_tcp(const struct address *parsed, struct platter_error *error)
 	/* :: takes the IPv4 addresses, too; a machine may have no IPv6 at all. */
 	result = bind_host("::", parsed->port, error);
 	return result == -EAFNOSUPPORT ? bind_host("0.0.0.0", parsed->port, error) : result;
+}
+
+static void log_listener(const struct listener *listener)
+{
+	char text[ADDRESS_TEXT];
+
+	if (listener->path)
+		log_notice("listening on unix:%s", listener->path);
+	else
+		log_notice("listening on tcp:%s", address_of_socket(listener->fd, text));
+}
+
+void listen_log(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, &listeners)
+		log_listener(container_of(node, struct listener, link));
 }
 
 int listen_add(const char *text, struct platter_error *error)
@@ -297,6 +349,7 @@ void listen_stop(void)
 		struct listener *listener = container_of(node, struct listener, link);
 
 		listener->stopping = true;
+		remove_file(listener);
 		if (listener->accepting)
 			engine_cancel(listener->reactor->engine, &listener->accept_op);
 		if (listener->retrying)
@@ -325,11 +378,9 @@ void listen_cleanup(void)
 	while ((node = list_pop(&listeners))) {
 		struct listener *listener = container_of(node, struct listener, link);
 
-		if (listener->path)
-			unlink(listener->path);
+		remove_file(listener);
 		if (listener->fd >= 0)
 			close(listener->fd);
-		free(listener->path);
 		free(listener);
 	}
 }

@@ -13,14 +13,17 @@ struct reactor;
 /* Binds ADDRESS, to all that its name resolves to.  Clients wait until listen_start(). */
 int listen_add(const char *address, struct platter_error *error);
 
+/* Logs where it listens. */
+void listen_log(void);
+
 /* Accepts clients on REACTOR, the calling thread's. */
 void listen_start(struct reactor *reactor);
 
-/* Stops accepting and closes the sockets, when their operations have come back: until then listen_busy(). */
+/* Stops accepting, removes the unix sockets' files and closes the sockets, when their operations have come back: until then listen_busy(). */
 void listen_stop(void);
 bool listen_busy(void);
 
-/* Removes what listen_add() left in the file system, and frees everything. */
+/* Frees everything, and removes what is left in the file system. */
 void listen_cleanup(void);
 
 #endif

@@ -117,7 +117,7 @@ def test_new_clients_are_refused_while_old_ones_are_answered(directory):
             try:
                 with Wire(daemon, tcp=tcp, greet=False, timeout=1) as late:
                     assert late.closed()
-            except ConnectionError:
+            except (ConnectionError, FileNotFoundError):
                 pass
         assert wire.reply(16) == (0, 0, bytes(16))
         assert wire.closed()
@@ -130,8 +130,63 @@ def test_a_second_signal_ends_it_at_once(directory):
         in_flight(daemon, wire.go(), 1)
         os.kill(daemon.pid, signal.SIGTERM)
         wait_for(lambda: "finishing" in daemon.log(), "it has begun")
+        # Two at almost the same time are one.
+        end = time.monotonic() + 10
+        while daemon.alive() and time.monotonic() < end:
+            os.kill(daemon.pid, signal.SIGTERM)
+            time.sleep(0.01)
+        assert ends_with(daemon, 1, 1)
+        assert not os.path.exists(daemon.socket)
+
+
+@pytest.mark.parametrize("delay", [0, 0.001, 0.01])
+def test_two_signals_at_once_are_one(directory, delay):
+    """As timeout(1) sends them, which signals a process and then its group."""
+    with Daemon(directory, "null:1M,delay=1000000") as daemon, Wire(daemon) as wire:
+        in_flight(daemon, wire.go(), 1)
         os.kill(daemon.pid, signal.SIGTERM)
+        time.sleep(delay)
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert wire.reply(16) == (0, 0, bytes(16))
+        assert wire.closed()
+        wire.socket.close()
+        assert ends_with(daemon, 0)
+
+
+def test_a_hang_up_of_the_terminal_ends_it_in_good_order(directory):
+    with Daemon(directory, "ram:1M") as daemon:
+        assert daemon.stop(signal.SIGHUP) == 0
+        assert not os.path.exists(daemon.socket)
+
+
+def test_a_second_signal_ends_the_last_sync(directory):
+    path = sparse_file(directory, MIB)
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none", "-e", "inject=fdatasync:delay_enter=30s"]
+    with Daemon(directory, path, command=strace, environment={"ASAN_OPTIONS": "detect_leaks=0"}) as daemon:
+        daemon.good_statuses = {1}
+        with Wire(daemon) as wire:
+            wire.go().disconnect()
+            end = time.monotonic() + 20
+            while daemon.alive() and time.monotonic() < end:
+                os.kill(daemon.pid, signal.SIGTERM)
+                time.sleep(0.05)
         assert ends_with(daemon, 1, 10)
+
+
+def test_a_server_that_still_answers_leaves_the_next_ones_socket_alone(directory):
+    with Daemon(directory, "null:1M,delay=2000000") as daemon, Wire(daemon) as wire:
+        in_flight(daemon, wire.go(), 1)
+        os.kill(daemon.pid, signal.SIGTERM)
+        wait_for(lambda: "finishing" in daemon.log(), "it has begun")
+        later = os.path.join(directory, "later")
+        os.mkdir(later)
+        with Daemon(later, "ram:1M", options=["--listen", "unix:" + daemon.socket]) as successor:
+            assert wire.reply(16) == (0, 0, bytes(16))
+            wire.socket.close()
+            assert ends_with(daemon, 0)
+            successor.socket = daemon.socket
+            with Wire(successor) as other:
+                assert other.go().size == MIB
 
 
 @pytest.mark.parametrize("name", ["ram", "file"])
