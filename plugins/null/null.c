@@ -14,6 +14,7 @@
 #include <platter/host.h>
 
 #define ZERO_SIZE (256u << 10)
+#define MOST_DELAY_US UINT64_C(3600000000)
 
 struct null_disk {
 	uint64_t size;
@@ -29,9 +30,28 @@ struct null_request {
 
 _Static_assert(sizeof(struct null_request) <= PLATTER_REQUEST_DATA_SIZE, "too large for a request's data");
 
+static void null_free(struct null_disk *null)
+{
+	if (!null)
+		return;
+	if (null->zeroes != MAP_FAILED)
+		munmap(null->zeroes, ZERO_SIZE);
+	free(null);
+}
+
+static int check(const struct null_disk *null, struct platter_error *error)
+{
+	if (null->size == 0)
+		return platter_fail(error, EINVAL, "size=0: a disk needs at least one byte");
+	if (null->delay_us > MOST_DELAY_US || null->open_delay_ms > MOST_DELAY_US / 1000)
+		return platter_fail(error, EINVAL, "a delay of more than an hour");
+	return null->zeroes == MAP_FAILED ? platter_fail(error, ENOMEM, "no memory") : 0;
+}
+
 static int null_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	struct null_disk *null = calloc(1, sizeof(*null));
+	int result;
 
 	(void)read_only;
 	if (!null)
@@ -40,11 +60,9 @@ static int null_probe(struct platter_disk *disk, const struct platter_args *args
 	null->delay_us = platter_args_number(args, "delay", 0);
 	null->open_delay_ms = platter_args_number(args, "open-delay", 0);
 	null->zeroes = mmap(NULL, ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (null->size == 0 || null->zeroes == MAP_FAILED) {
-		int result = null->size == 0 ? platter_fail(error, EINVAL, "size=0: a disk needs at least one byte") :
-					       platter_fail(error, ENOMEM, "no memory");
-
-		free(null);
+	result = check(null, error);
+	if (result < 0) {
+		null_free(null);
 		return result;
 	}
 	platter_disk_set_data(disk, null);
@@ -53,10 +71,7 @@ static int null_probe(struct platter_disk *disk, const struct platter_args *args
 
 static void null_remove(struct platter_disk *disk)
 {
-	struct null_disk *null = platter_disk_data(disk);
-
-	munmap(null->zeroes, ZERO_SIZE);
-	free(null);
+	null_free(platter_disk_data(disk));
 }
 
 static int null_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)

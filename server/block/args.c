@@ -86,11 +86,11 @@ static int parse_value(const struct platter_key *key, const char *value, uint64_
 		return 0;
 	case PLATTER_KEY_SIZE:
 		if (size_parse(value, number) < 0)
-			return platter_fail(error, EINVAL, "%s=%s: not a size; write bytes, or a number with K, M, G or T",
+			return platter_fail(error, EINVAL, "%s=%s: not a size; write bytes, or a number with K, M, G, T, P or E",
 					    key->name, value);
 		return 0;
 	case PLATTER_KEY_BOOL:
-		if (*value && !args_parse_bool(value, &on))
+		if (!args_parse_bool(value, &on))
 			return platter_fail(error, EINVAL, "%s=%s: write on or off", key->name, value);
 		*number = on;
 		return 0;
@@ -117,9 +117,9 @@ int args_set(struct args *args, const struct platter_driver *driver, const char 
 {
 	const struct platter_key *key = find_key(driver, name);
 	const char *text = value ? value : "";
-	uint64_t number = 0;
+	uint64_t number = 1; /* a bare key means on */
 	struct arg *arg;
-	int result;
+	int result = 0;
 
 	if (!key)
 		return platter_fail(error, EINVAL, "%s: the driver %s has no such key", name ? name : text, driver->name);
@@ -127,7 +127,8 @@ int args_set(struct args *args, const struct platter_driver *driver, const char 
 		return platter_fail(error, EINVAL, "%s: a value is missing (%s=...)", key->name, key->name);
 	if (find(&args->driver_side, key->name))
 		return platter_fail(error, EINVAL, "%s: given twice", key->name);
-	result = parse_value(key, text, &number, error);
+	if (value)
+		result = parse_value(key, text, &number, error);
 	if (result < 0)
 		return result;
 	arg = malloc(sizeof(*arg) + strlen(text) + 1);

@@ -40,7 +40,7 @@ struct disk {
 	char *name;
 	char *description;
 	bool read_only;                  /* asked for, or found out when it was opened */
-	unsigned home;                   /* the reactor that serves it, unless disk_any_thread() */
+	unsigned home;                   /* the reactor that serves it, modulo how many there are, unless disk_any_thread() */
 	struct queue *queues;            /* one for each reactor */
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */

@@ -33,12 +33,20 @@ static void opener_answer(struct disk_opener *opener, const struct open_state *s
 static void open_run(struct pool_job *job);
 static void release_run(struct pool_job *job);
 
-/* With the lock held. */
-static void start(struct disk *disk, enum open_phase phase, void (*run)(struct pool_job *))
+/* With the lock held: what unlock_and_run() is to run. */
+static struct pool_job *enter(struct disk *disk, enum open_phase phase, void (*run)(struct pool_job *))
 {
 	disk->open.phase = phase;
 	disk->open.job = (struct pool_job){ .run = run };
-	pool_run(disk->open.pool, &disk->open.job);
+	return &disk->open.job;
+}
+
+/* A pool that can have no thread runs the job here, and the job takes the lock. */
+static void unlock_and_run(struct open_state *state, struct pool_job *job)
+{
+	pthread_mutex_unlock(&state->lock);
+	if (job)
+		pool_run(state->pool, job);
 }
 
 static void open_run(struct pool_job *job)
@@ -78,6 +86,7 @@ static void release_run(struct pool_job *job)
 {
 	struct disk *disk = container_of(job, struct disk, open.job);
 	struct platter_error error = { "" };
+	struct pool_job *next = NULL;
 	int result = disk->driver->ops->release ? disk->driver->ops->release(&disk->driver_side, &error) : 0;
 
 	if (result < 0) {
@@ -88,13 +97,14 @@ static void release_run(struct pool_job *job)
 	disk->open.phase = DISK_CLOSED;
 	/* Somebody came meanwhile. */
 	if (!list_empty(&disk->open.openers))
-		start(disk, DISK_OPENING, open_run);
-	pthread_mutex_unlock(&disk->open.lock);
+		next = enter(disk, DISK_OPENING, open_run);
+	unlock_and_run(&disk->open, next);
 }
 
 void disk_open(struct disk *disk, struct disk_opener *opener)
 {
 	struct open_state *state = &disk->open;
+	struct pool_job *job = NULL;
 
 	pthread_mutex_lock(&state->lock);
 	state->users++;
@@ -103,17 +113,18 @@ void disk_open(struct disk *disk, struct disk_opener *opener)
 	} else {
 		list_add_tail(&opener->link, &state->openers);
 		if (state->phase == DISK_CLOSED)
-			start(disk, DISK_OPENING, open_run);
+			job = enter(disk, DISK_OPENING, open_run);
 	}
-	pthread_mutex_unlock(&state->lock);
+	unlock_and_run(state, job);
 }
 
 void disk_release(struct disk *disk)
 {
 	struct open_state *state = &disk->open;
+	struct pool_job *job = NULL;
 
 	pthread_mutex_lock(&state->lock);
 	if (--state->users == 0)
-		start(disk, DISK_RELEASING, release_run);
-	pthread_mutex_unlock(&state->lock);
+		job = enter(disk, DISK_RELEASING, release_run);
+	unlock_and_run(state, job);
 }

@@ -67,6 +67,8 @@ void nbd_sent(struct nbd_session *session, struct request *request)
 void nbd_hang_up(struct nbd_session *session)
 {
 	session->hung_up = true;
+	/* What is still read waits for no memory; those behind it in the line have their turn. */
+	budget_forget(&session->block->budget, &session->memory);
 }
 
 static void drop_list(struct nbd_session *session, struct list_head *list)

@@ -11,9 +11,9 @@ static const char *deadline_reason(const struct conn *conn)
 {
 	if (conn->lingering)
 		return NULL;
-	if (conn->draining)
+	if (conn->draining || conn->reactor->stopping)
 		return "it did not read its replies before the end";
-	return "no export was chosen within 10 seconds";
+	return "its handshake took too long";
 }
 
 /* An idle connection that still receives into a large buffer: has it start again with its small one. */

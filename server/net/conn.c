@@ -216,9 +216,8 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 	want_send(session);
 	if (session->state != NBD_STATE_TRANSMISSION)
 		return;
-	conn->deadline = 0;
 	log_info("%s: uses %s", conn->peer, session->export->name);
-	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk->home);
+	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk->home % reactor_count());
 	if (conn->moving_to == conn->reactor) {
 		conn->moving_to = NULL;
 		conn_enter(conn);
@@ -353,9 +352,13 @@ static bool wants_input(const struct conn *conn)
 
 void conn_drain(struct conn *conn)
 {
-	/* One that is moving is seen to where it arrives. */
-	if (conn->dead || conn->draining || conn->moving_to)
+	if (conn->dead || conn->draining)
 		return;
+	/* One that is moving is seen to where it arrives, if it ever does: the answer to its GO must be sent before. */
+	if (conn->moving_to) {
+		set_deadline(conn, limits.drain_seconds);
+		return;
+	}
 	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing) {
 		conn_kill(conn, NULL);
 		return;

@@ -9,6 +9,8 @@
 
 void conn_enter(struct conn *conn)
 {
+	conn->deadline = 0;
+	conn->last_progress = conn->reactor->ticks;
 	engine_poll(conn->reactor->engine, &conn->hup_op, conn->fd, POLLRDHUP);
 	conn->in_flight |= CONN_HUP;
 }

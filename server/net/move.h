@@ -8,7 +8,7 @@ struct conn;
 /* Takes CONN, which has nothing in flight, from its reactor to conn->moving_to. */
 void conn_move(struct conn *conn);
 
-/* CONN is where it stays: begins to watch for its client's end. */
+/* CONN is where it stays, its handshake over: begins to watch for its client's end. */
 void conn_enter(struct conn *conn);
 
 #endif

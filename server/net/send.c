@@ -106,6 +106,8 @@ static void send_failed(struct conn *conn, int error)
 		return;
 	}
 	log_debug("%s: replies cannot be sent: %s", conn->peer, strerror(-error));
+	/* On a unix socket it could go on sending for ever, and all of it would be held. */
+	shutdown(conn->fd, SHUT_RD);
 	conn->sent = 0;
 	nbd_mute(&conn->session);
 	nbd_hang_up(&conn->session);
