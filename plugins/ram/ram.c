@@ -35,6 +35,7 @@ struct ram_disk {
 	uint8_t *memory;
 	void *zeroes;  /* CHUNK_SIZE of the kernel's zero page */
 	uint8_t *map;  /* a byte for each chunk: 1 when it may hold data */
+	uint64_t chunks;
 };
 
 static void ram_free(struct ram_disk *ram)
@@ -85,7 +86,8 @@ static int allocate(struct ram_disk *ram, const char *name, bool huge, struct pl
 	if (!ram->memory && huge)
 		return platter_fail(error, ENOMEM, "huge=on: not enough huge pages are reserved; see sysctl vm.nr_hugepages");
 	ram->zeroes = map_memory(-1, CHUNK_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
-	ram->map = calloc((ram->size + CHUNK_SIZE - 1) / CHUNK_SIZE, 1);
+	ram->chunks = (ram->size + CHUNK_SIZE - 1) / CHUNK_SIZE;
+	ram->map = calloc(ram->chunks, 1);
 	if (!ram->memory || !ram->zeroes || !ram->map)
 		return platter_fail(error, ENOMEM, "no memory");
 	return 0;
@@ -164,18 +166,47 @@ static int ram_read(const struct ram_disk *ram, struct platter_request *request)
 	return result;
 }
 
+/* Whole pages hold data or not: where they are huge, all their chunks. */
 static void mark_data(struct ram_disk *ram, uint64_t offset, uint64_t length)
 {
-	uint64_t first = offset >> CHUNK_SHIFT;
+	uint64_t unit = ram->page > CHUNK_SIZE ? ram->page : CHUNK_SIZE;
+	uint64_t first = (offset & ~(unit - 1)) >> CHUNK_SHIFT;
+	uint64_t last = ((offset + length - 1) | (unit - 1)) >> CHUNK_SHIFT;
 
-	memset(ram->map + first, 1, ((offset + length - 1) >> CHUNK_SHIFT) - first + 1);
+	memset(ram->map + first, 1, (last < ram->chunks ? last + 1 : ram->chunks) - first);
+}
+
+/*
+ * Huge pages that were given back are anybody's: to touch one that can't be had
+ * again would end the server, so it is asked for.
+ */
+static int take_pages(struct ram_disk *ram, uint64_t offset, uint64_t length)
+{
+	uint64_t page = offset & ~(ram->page - 1);
+
+	for (; page < offset + length; page += ram->page)
+		if (!ram->map[page >> CHUNK_SHIFT] && fallocate(ram->fd, 0, (off_t)page, (off_t)ram->page) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Before a range is written. */
+static int prepare(struct ram_disk *ram, uint64_t offset, uint64_t length)
+{
+	int result = ram->page > CHUNK_SIZE ? take_pages(ram, offset, length) : 0;
+
+	if (result == 0)
+		mark_data(ram, offset, length);
+	return result;
 }
 
 static int ram_write(struct ram_disk *ram, const struct platter_request *request)
 {
 	uint8_t *to = ram->memory + request->offset;
+	int result = prepare(ram, request->offset, request->length);
 
-	mark_data(ram, request->offset, request->length);
+	if (result < 0)
+		return result;
 	for (uint32_t i = 0; i < request->iovcnt; i++) {
 		memcpy(to, request->iov[i].iov_base, request->iov[i].iov_len);
 		to += request->iov[i].iov_len;
@@ -186,18 +217,22 @@ static int ram_write(struct ram_disk *ram, const struct platter_request *request
 /* Gives back the whole pages of a range, if it has LEAST bytes; what is left of it becomes zeroes. */
 static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length, uint64_t least)
 {
+	uint64_t end = offset + length;
 	uint64_t first = (offset + ram->page - 1) & ~(ram->page - 1);
-	uint64_t last = (offset + length) & ~(ram->page - 1);
+	/* Behind the disk's end there is nothing to keep. */
+	uint64_t last = (end == ram->size ? end + ram->page - 1 : end) & ~(ram->page - 1);
 
 	if (length < least || first >= last) {
 		memset(ram->memory + offset, 0, length);
 		return 0;
 	}
 	memset(ram->memory + offset, 0, first - offset);
-	memset(ram->memory + last, 0, offset + length - last);
+	if (last < end)
+		memset(ram->memory + last, 0, end - last);
 	if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first, (off_t)(last - first)) < 0)
 		return -errno;
-	for (uint64_t chunk = (first + CHUNK_SIZE - 1) >> CHUNK_SHIFT; (chunk + 1) << CHUNK_SHIFT <= last; chunk++)
+	for (uint64_t chunk = (first + CHUNK_SIZE - 1) >> CHUNK_SHIFT;
+	     chunk << CHUNK_SHIFT < last && ((chunk + 1) << CHUNK_SHIFT <= last || end == ram->size); chunk++)
 		ram->map[chunk] = 0;
 	return 0;
 }
@@ -224,14 +259,17 @@ static int ram_clear(struct ram_disk *ram, const struct platter_request *request
 
 static int ram_zeroes(struct ram_disk *ram, const struct platter_request *request)
 {
+	int result;
+
 	if (!(request->flags & PLATTER_REQ_NO_HOLE))
 		return ram_clear(ram, request);
 	/* Memory that must stay has to be written, which takes as long as a write. */
 	if (request->flags & PLATTER_REQ_FAST_ZERO)
 		return -ENOTSUP;
-	mark_data(ram, request->offset, request->length);
-	memset(ram->memory + request->offset, 0, request->length);
-	return 0;
+	result = prepare(ram, request->offset, request->length);
+	if (result == 0)
+		memset(ram->memory + request->offset, 0, request->length);
+	return result;
 }
 
 static void ram_submit(struct platter_disk *disk, struct platter_request *request)

@@ -9,6 +9,7 @@ uint32_t buffer_class_size(enum buffer_class class)
 {
 	static const uint32_t sizes[BUFFER_CLASSES] = {
 		[BUFFER_SMALL] = BUFFER_SMALL_SIZE,
+		[BUFFER_MEDIUM] = BUFFER_MEDIUM_SIZE,
 		[BUFFER_SEGMENT] = BUFFER_SEGMENT_SIZE,
 		[BUFFER_INPUT] = BUFFER_INPUT_SIZE,
 	};

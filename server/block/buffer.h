@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Buffers: page-aligned memory in three sizes, kept in free lists so that data
+ * Buffers: page-aligned memory in a few sizes, kept in free lists so that data
  * flows without the allocator.  Every buffer belongs to the thread whose
  * struct buffers it came from.
  */
@@ -12,12 +12,14 @@
 
 enum buffer_class {
 	BUFFER_SMALL,   /* 4 KiB: a small read's data */
+	BUFFER_MEDIUM,  /* 32 KiB: a middling one's */
 	BUFFER_SEGMENT, /* 256 KiB: a segment of a large request */
 	BUFFER_INPUT,   /* 1 MiB: what a connection receives into while data flows */
 	BUFFER_CLASSES,
 };
 
 #define BUFFER_SMALL_SIZE (4u << 10)
+#define BUFFER_MEDIUM_SIZE (32u << 10)
 #define BUFFER_SEGMENT_SIZE (256u << 10)
 #define BUFFER_INPUT_SIZE (1u << 20)
 

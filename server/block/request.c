@@ -80,6 +80,19 @@ static struct buffer *request_add_buffer(struct request *request, enum buffer_cl
 	return buffer;
 }
 
+/* The smallest that holds BYTES; for more the largest, of which it takes several. */
+static enum buffer_class class_for(uint64_t bytes)
+{
+	return bytes <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : bytes <= BUFFER_MEDIUM_SIZE ? BUFFER_MEDIUM : BUFFER_SEGMENT;
+}
+
+uint64_t request_footprint(uint64_t length)
+{
+	uint64_t tail = length % BUFFER_SEGMENT_SIZE;
+
+	return length - tail + (tail ? buffer_class_size(class_for(tail)) : 0);
+}
+
 int request_reserve_segments(struct request *request, unsigned count)
 {
 	size_t bytes = count * sizeof(struct iovec);
@@ -89,7 +102,7 @@ int request_reserve_segments(struct request *request, unsigned count)
 		return 0;
 	if (bytes > BUFFER_SEGMENT_SIZE)
 		return -EINVAL;
-	buffer = request_add_buffer(request, bytes <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : BUFFER_SEGMENT);
+	buffer = request_add_buffer(request, class_for(bytes));
 	if (!buffer)
 		return -ENOMEM;
 	request->driver.iov = (struct iovec *)(void *)buffer->memory;
@@ -108,9 +121,8 @@ uint64_t request_segments_length(const struct request *request)
 
 static int request_add_segment(struct request *request, uint64_t missing)
 {
-	enum buffer_class class = missing <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : BUFFER_SEGMENT;
-	struct buffer *buffer = request_add_buffer(request, class);
-	uint32_t size = buffer_class_size(class);
+	struct buffer *buffer = request_add_buffer(request, class_for(missing));
+	uint32_t size = buffer_class_size(class_for(missing));
 
 	if (!buffer)
 		return -ENOMEM;
@@ -129,7 +141,7 @@ int request_extend(struct request *request)
 int request_allocate(struct request *request)
 {
 	uint64_t length = request->driver.length;
-	int result = request_reserve_segments(request, (unsigned)(length / BUFFER_SEGMENT_SIZE + 1));
+	int result = request_reserve_segments(request, (unsigned)(round_up(length, BUFFER_SEGMENT_SIZE) / BUFFER_SEGMENT_SIZE));
 
 	for (uint64_t at = 0; result == 0 && at < length; at += BUFFER_SEGMENT_SIZE)
 		result = request_add_segment(request, length - at);

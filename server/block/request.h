@@ -71,6 +71,9 @@ void request_release_data(struct request *request);
 /* Makes room for COUNT segments; -ENOMEM. */
 int request_reserve_segments(struct request *request, unsigned count);
 
+/* The memory that request_allocate() takes for LENGTH bytes. */
+uint64_t request_footprint(uint64_t length);
+
 /* Segments of own buffers for all of its length; -ENOMEM. */
 int request_allocate(struct request *request);
 

@@ -186,6 +186,14 @@ static void answer_old_style(struct nbd_session *session)
 	transmission_start(session);
 }
 
+/* What the driver says may hold a path of any bytes, but what goes out is UTF-8. */
+static void refuse_open(struct nbd_session *session, const char *reason)
+{
+	char printable[512];
+
+	option_reply(session, NBD_REP_ERR_UNKNOWN, log_printable(printable, sizeof(printable), reason, (unsigned)strlen(reason)));
+}
+
 void option_opened(struct nbd_session *session, int result, const char *reason)
 {
 	session->want = NBD_WANT_BYTES;
@@ -193,7 +201,7 @@ void option_opened(struct nbd_session *session, int result, const char *reason)
 	if (result < 0 && session->option == NBD_OPT_EXPORT_NAME) {
 		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME for an export that cannot be opened");
 	} else if (result < 0) {
-		option_reply(session, NBD_REP_ERR_UNKNOWN, reason);
+		refuse_open(session, reason);
 	} else if (session->option == NBD_OPT_EXPORT_NAME) {
 		answer_old_style(session);
 	} else {

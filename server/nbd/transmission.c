@@ -156,7 +156,7 @@ static uint64_t memory_for(const struct nbd_session *session, const struct heade
 	if (header->type == NBD_CMD_WRITE)
 		return header->length;
 	if (header->type == NBD_CMD_READ && !(geometry->capabilities & PLATTER_DISK_LENDS))
-		return header->length;
+		return request_footprint(header->length);
 	return 0;
 }
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The RAM disk: sizes, and what it refuses."""
 
+import fcntl
+import os
 import re
 
 import pytest
 from daemon import Daemon
-from driver_support import KIB, MIB, connect, refusal
+from driver_support import KIB, MIB, connect, noise, refusal
 from wire_client import (
-    CAN_MULTI_CONN, CMD_WRITE_ZEROES, EPERM, INFO_BLOCK_SIZE, READ_ONLY, SEND_CACHE, SEND_FAST_ZERO, SEND_FLUSH, SEND_FUA,
+    CAN_MULTI_CONN, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, ENOSPC, EPERM, FLAG_NO_HOLE, INFO_BLOCK_SIZE, READ_ONLY, SEND_CACHE, SEND_FAST_ZERO, SEND_FLUSH, SEND_FUA,
     SEND_TRIM, SEND_WRITE_ZEROES)
 
 
@@ -56,13 +58,58 @@ def test_more_than_the_machine_has_is_refused(directory):
     assert "memory" in refusal(directory, "ram:8191P")
 
 
-def test_huge_pages_that_are_not_reserved_are_refused(directory):
+@pytest.fixture
+def huge_pages():
+    """The machine's, for one test at a time: a function that reserves them."""
+    def change(count):
+        with open("/proc/sys/vm/nr_hugepages", "r+", encoding="ascii") as file:
+            number = int(file.read())
+            file.seek(0)
+            file.write(f"{number + count}\n")
+
+    def reserve(count):
+        change(count)
+        taken.append(count)
+        if meminfo("HugePages_Free") < count or meminfo("Hugepagesize") != 2048:
+            pytest.skip("no huge pages of 2 MiB can be reserved here")
+
+    taken = []
+    with open(__file__, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield reserve
+        change(-sum(taken))
+
+
+def test_huge_pages_that_are_not_reserved_are_refused(directory, huge_pages):
     with open("/proc/sys/vm/nr_overcommit_hugepages", encoding="ascii") as file:
         if int(file.read()):
             pytest.skip("this machine reserves huge pages when they are needed")
     megabytes = (meminfo("HugePages_Free") + 1) * meminfo("Hugepagesize") // 1024
     said = refusal(directory, f"ram:{megabytes}M,huge=on")
     assert "huge pages" in said and "vm.nr_hugepages" in said
+
+
+def test_huge_pages_are_given_back_and_taken_again(directory, huge_pages):
+    huge_pages(4)
+    other = os.path.join(directory, "other")
+    os.mkdir(other)
+    with Daemon(directory, "ram:8M,huge=on") as daemon, connect(daemon) as wire:
+        data = noise(8 * MIB)
+        assert wire.write(0, data) == 0
+        assert meminfo("HugePages_Free") == 0
+        assert wire.command(CMD_TRIM, 2 * MIB - 4096, 4 * MIB)[0] == 0
+        assert meminfo("HugePages_Free") == 1
+        # What was left of the range at its ends is part of pages that stay.
+        assert wire.read(0, 8 * MIB) == data[:2 * MIB - 4096] + bytes(4 * MIB) + data[6 * MIB - 4096:]
+        with Daemon(other, "ram:2M,huge=on") as taker, connect(taker) as second:
+            assert second.write(0, b"mine") == 0
+            # A page that can't be had again is no reason to end.
+            for command in CMD_WRITE, CMD_WRITE_ZEROES:
+                assert wire.command(command, 3 * MIB, 4096, FLAG_NO_HOLE if command == CMD_WRITE_ZEROES else 0,
+                                    b"x" * 4096 if command == CMD_WRITE else b"")[0] == ENOSPC
+            assert wire.read(0, 4096) == data[:4096]
+        assert wire.write(3 * MIB, b"again") == 0
+        assert wire.read(3 * MIB - 1, 7) == b"\0again\0"
 
 
 def test_huge_pages_need_a_size_of_whole_ones(directory):
