@@ -17,6 +17,7 @@
 
 #define EXIT_USAGE 2
 #define POLL_AUTO_NS 50000u
+#define LEAST_MEMORY (1u << 20)
 
 static const char usage_head[] =
 	"Usage: platterd [OPTION...] [NAME=]DRIVER[:ARG][,KEY=VALUE...] ...\n"
@@ -120,9 +121,26 @@ static bool set_option(struct options *options, int option, const char *value, s
 	case OPTION_DRAIN:
 		return parse_number(value, 86400, &options->drain_seconds);
 	case OPTION_MEMORY:
-		return size_parse(value, &options->memory) == 0 && options->memory > 0;
+		return size_parse(value, &options->memory) == 0 && options->memory >= LEAST_MEMORY;
 	default:
 		return false;
+	}
+}
+
+/* What the values of an option may be. */
+static const char *values_of(int option)
+{
+	switch (option) {
+	case 't':
+		return "a number from 1 to 1024";
+	case OPTION_POLL:
+		return "microseconds up to 1000000, or auto";
+	case OPTION_CONNECTIONS:
+		return "a number from 1 to 1000000";
+	case OPTION_DRAIN:
+		return "seconds up to 86400";
+	default:
+		return "a size of at least 1M";
 	}
 }
 
@@ -169,7 +187,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 			options->debug = options->verbose;
 			options->verbose = true;
 		} else if (!set_option(options, option, optarg, &listening)) {
-			log_error("--%s=%s: not a value that this option takes; see platterd --help", long_name(option), optarg);
+			log_error("--%s=%s: write %s", long_name(option), optarg, values_of(option));
 			return -EINVAL;
 		}
 	}

@@ -6,48 +6,17 @@
 #include <string.h>
 #include <unistr.h>
 
+#include "common/escape.h"
 #include "common/wire.h"
 #include "server/block/args.h"
 #include "server/block/driver.h"
 #include "server/block/error.h"
 
-/* The first of STOPS in TEXT that no backslash precedes, or the text's end. */
-static char *find_plain(char *text, const char *stops)
-{
-	for (; *text && !strchr(stops, *text); text++)
-		if (*text == '\\' && text[1])
-			text++;
-	return text;
-}
-
-/* Removes the backslashes, in place. */
-static char *unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; *to++ = *from++)
-		if (*from == '\\' && from[1])
-			from++;
-	*to = '\0';
-	return text;
-}
-
-/* Cuts TEXT at the first plain STOP; returns what is behind it, NULL when there is none. */
-static char *cut(char *text, const char *stop)
-{
-	char *at = find_plain(text, stop);
-
-	if (!*at)
-		return NULL;
-	*at = '\0';
-	return at + 1;
-}
-
 static int set_name(struct spec *spec, char *name, struct platter_error *error)
 {
 	size_t length;
 
-	unescape(name);
+	escape_remove(name);
 	length = strlen(name);
 	if (length == 0)
 		return platter_fail(error, EINVAL, "an export's name cannot be empty");
@@ -91,9 +60,16 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 
 static int parse_key(struct spec *spec, char *text, struct platter_error *error)
 {
-	char *value = cut(text, "=");
+	char *value = escape_cut(text, "=");
 
-	return set_key(spec, unescape(text), value ? unescape(value) : NULL, error);
+	if (!*text)
+		return platter_fail(error, EINVAL, "a key is missing between commas or at the end");
+	return set_key(spec, escape_remove(text), value ? escape_remove(value) : NULL, error);
+}
+
+static bool is_path(const char *text)
+{
+	return *text == '/' || *text == '.';
 }
 
 /* DRIVER, DRIVER:ARG, DRIVER:KEY=VALUE or a path. */
@@ -101,30 +77,30 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 {
 	char *arg = NULL;
 
-	if (*source == '/' || *source == '.') {
+	if (is_path(source)) {
 		spec->driver = driver_find("file");
-		return args_set(spec->args, spec->driver, NULL, unescape(source), error);
+		return args_set(spec->args, spec->driver, NULL, escape_remove(source), error);
 	}
-	arg = cut(source, ":");
-	spec->driver = driver_find(unescape(source));
+	arg = escape_cut(source, ":");
+	spec->driver = driver_find(escape_remove(source));
 	if (!spec->driver)
 		return unknown_driver(source, error);
 	if (!arg)
 		return 0;
-	if (*find_plain(arg, "="))
+	if (*escape_find(arg, "="))
 		return parse_key(spec, arg, error);
-	return args_set(spec->args, spec->driver, NULL, unescape(arg), error);
+	return args_set(spec->args, spec->driver, NULL, escape_remove(arg), error);
 }
 
 static int parse(struct spec *spec, char *text, struct platter_error *error)
 {
-	char *rest = cut(text, ",");
-	char *first = find_plain(text, "=:");
+	char *rest = escape_cut(text, ",");
+	char *first = escape_find(text, "=:");
 	char *source = text;
 	int result = 0;
 
-	/* An equal sign before any colon ends a name; behind one it belongs to a key. */
-	if (*first == '=') {
+	/* An equal sign before any colon ends a name; behind one it belongs to a key, in a path to the path. */
+	if (*first == '=' && !is_path(text)) {
 		*first = '\0';
 		source = first + 1;
 		result = set_name(spec, text, error);
@@ -134,7 +110,7 @@ static int parse(struct spec *spec, char *text, struct platter_error *error)
 	while (result == 0 && rest) {
 		char *key = rest;
 
-		rest = cut(key, ",");
+		rest = escape_cut(key, ",");
 		result = parse_key(spec, key, error);
 	}
 	return result;

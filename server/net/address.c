@@ -12,27 +12,43 @@
 
 #include <platter/driver.h>
 
-static int parse_unix(struct address *address, const char *path, struct platter_error *error)
+#include "common/escape.h"
+
+static int parse_mode(struct address *address, const char *text, struct platter_error *error)
 {
-	const char *option = strstr(path, ",mode=");
-	size_t length = option ? (size_t)(option - path) : strlen(path);
+	unsigned long mode;
 	char *end;
 
-	if (length == 0)
-		return platter_fail(error, EINVAL, "unix:%s: the path is missing", path);
-	if (length >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+	if (strncmp(text, "mode=", 5) != 0)
+		return platter_fail(error, EINVAL, "%s: not known behind a path; write mode=OCTAL, and \\, for a comma in a path", text);
+	mode = strtoul(text + 5, &end, 8);
+	if (*end || end == text + 5 || text[5] == '-' || mode > 0777)
+		return platter_fail(error, EINVAL, "%s: the mode must be octal, up to 777", text);
+	address->mode = (mode_t)mode;
+	return 0;
+}
+
+/* PATH[,mode=OCTAL]; TEXT is cut to pieces. */
+static int parse_unix(struct address *address, char *text, struct platter_error *error)
+{
+	char *option = escape_cut(text, ",");
+	const char *path = escape_remove(text);
+	int result = 0;
+
+	if (!*path)
+		return platter_fail(error, EINVAL, "unix: the path is missing; write unix:PATH");
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return platter_fail(error, ENAMETOOLONG, "unix:%s: a socket's path has at most 107 bytes", path);
 	address->is_unix = true;
 	address->mode = 0600;
-	snprintf(address->host, sizeof(address->host), "%.*s", (int)length, path);
-	if (option) {
-		unsigned long mode = strtoul(option + 6, &end, 8);
+	snprintf(address->host, sizeof(address->host), "%s", path);
+	while (result == 0 && option) {
+		char *next = escape_cut(option, ",");
 
-		if (*end || end == option + 6 || mode > 0777)
-			return platter_fail(error, EINVAL, "unix:%s: the mode must be octal, up to 777", path);
-		address->mode = (mode_t)mode;
+		result = parse_mode(address, option, error);
+		option = next;
 	}
-	return 0;
+	return result;
 }
 
 static int parse_tcp(struct address *address, const char *text, struct platter_error *error)
@@ -71,12 +87,20 @@ static int parse_tcp(struct address *address, const char *text, struct platter_e
 
 int address_parse(struct address *address, const char *text, struct platter_error *error)
 {
+	char *copy;
+	int result;
+
 	*address = (struct address){ .is_unix = false };
-	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(address, text + 5, error);
 	if (strncmp(text, "tcp:", 4) == 0)
 		return parse_tcp(address, text + 4, error);
-	return platter_fail(error, EINVAL, "%s: write unix:PATH or tcp:HOST:PORT", text);
+	if (strncmp(text, "unix:", 5) != 0)
+		return platter_fail(error, EINVAL, "\"%s\": write unix:PATH or tcp:HOST[:PORT]", text);
+	copy = strdup(text + 5);
+	if (!copy)
+		return platter_fail(error, ENOMEM, "no memory");
+	result = parse_unix(address, copy, error);
+	free(copy);
+	return result;
 }
 
 static char *format(int result, const struct sockaddr_storage *address, socklen_t length, char *text)

@@ -11,7 +11,7 @@ from driver_support import KIB, MIB, allocated, connect, content, in_own_mounts,
 from strace import ENVIRONMENT, Strace
 from wire_client import (
     CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, EINVAL, EIO, ENOTSUP, EPERM, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE,
-    INFO_BLOCK_SIZE, READ_ONLY)
+    INFO_BLOCK_SIZE, READ_ONLY, ROTATIONAL)
 
 SIZE = 16 * MIB
 
@@ -168,6 +168,25 @@ def test_device_that_cannot_read_gives_eio(image, directory, data, keys):
             assert wire.command(CMD_READ, at, length)[0] == EIO, (at, length)
         assert wire.read(0, MIB) == data[:MIB]
         assert wire.command(CMD_FLUSH)[0] == 0
+
+
+@pytest.mark.parametrize("rotational", [True, False])
+def test_device_that_turns_says_so(image, directory, rotational):
+    with loop(image) as device:
+        attribute = f"/sys/block/{os.path.basename(device)}/queue/rotational"
+        with open(attribute, "w", encoding="ascii") as file:
+            file.write(str(int(rotational)))
+        with Daemon(directory, device) as daemon, connect(daemon) as wire:
+            assert bool(wire.transmission_flags & ROTATIONAL) == rotational
+
+
+def test_file_is_opened_to_wait_for_its_device(image, directory):
+    """With O_NONBLOCK some kernels refuse whatever can't be had at once."""
+    with Daemon(directory, image) as daemon:
+        links = {os.readlink(f"/proc/{daemon.pid}/fd/{number}"): number for number in os.listdir(f"/proc/{daemon.pid}/fd")}
+        with open(f"/proc/{daemon.pid}/fdinfo/{links[os.path.realpath(image)]}", encoding="ascii") as file:
+            flags = int(next(line for line in file if line.startswith("flags:")).split()[1], 8)
+        assert not flags & os.O_NONBLOCK
 
 
 def test_device_that_grew_is_larger_for_the_next_client(image, directory):

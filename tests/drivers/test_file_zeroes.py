@@ -132,6 +132,14 @@ def test_without_fallocate_zeroes_are_written_over_the_whole_range(directory, fl
             assert wire.write(at, data[at:at + length]) == 0
 
 
+def test_zeroes_that_are_written_leave_others_their_turns(directory, no_fallocate):
+    path = make_file(directory, SIZE)
+    with Daemon(directory, path, options=["--threads", "1"], **no_fallocate) as daemon, connect(daemon) as wire:
+        before = daemon.stats()["turns"]
+        assert wire.command(CMD_WRITE_ZEROES, 0, SIZE)[0] == 0
+        assert daemon.stats()["turns"] - before >= SIZE // MIB
+
+
 def test_without_fallocate_fast_zeroes_are_refused_and_change_nothing(directory, no_fallocate):
     data = noise(SIZE)
     path = make_file(directory, data)

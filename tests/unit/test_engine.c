@@ -262,6 +262,34 @@ static void test_no_receive_is_forgotten(void **state)
 	engine_destroy(engine);
 }
 
+static void test_polled_receives_take_turns(void **state)
+{
+	struct busy_poll poll = { .count = 0 };
+	struct engine_stats stats = { 0 };
+	struct engine_op ops[3], *op;
+	int pairs[3][2], result;
+	char bytes[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		assert_int_equal(write(pairs[i][1], "many", 4), 4);
+		assert_true(busy_poll_add(&poll, &(struct busy_receive){ &ops[i], pairs[i][0], &bytes[i], 1, 0 }));
+	}
+	/* All are always ready. */
+	for (unsigned i = 0; i < 9; i++) {
+		assert_true(busy_poll_try(&poll, &op, &result, &stats));
+		assert_ptr_equal(op, &ops[i % 3]);
+		assert_int_equal(result, 1);
+		assert_true(busy_poll_add(&poll, &(struct busy_receive){ op, pairs[i % 3][0], &bytes[i % 3], 1, 0 }));
+	}
+	assert_int_equal(stats.system_calls, 9);
+	for (unsigned i = 0; i < 3; i++) {
+		close(pairs[i][0]);
+		close(pairs[i][1]);
+	}
+}
+
 static void test_the_polling_time_adapts(void **state)
 {
 	uint64_t most = 50000, now = most;
@@ -350,6 +378,7 @@ int main(void)
 		each_way(test_a_hang_up_is_seen_with_data_unread),
 		each_way(test_messages_arrive_in_order_and_wake),
 		each_way(test_no_receive_is_forgotten),
+		cmocka_unit_test(test_polled_receives_take_turns),
 		cmocka_unit_test(test_the_polling_time_adapts),
 		cmocka_unit_test(test_jobs_run_elsewhere_and_come_back),
 		cmocka_unit_test(test_refusals_say_what_to_do),

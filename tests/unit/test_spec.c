@@ -45,6 +45,8 @@ static void test_names_drivers_and_paths(void **state)
 	check("vm1=/srv/disk.img,direct=on", "file", "vm1", "path", "/srv/disk.img");
 	check("file:/srv/a:b.img", "file", NULL, "path", "/srv/a:b.img");
 	check("file:path=/srv/a=b:c.img", "file", NULL, "path", "/srv/a=b:c.img");
+	check("/srv/a=b:c.img", "file", NULL, "path", "/srv/a=b:c.img");
+	check("./a:b=c.img", "file", NULL, "path", "./a:b=c.img");
 	check("a/b/c=ram:1M", "ram", "a/b/c", "size", "1M");
 	check("null", "null", NULL, "size", "(none)");
 }
@@ -129,7 +131,7 @@ static void test_addresses(void **state)
 	address("tcp:[::1]", "::1", "10809");
 	address("tcp:*:65535", "*", "65535");
 	address("unix:/run/p.sock", "/run/p.sock", "");
-	address("unix:/run/p,q.sock,mode=660", "/run/p,q.sock", "");
+	address("unix:/run/p\\,q.sock,mode=660", "/run/p,q.sock", "");
 	assert_int_equal(address_parse(&result, "unix:/p,mode=0660", &error), 0);
 	assert_int_equal(result.mode, 0660);
 	assert_int_equal(address_parse(&result, "unix:/p", &error), 0);
@@ -140,7 +142,8 @@ static void test_wrong_addresses_are_refused(void **state)
 {
 	static const char *const texts[] = { "",	   "/run/p.sock",  "tcp:",	  "tcp::1",	 "tcp:host:",
 					     "tcp:host:x", "tcp:h:65536",  "tcp:h:-1",	  "tcp:::1:10",	 "tcp:[::1",
-					     "tcp:[::1]x", "unix:",	   "unix:,mode=1", "unix:/p,mode=8", "unix:/p,mode=1777" };
+					     "tcp:[::1]x", "unix:",	   "unix:,mode=1", "unix:/p,mode=8", "unix:/p,mode=1777",
+					     "unix:/p,q.sock", "unix:/p,mod=660", "unix:/p,mode=-1", "unix:/p," };
 	struct platter_error error;
 	struct address result;
 

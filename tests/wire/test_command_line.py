@@ -44,11 +44,11 @@ def test_a_bad_export_is_named_in_one_line(directory, export, named):
 
 
 @pytest.mark.parametrize("option, named", [
-    (["--nonsense"], "nonsense"), (["--threads=0"], "0"), (["--threads=x"], "x"), (["--threads=-1"], "-1"), (["-t", "99999"], "99999"),
+    (["--nonsense"], "nonsense"), (["--threads=0"], "1 to 1024"), (["--memory=1"], "1M"), (["--threads=x"], "x"), (["--threads=-1"], "-1"), (["-t", "99999"], "99999"),
     (["--poll-us=often"], "often"), (["--max-connections=0"], "0"), (["--max-connections=many"], "many"), (["--drain-timeout=-5"], "-5"),
     (["--memory=0"], "0"), (["--memory=lots"], "lots"), (["--listen=here"], "here"), (["--listen=unix:"], "path"), (["--listen=tcp:"], "host"),
     (["--listen=tcp:localhost:99999"], "99999"), (["--listen=tcp:localhost:http:80"], "brackets"), (["--listen=tcp:::1"], "brackets"),
-    (["--listen=tcp:[::1"], "[::1"), (["--listen=unix:/tmp/x,mode=999"], "mode"), (["--listen=unix:/tmp/x,mode="], "mode"),
+    (["--listen=tcp:[::1"], "[::1"), (["--listen=/run/x"], "unix:PATH"), (["--listen=unix:/tmp/x,mod=660"], "mod=660"), (["--listen=unix:/tmp/x,mode=999"], "mode"), (["--listen=unix:/tmp/x,mode="], "mode"),
     (["--listen=tcp:no.such.host.invalid:1"], "no.such.host.invalid"), (["--listen=tcp:localhost:"], "port"), (["-z"], "z"),
     (["--threads"], "threads"),
 ], ids=str)
@@ -119,7 +119,9 @@ def test_default_names_are_numbered_for_each_driver(directory):
 
 @pytest.mark.parametrize("name", ["a/b/c", "größe", "磁盘", "with space", "x" * 250, "x" * 4096, "%s%n", "a'b\"c", "../up", "😀"], ids=lambda n: n[:9] + str(len(n)))
 def test_any_name_can_be_served(directory, name):
-    with Daemon(directory, name + "=ram:1M", "other=ram:2M") as daemon, Wire(daemon) as wire:
+    # A path would start like this.
+    written = "\\" + name if name[0] in "./" else name
+    with Daemon(directory, written + "=ram:1M", "other=ram:2M") as daemon, Wire(daemon) as wire:
         assert names(daemon) == [name, "other"]
         assert wire.go(name.encode()).size == MIB
 

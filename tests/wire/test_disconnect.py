@@ -165,3 +165,15 @@ def test_a_payload_that_came_in_part_is_not_written(daemon, name, length, end, t
                 end(wire)
             wait_for(lambda: daemon.stats()["connections"] == 1, "the connection is gone")
             assert other.read(4096, length) == before
+
+
+def test_a_client_that_shut_its_reading_side_cannot_send_for_ever(daemon):
+    """None of it may run before DISC, and all of it would have to be kept."""
+    before = daemon.memory()
+    with Wire(daemon) as wire:
+        wire.go(b"ram")
+        wire.socket.shutdown(socket.SHUT_RD)
+        with pytest.raises(OSError):
+            for _ in range(512):
+                wire.send(request(CMD_WRITE, 0, MIB, payload=bytes(MIB)))
+        assert daemon.memory() - before < 128 * MIB

@@ -2,6 +2,7 @@
 """Limits: of connections, descriptors and memory.  Whoever is within them doesn't notice that they are reached."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -84,6 +85,35 @@ def test_a_connection_that_was_busy_costs_no_more_when_it_is_idle(directory):
         wait_for(lambda: daemon.memory() <= before + 100 * 8 * KIB, "its buffers are given back")
         for wire in wires:
             wire.socket.close()
+
+
+def switches(daemon):
+    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
+        return re.search(r"^voluntary_ctxt_switches:.*", status.read(), re.M)[0]
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is its own")
+@pytest.mark.parametrize("name", [b"ram", b"file"])
+def test_a_burst_after_a_long_silence_leaves_no_memory_behind(directory, name):
+    """The kernel's client: connected for days, busy at times."""
+    with Daemon(directory, "ram=ram:64M", f"file={sparse_file(directory, 64 * MIB)}", options=["--threads", "1"]) as daemon:
+        with Wire(daemon) as wire:
+            wire.go(name)
+            quiet = time.monotonic()
+            last = switches(daemon)
+            while time.monotonic() - quiet < 2.5:
+                time.sleep(0.05)
+                if switches(daemon) != last:
+                    last, quiet = switches(daemon), time.monotonic()
+            before = daemon.memory()
+            wire.send(b"".join(request(CMD_WRITE, n * MIB, MIB, cookie=n, payload=bytes(MIB)) + request(CMD_READ, n * MIB, MIB, cookie=100)
+                               for n in range(16)))
+            for _ in range(32):
+                header = wire.receive(16)
+                assert header[4:8] == bytes(4)
+                if header[8:] == (100).to_bytes(8, "big"):
+                    wire.receive(MIB)
+            wait_for(lambda: daemon.memory() <= before + 64 * KIB, "its buffers are given back")
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The end of the server: what it has read is answered, nobody gets an error, and nothing is left behind."""
 
+import fcntl
 import os
 import signal
 import socket
+import termios
 import time
 
 import pytest
 
 from daemon import Daemon, wait_for
 from shared import KIB, MIB, noise, sparse_file
-from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, OPT_GO, Closed, Wire, go_data, option, request
+from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, OPT_GO, OPT_LIST, Closed, Wire, go_data, option, request
 
 
 def in_flight(daemon, wire, count):
@@ -199,6 +201,25 @@ def test_a_client_that_never_reads_its_replies_has_the_drain_timeout(directory, 
         os.kill(daemon.pid, signal.SIGTERM)
         assert ends_with(daemon, 0)
         assert time.monotonic() - started < 8
+
+
+def test_a_client_that_never_reads_the_answer_to_its_go_has_the_drain_timeout(directory):
+    """It would move to the disk's reactor once it is answered."""
+    text = "d" * 4096
+    with Daemon(directory, f"a=ram:1M,description={text}", f"b=ram:1M,description={text}",
+                options=["--drain-timeout", "1", "--threads", "2"]) as daemon, Wire(daemon) as wire:
+        wire.flags()
+        unread, before = 0, -1
+        # As much as the socket holds, and a little that waits in the server.
+        while unread > before:
+            before = unread
+            wire.send(option(OPT_LIST))
+            end = time.monotonic() + 0.5
+            while unread == before and time.monotonic() < end:
+                unread = int.from_bytes(fcntl.ioctl(wire.socket, termios.FIONREAD, bytes(4)), "little")
+        wire.send(option(OPT_GO, go_data(b"b")))
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert ends_with(daemon, 0, 20)
 
 
 def test_a_client_that_reads_its_replies_slowly_gets_them(directory):

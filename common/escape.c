@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "common/escape.h"
+
+#include <stddef.h>
+#include <string.h>
+
+char *escape_find(char *text, const char *stops)
+{
+	for (; *text && !strchr(stops, *text); text++)
+		if (*text == '\\' && text[1])
+			text++;
+	return text;
+}
+
+char *escape_remove(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; *to++ = *from++)
+		if (*from == '\\' && from[1])
+			from++;
+	*to = '\0';
+	return text;
+}
+
+char *escape_cut(char *text, const char *stops)
+{
+	char *at = escape_find(text, stops);
+
+	if (!*at)
+		return NULL;
+	*at = '\0';
+	return at + 1;
+}
