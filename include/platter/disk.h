@@ -66,7 +66,7 @@ struct platter_request {
 #define PLATTER_DISK_CACHE (1u << 5)      /* takes CACHE */
 #define PLATTER_DISK_COHERENT (1u << 6)   /* a FLUSH covers the writes of all connections (CAN_MULTI_CONN) */
 #define PLATTER_DISK_LENDS (1u << 7)      /* READs are answered with the driver's own memory */
-#define PLATTER_DISK_ANY_THREAD (1u << 8) /* submit may run on several threads at once */
+#define PLATTER_DISK_ANY_THREAD (1u << 8) /* submit may run on several reactors at once, for writes, too */
 
 /* What `open` tells the host about a disk. */
 struct platter_geometry {
@@ -85,7 +85,9 @@ struct platter_geometry {
 /*
  * A disk's operations.  open and release run on a thread of the control pool,
  * one at a time for a disk, and may block.  submit runs on the disk's home
- * reactor and must not block.
+ * reactor and must not block.  A disk that is read-only, or has
+ * PLATTER_DISK_ANY_THREAD, has no home: its submit may run on several reactors
+ * at once.
  */
 struct platter_disk_ops {
 	uint32_t size; /* sizeof(struct platter_disk_ops) */

@@ -27,7 +27,11 @@ struct platter_key {
 /* The keys of one disk as configured; unknown ones and wrong types were refused before. */
 struct platter_args;
 
-/* TEXT or the key's value; the string lives as long as the disk. */
+/*
+ * The value of KEY, or OTHERWISE when it wasn't given; a string lives as long
+ * as the disk.  KEY is of the type that the function's name says, which the
+ * driver declared.  Any thread.
+ */
 const char *platter_args_string(const struct platter_args *args, const char *key, const char *otherwise);
 uint64_t platter_args_size(const struct platter_args *args, const char *key, uint64_t otherwise);
 uint64_t platter_args_number(const struct platter_args *args, const char *key, uint64_t otherwise);
@@ -47,7 +51,8 @@ struct platter_driver {
 	const struct platter_disk_ops *ops; /* of all its disks */
 	/*
 	 * Makes a disk: checks ARGS and keeps its data with platter_disk_set_data().
-	 * READ_ONLY: no writes are wanted.  Runs on a control thread, may block.
+	 * READ_ONLY: no writes are wanted.  Runs where disks are configured, never
+	 * on a reactor that serves clients; may block.
 	 */
 	int (*probe)(struct platter_disk *disk, const struct platter_args *args, bool read_only,
 		     struct platter_error *error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the host does for drivers: file I/O and timers on its engine, and the log.
- * All of it is called on the home reactor of the request's disk.
+ * Unless it says otherwise it is called inside submit or `done`, on that reactor.
  */
 #ifndef PLATTER_HOST_H
 #define PLATTER_HOST_H
@@ -48,12 +48,13 @@ struct platter_fd_io {
 /* Does IO by whatever way suits the file and the operation: at once, by the ring or on a worker thread. */
 void platter_fd_io(struct platter_disk *disk, struct platter_fd_io *io);
 
-/* Calls DONE once after at least NANOSECONDS. */
+/* A timer, usually in a request's data; it stays in place until DONE, which runs once, on the reactor that started it. */
 struct platter_timer {
 	void (*done)(struct platter_timer *timer);
 	void *host[12];   /* the host's own */
 };
 
+/* Has DONE called after at least NANOSECONDS. */
 void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
 
 /* One line in the daemon's log.  Any thread. */

@@ -18,7 +18,7 @@ struct file_disk {
 	uint64_t size;    /* as last seen */
 	uint32_t sector;  /* what offsets and lengths must be multiples of */
 	uint32_t memory;  /* likewise addresses */
-	/* What the file turned out not to support; threads may race to find out. */
+	/* What the file turned out not to support; its home reactor's. */
 	bool no_punch, no_zero_range;
 };
 

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <platter/host.h>
+
 #define BUSY_SECONDS 2
 #define BUSY_TRIES_PER_SECOND 50
 
@@ -233,6 +235,8 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 		file_free(file);
 		return result;
 	}
+	if (file->read_only && !read_only)
+		platter_log_warning("%s: it may not be written: served read-only", file->path);
 	file->rotational = read_rotational(file);
 	file->local = is_local(file);
 	platter_disk_set_data(disk, file);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What a driver tells about a disk is checked like what a client sends. */
 #ifndef BLOCK_GEOMETRY_H
 #define BLOCK_GEOMETRY_H
 
 struct platter_error;
 struct platter_geometry;
 
-/* Checks what a driver's open returned and fills in the defaults of what it left at 0. */
+/* Checks what a driver's open returned and fills in the defaults of what it left at 0.  -EINVAL, with the reason. */
 int geometry_check(struct platter_geometry *geometry, struct platter_error *error);
 
 #endif

@@ -39,6 +39,7 @@ struct disk_opener {
 	struct list_head link;
 };
 
+/* Closed, without users; open and release will run on CONTROL. */
 void open_init(struct open_state *state, struct pool *control);
 
 /* Becomes a user of DISK; concurrent openers share one call of the driver. */

@@ -47,8 +47,8 @@ struct engine_config {
 
 /* What the engine's thread did, all since its start. */
 struct engine_stats {
-	uint64_t system_calls;  /* made by the engine's thread, without... */
-	uint64_t empty_polls;   /* ...looks at sockets that had nothing, while it polled */
+	uint64_t system_calls;  /* made by the engine's thread, but for empty polls */
+	uint64_t empty_polls;   /* looks, while it polled, at sockets that had nothing */
 	uint64_t submitted;     /* operations */
 	uint64_t waits;         /* turns of engine_wait() */
 	uint64_t sleeps;        /* of which went to sleep in the kernel */

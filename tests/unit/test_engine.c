@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -126,6 +127,37 @@ static void test_a_large_send_arrives(void **state)
 	assert_int_equal(sent + (size_t)(sent < sizeof(out) ? send.result : 0), sizeof(out));
 	close(pair[0]);
 	close(pair[1]);
+	engine_destroy(engine);
+}
+
+static void test_files_are_read_written_and_shaped(void **state)
+{
+	struct engine *engine = engine_new(*state);
+	struct counted op = { .op.done = counted_done };
+	char buffer[16], path[] = "/tmp/platter-engine-XXXXXX";
+	int fd = mkstemp(path);
+	struct iovec out[2] = { { (char[]){ "first" }, 5 }, { (char[]){ "last" }, 4 } }, in = { buffer, sizeof(buffer) };
+
+	assert_true(fd >= 0);
+	unlink(path);
+	engine_writev(engine, &op.op, fd, out, 2, 4096, 0);
+	wait_until(engine, 1);
+	assert_int_equal(op.result, 9);
+	engine_fdatasync(engine, &op.op, fd);
+	wait_until(engine, 2);
+	assert_int_equal(op.result, 0);
+	engine_readv(engine, &op.op, fd, &in, 1, 4096, 0);
+	wait_until(engine, 3);
+	assert_int_equal(op.result, 9);
+	assert_memory_equal(buffer, "firstlast", 9);
+	engine_fallocate(engine, &op.op, fd, 0, 0, 1 << 20);
+	wait_until(engine, 4);
+	assert_int_equal(op.result, 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 1 << 20);
+	close(fd);
+	engine_fdatasync(engine, &op.op, fd);
+	wait_until(engine, 5);
+	assert_int_equal(op.result, -EBADF);
 	engine_destroy(engine);
 }
 
@@ -374,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_full_queues_lose_nothing),
 		each_way(test_a_receive_waits_for_its_bytes),
 		each_way(test_a_large_send_arrives),
+		each_way(test_files_are_read_written_and_shaped),
 		each_way(test_cancelled_operations_still_end),
 		each_way(test_a_hang_up_is_seen_with_data_unread),
 		each_way(test_messages_arrive_in_order_and_wake),
