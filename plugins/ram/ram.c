@@ -214,6 +214,15 @@ static int ram_write(struct ram_disk *ram, const struct platter_request *request
 	return 0;
 }
 
+/* After a part of a chunk was given back: perhaps it was the last one. */
+static void look_at_chunk(struct ram_disk *ram, uint64_t chunk)
+{
+	off_t data = lseek(ram->fd, (off_t)(chunk << CHUNK_SHIFT), SEEK_DATA);
+
+	if (data < 0 ? errno == ENXIO : (uint64_t)data >> CHUNK_SHIFT > chunk)
+		ram->map[chunk] = 0;
+}
+
 /* Gives back the whole pages of a range, if it has LEAST bytes; what is left of it becomes zeroes. */
 static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length, uint64_t least)
 {
@@ -234,6 +243,10 @@ static int punch(struct ram_disk *ram, uint64_t offset, uint64_t length, uint64_
 	for (uint64_t chunk = (first + CHUNK_SIZE - 1) >> CHUNK_SHIFT;
 	     chunk << CHUNK_SHIFT < last && ((chunk + 1) << CHUNK_SHIFT <= last || end == ram->size); chunk++)
 		ram->map[chunk] = 0;
+	if (ram->map[first >> CHUNK_SHIFT])
+		look_at_chunk(ram, first >> CHUNK_SHIFT);
+	if (ram->map[(end - 1) >> CHUNK_SHIFT])
+		look_at_chunk(ram, (end - 1) >> CHUNK_SHIFT);
 	return 0;
 }
 
