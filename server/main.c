@@ -20,7 +20,7 @@
 #include "server/spec.h"
 
 /* Threads for file I/O that blocks, and for drivers' open and release. */
-#define IO_THREADS 16
+#define IO_THREADS 64
 #define CONTROL_THREADS 256
 
 static void stop(void)

@@ -87,14 +87,14 @@ void signals_init(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Those that end it, but for those that it was started to ignore (nohup). */
+/* Those that end it; with nohup(1) it was started to ignore one. */
 static void endings_set(sigset_t *set)
 {
 	struct sigaction action;
 
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
-		if (sigaction(endings[i], NULL, &action) < 0 || action.sa_handler != SIG_IGN)
+		if (endings[i] != SIGHUP || sigaction(SIGHUP, NULL, &action) < 0 || action.sa_handler != SIG_IGN)
 			sigaddset(set, endings[i]);
 }
 

@@ -61,6 +61,7 @@ static void disk_free(struct disk *disk)
 		return;
 	args_free(disk->args);
 	free(disk->queues);
+	free(disk->io);
 	free(disk->description);
 	free(disk->name);
 	free(disk);
@@ -76,17 +77,20 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *na
 	disk->name = choose_name(name, driver->name);
 	disk->description = strdup(description ? description : driver->description);
 	disk->queues = calloc(reactor_count, sizeof(*disk->queues));
-	if (!disk->name || !disk->description || !disk->queues) {
+	disk->io = calloc(reactor_count, sizeof(*disk->io));
+	if (!disk->name || !disk->description || !disk->queues || !disk->io) {
 		disk_free(disk);
 		return NULL;
 	}
 	disk->driver_side.name = disk->name;
 	open_init(&disk->open, control_pool);
-	list_init(&disk->writes.waiting);
-	list_init(&disk->writes.running);
-	list_init(&disk->writes.commit);
-	for (unsigned i = 0; i < reactor_count; i++)
+	for (unsigned i = 0; i < reactor_count; i++) {
 		queue_init(&disk->queues[i], disk);
+		list_init(&disk->io[i].writes_waiting);
+		list_init(&disk->io[i].writes_running);
+		list_init(&disk->io[i].commit);
+		list_init(&disk->io[i].waiting);
+	}
 	return disk;
 }
 

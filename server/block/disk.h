@@ -18,12 +18,16 @@
 
 struct args;
 
-/* Buffered writes of a disk's file: one batch runs on the I/O pool, the rest waits.  See host/fd_io.c. */
-struct disk_writes {
-	struct list_head waiting, running;
-	struct list_head commit; /* in its reactor's list while the turn collects */
+/* File I/O of a disk on one reactor, for host/fd_io.c. */
+struct disk_io {
+	/* Buffered writes: one batch runs on the I/O pool, the rest waits. */
+	struct list_head writes_waiting, writes_running;
+	struct list_head commit;  /* in its reactor's list while the turn collects */
 	struct pool_job job;
-	uint64_t slow_until;     /* CLOCK_MONOTONIC, ns: until then no write is tried on the reactor */
+	uint64_t slow_until;      /* CLOCK_MONOTONIC, ns: until then no write is tried on the reactor */
+	/* Other operations that block: so many run on the pool, the rest waits. */
+	unsigned running;
+	struct list_head waiting;
 };
 
 /* What drivers see of a disk. */
@@ -45,7 +49,7 @@ struct disk {
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */
 	struct open_state open;
-	struct disk_writes writes;       /* the home reactor's */
+	struct disk_io *io;              /* one for each reactor */
 };
 
 /* Before the first disk: how many reactors there will be, and where drivers' open and release run. */

@@ -22,6 +22,8 @@
 #include "server/block/disk.h"
 #include "server/reactor.h"
 
+/* Threads that one disk may keep busy on each reactor, besides its batch of writes. */
+#define MOST_OF_A_DISK 4
 /* Reads and writes above this copy for too long to hold up a reactor. */
 #define MOST_AT_ONCE (1u << 20)
 /* A write that took longer waited for something, and wasn't only preempted. */
@@ -33,6 +35,7 @@
 struct host_side {
 	struct list_head link;  /* in a batch, or in the reactor's `finished` */
 	struct reactor *reactor;
+	struct disk_io *disk;   /* its part on this reactor */
 	int64_t result;         /* bytes so far, then what `done` gets */
 	struct iovec piece;     /* the rest of a segment of which a part is done */
 	union {
@@ -154,43 +157,60 @@ static void single_run(struct pool_job *job)
 		host->result = run_blocking(io);
 }
 
+static void pool_start(struct host_side *host);
+
 static void single_back(struct engine_message *message)
 {
 	struct host_side *host = container_of(message, struct host_side, by.job.message);
+	struct disk_io *disk = host->disk;
+	struct list_head *next = list_pop(&disk->waiting);
 
+	disk->running--;
+	if (next)
+		pool_start(container_of(next, struct host_side, link));
 	io_of(host)->done(io_of(host), host->result);
 }
 
-static void to_pool(struct platter_fd_io *io)
+static void pool_start(struct host_side *host)
 {
-	struct host_side *host = host_of(io);
-
+	host->disk->running++;
 	host->by.job = (struct pool_job){ .run = single_run, .engine = host->reactor->engine, .message = { .run = single_back } };
 	pool_run(io_pool, &host->by.job);
 }
 
+/* A disk that hangs takes only its share of the pool. */
+static void to_pool(struct platter_fd_io *io)
+{
+	struct host_side *host = host_of(io);
+
+	if (host->disk->running < MOST_OF_A_DISK)
+		pool_start(host);
+	else
+		list_add_tail(&host->link, &host->disk->waiting);
+}
+
 static void batch_run(struct pool_job *job)
 {
-	struct disk_writes *writes = container_of(job, struct disk_writes, job);
+	struct disk_io *disk = container_of(job, struct disk_io, job);
 	struct list_head *node;
 
-	list_for_each(node, &writes->running)
+	list_for_each(node, &disk->writes_running)
 		transfer(io_of(container_of(node, struct host_side, link)));
 }
 
-static void batch_start(struct disk_writes *writes, struct reactor *reactor);
+static void batch_start(struct disk_io *disk, struct reactor *reactor);
 
 static void batch_back(struct engine_message *message)
 {
-	struct disk_writes *writes = container_of(message, struct disk_writes, job.message);
+	struct disk_io *disk = container_of(message, struct disk_io, job.message);
 	struct reactor *reactor = reactor_self();
 	struct list_head finished;
 	struct list_head *node;
 
 	list_init(&finished);
-	list_splice_tail_init(&writes->running, &finished);
+	list_splice_tail_init(&disk->writes_running, &finished);
 	/* The next batch runs while this one is answered. */
-	batch_start(writes, reactor);
+	batch_start(disk, reactor);
 	while ((node = list_pop(&finished))) {
 		struct host_side *host = container_of(node, struct host_side, link);
 
@@ -198,13 +218,13 @@ static void batch_back(struct engine_message *message)
 	}
 }
 
-static void batch_start(struct disk_writes *writes, struct reactor *reactor)
+static void batch_start(struct disk_io *disk, struct reactor *reactor)
 {
-	if (list_empty(&writes->waiting) || !list_empty(&writes->running))
+	if (list_empty(&disk->writes_waiting) || !list_empty(&disk->writes_running))
 		return;
-	list_splice_tail_init(&writes->waiting, &writes->running);
-	writes->job = (struct pool_job){ .run = batch_run, .engine = reactor->engine, .message = { .run = batch_back } };
-	pool_run(io_pool, &writes->job);
+	list_splice_tail_init(&disk->writes_waiting, &disk->writes_running);
+	disk->job = (struct pool_job){ .run = batch_run, .engine = reactor->engine, .message = { .run = batch_back } };
+	pool_run(io_pool, &disk->job);
 }
 
 static void ring_transfer(struct platter_fd_io *io);
@@ -262,22 +282,22 @@ static uint64_t now_ns(void)
 }
 
 /* Writes keep their order: none overtakes those that went to the pool. */
-static bool may_write_now(const struct disk_writes *writes, const struct platter_fd_io *io, uint64_t now)
+static bool may_write_now(const struct disk_io *disk, const struct platter_fd_io *io, uint64_t now)
 {
-	return (io->flags & PLATTER_FD_LOCAL) && io->length <= MOST_AT_ONCE && list_empty(&writes->waiting) &&
-	       list_empty(&writes->running) && now >= writes->slow_until;
+	return (io->flags & PLATTER_FD_LOCAL) && io->length <= MOST_AT_ONCE && list_empty(&disk->writes_waiting) &&
+	       list_empty(&disk->writes_running) && now >= disk->slow_until;
 }
 
-static void to_batch(struct platter_fd_io *io, struct disk_writes *writes)
+static void to_batch(struct platter_fd_io *io, struct disk_io *disk)
 {
 	struct host_side *host = host_of(io);
 
-	list_add_tail(&host->link, &writes->waiting);
-	if (list_empty(&writes->commit))
-		list_add_tail(&writes->commit, &host->reactor->commit);
+	list_add_tail(&host->link, &disk->writes_waiting);
+	if (list_empty(&disk->commit))
+		list_add_tail(&disk->commit, &host->reactor->commit);
 }
 
-static void write_now(struct platter_fd_io *io, struct disk_writes *writes, uint64_t start)
+static void write_now(struct platter_fd_io *io, struct disk_io *disk, uint64_t start)
 {
 	struct host_side *host = host_of(io);
 	ssize_t result = pwritev2(io->fd, io->iov, (int)io->iovcnt, (off_t)io->offset, 0);
@@ -285,22 +305,22 @@ static void write_now(struct platter_fd_io *io, struct disk_writes *writes, uint
 
 	engine_count_call(host->reactor->engine);
 	if (end - start > SLOW_WRITE_NS)
-		writes->slow_until = end + SLOW_PERIOD_NS;
+		disk->slow_until = end + SLOW_PERIOD_NS;
 	/* What is left after a short write meets its error on the pool. */
 	if (advance(io, result < 0 ? -errno : result))
 		list_add_tail(&host->link, &host->reactor->finished);
 	else
-		to_batch(io, writes);
+		to_batch(io, disk);
 }
 
-static void start_write(struct platter_fd_io *io, struct disk_writes *writes)
+static void start_write(struct platter_fd_io *io, struct disk_io *disk)
 {
 	uint64_t now = now_ns();
 
-	if (may_write_now(writes, io, now))
-		write_now(io, writes, now);
+	if (may_write_now(disk, io, now))
+		write_now(io, disk, now);
 	else
-		to_batch(io, writes);
+		to_batch(io, disk);
 }
 
 void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
@@ -309,13 +329,14 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 	struct host_side *host = host_of(io);
 
 	host->reactor = reactor_self();
+	host->disk = &disk->io[host->reactor->index];
 	host->result = 0;
 	if (io->op > PLATTER_FD_WRITE) {
 		to_pool(io);
 	} else if (io->flags & PLATTER_FD_DIRECT) {
 		ring_transfer(io);
 	} else if (io->op == PLATTER_FD_WRITE) {
-		start_write(io, &disk->writes);
+		start_write(io, host->disk);
 	} else if (io->length > MOST_AT_ONCE) {
 		to_pool(io);
 	} else {
@@ -337,5 +358,5 @@ void fd_io_commit(struct reactor *reactor)
 		io_of(host)->done(io_of(host), host->result);
 	}
 	while ((node = list_pop(&reactor->commit)))
-		batch_start(container_of(node, struct disk_writes, commit), reactor);
+		batch_start(container_of(node, struct disk_io, commit), reactor);
 }

@@ -2,6 +2,7 @@
 """The file driver: what makes data durable, as the kernel sees it."""
 
 import re
+import signal
 
 import pytest
 from daemon import Daemon, wait_for
@@ -103,3 +104,17 @@ def test_last_client_leaves_a_synced_file(daemon):
             other.disconnect()
             wait_for(lambda: "fdatasync" in trace.text(), "the release syncs")
     assert names(trace.calls()) == ["pwritev2", "pwritev2", "fdatasync"]
+
+
+def test_disk_that_hangs_does_not_hold_up_another(directory):
+    slow, fast = make_file(directory, MIB, "slow.img"), make_file(directory, MIB, "fast.img")
+    strace = ["strace", "-f", "-o", "/dev/null", "-P", slow, "-e", "signal=none", "-e", "inject=fallocate:delay_enter=10s"]
+    with Daemon(directory, "slow=" + slow, "fast=" + fast, options=["--threads", "1"], command=strace, environment=ENVIRONMENT) as daemon:
+        with connect(daemon, b"slow") as hanging, connect(daemon, b"fast") as wire:
+            hanging.send(b"".join(request(CMD_TRIM, number * 4096, 4096, 0, number) for number in range(200)))
+            wait_for(lambda: daemon.stats()["requests"] >= 200, "they have begun")
+            wire.socket.settimeout(7)
+            assert wire.command(CMD_FLUSH)[0] == 0
+            assert wire.write(0, b"y", FLAG_FUA) == 0
+            assert wire.command(CMD_TRIM, 0, 4096)[0] == 0
+            daemon.stop(signal.SIGKILL)

@@ -156,9 +156,22 @@ def test_two_signals_at_once_are_one(directory, delay):
 
 
 def test_a_hang_up_of_the_terminal_ends_it_in_good_order(directory):
-    with Daemon(directory, "ram:1M") as daemon:
+    with Daemon(directory, "ram:1M", command=["env", "--default-signal=HUP"]) as daemon:
         assert daemon.stop(signal.SIGHUP) == 0
         assert not os.path.exists(daemon.socket)
+
+
+def test_nohup_is_respected(directory):
+    with Daemon(directory, "ram:1M", command=["env", "--ignore-signal=HUP"]) as daemon:
+        os.kill(daemon.pid, signal.SIGHUP)
+        with Wire(daemon) as wire:
+            assert wire.go().size == MIB
+        assert daemon.alive()
+
+
+def test_signals_that_a_shell_ignores_in_the_background_end_it(directory):
+    with Daemon(directory, "ram:1M", command=["env", "--ignore-signal=INT,TERM"]) as daemon:
+        assert daemon.stop(signal.SIGINT) == 0
 
 
 def test_a_second_signal_ends_the_last_sync(directory):
