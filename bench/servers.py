@@ -64,6 +64,10 @@ def floor(program, place):
     return [program, *where, *what]
 
 
+def floor_polling(program, place, microseconds):
+    return [*floor(program, place), "--poll-us", str(microseconds)]
+
+
 def platterd(program, place, *options, disks=1):
     where = f"unix:{place.socket}" if place.socket else f"tcp:127.0.0.1:{place.port}"
     if place.on_disk:
@@ -105,7 +109,7 @@ def nbd_server(program, place):
 class Kind:
     """A server as a row of the tables: its PROGRAM, and COMMAND(program, place) that runs it."""
 
-    def __init__(self, name, program, command, version=None, export="", image=False, daemon=False):
+    def __init__(self, name, program, command, version=None, export="", image=False, daemon=False, cases=None):
         self.name = name
         self.program = shutil.which(program)
         self.command = command
@@ -113,6 +117,7 @@ class Kind:
         self.export = export
         self.image = image  # serves a file also where others serve memory: then on tmpfs
         self.daemon = daemon
+        self.cases = cases  # that it is measured in; None: all
 
     def version(self):
         if not self.version_option:
