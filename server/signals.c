@@ -24,7 +24,8 @@ static const int endings[] = { SIGTERM, SIGINT, SIGHUP };
 
 static struct {
 	int fd;
-	struct engine_op op;
+	struct engine_op op, settle_op;
+	bool settling; /* what comes now is still the first signal */
 	void (*stop)(void);
 	volatile uint64_t since; /* CLOCK_MONOTONIC, ns: when the end was asked for; 0: it wasn't */
 } signals;
@@ -42,16 +43,27 @@ static bool is_second(void)
 	return signals.since && now_ns() - signals.since > SAME_NS;
 }
 
+static void settle_done(struct engine_op *op, int result)
+{
+	(void)op;
+	(void)result;
+	signals.settling = false;
+}
+
 static void end(int number)
 {
-	if (is_second()) {
+	if (signals.settling)
+		return;
+	if (signals.since) {
 		log_warning("%s again: ending at once", strsignal(number));
 		_exit(EXIT_FAILURE);
 	}
-	if (signals.since)
-		return;
 	log_notice("%s: finishing; once more ends at once", strsignal(number));
 	signals.since = now_ns();
+	signals.settling = true;
+	/* A completion behind those of signals that came before it, however late they are looked at. */
+	signals.settle_op.done = settle_done;
+	engine_timer(reactor_self()->engine, &signals.settle_op, SAME_NS);
 	signals.stop();
 }
 

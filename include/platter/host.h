@@ -25,6 +25,8 @@ enum platter_fd_op {
  * anybody, as a rule.  The host then writes at once, until a write turns out to take long.
  */
 #define PLATTER_FD_LOCAL (1u << 1)
+/* READ: a file on a file system that may wait for another machine or a program: what isn't cached takes a thread. */
+#define PLATTER_FD_REMOTE (1u << 2)
 
 /*
  * One operation on a file descriptor, usually in the request's data.  The

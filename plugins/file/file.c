@@ -193,7 +193,7 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 	state->written = 0;
 	state->io.done = finished;
 	state->io.fd = file->fd;
-	state->io.flags = file->direct ? PLATTER_FD_DIRECT : file->local ? PLATTER_FD_LOCAL : 0;
+	state->io.flags = file->direct ? PLATTER_FD_DIRECT : file->local ? PLATTER_FD_LOCAL : file->block_device ? 0 : PLATTER_FD_REMOTE;
 	state->io.iov = request->iov;
 	state->io.iovcnt = request->iovcnt;
 	state->io.offset = request->offset;

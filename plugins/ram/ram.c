@@ -183,10 +183,18 @@ static void mark_data(struct ram_disk *ram, uint64_t offset, uint64_t length)
 static int take_pages(struct ram_disk *ram, uint64_t offset, uint64_t length)
 {
 	uint64_t page = offset & ~(ram->page - 1);
+	int result;
 
-	for (; page < offset + length; page += ram->page)
-		if (!ram->map[page >> CHUNK_SHIFT] && fallocate(ram->fd, 0, (off_t)page, (off_t)ram->page) < 0)
+	for (; page < offset + length; page += ram->page) {
+		if (ram->map[page >> CHUNK_SHIFT])
+			continue;
+		do {
+			result = fallocate(ram->fd, 0, (off_t)page, (off_t)ram->page);
+		} while (result < 0 && errno == EINTR);
+		if (result < 0)
 			return -errno;
+		mark_data(ram, page, ram->page);
+	}
 	return 0;
 }
 

@@ -269,6 +269,8 @@ static void read_cached(struct platter_fd_io *io)
 	/* A short count is a hole in the cache or the file's end: only a waiting read can tell. */
 	if (result > 0 && (uint64_t)result == io->length)
 		list_add_tail(&host->link, &host->reactor->finished);
+	else if (io->flags & PLATTER_FD_REMOTE)
+		to_pool(io);
 	else
 		ring_transfer(io);
 }

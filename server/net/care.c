@@ -16,6 +16,13 @@ static const char *deadline_reason(const struct conn *conn)
 	return "its handshake took too long";
 }
 
+/* At the end: the client's time to read begins when there is something to read. */
+static bool waits_for_disk(const struct conn *conn)
+{
+	return conn->draining && !conn->lingering && conn->session.in_flight && list_empty(&conn->session.replies) &&
+	       !(conn->in_flight & CONN_SEND);
+}
+
 /* An idle connection that still receives into a large buffer: has it start again with its small one. */
 static void shrink(struct conn *conn)
 {
@@ -38,7 +45,9 @@ static void care(struct conn *conn)
 		return;
 	if (conn->deadline) {
 		reactor_need_tick(reactor);
-		if (reactor->ticks >= conn->deadline)
+		if (waits_for_disk(conn))
+			conn_drain_deadline(conn);
+		else if (reactor->ticks >= conn->deadline)
 			conn_kill(conn, deadline_reason(conn));
 		return;
 	}

@@ -129,6 +129,12 @@ void conn_check(struct conn *conn)
 	}
 }
 
+void conn_op_started(struct conn *conn, enum conn_op op)
+{
+	conn->in_flight |= op;
+	conn->last_progress = conn->reactor->ticks;
+}
+
 void conn_op_back(struct conn *conn, enum conn_op op)
 {
 	conn->in_flight &= ~(unsigned)op;
@@ -350,13 +356,18 @@ static bool wants_input(const struct conn *conn)
 	       (want == NBD_WANT_BYTES || want == NBD_WANT_SKIP || want == NBD_WANT_PAYLOAD);
 }
 
+void conn_drain_deadline(struct conn *conn)
+{
+	set_deadline(conn, limits.drain_seconds);
+}
+
 void conn_drain(struct conn *conn)
 {
 	if (conn->dead || conn->draining)
 		return;
 	/* One that is moving is seen to where it arrives, if it ever does: the answer to its GO must be sent before. */
 	if (conn->moving_to) {
-		set_deadline(conn, limits.drain_seconds);
+		conn_drain_deadline(conn);
 		return;
 	}
 	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing) {
@@ -365,7 +376,7 @@ void conn_drain(struct conn *conn)
 	}
 	conn->draining = true;
 	if (!conn->lingering)
-		set_deadline(conn, limits.drain_seconds);
+		conn_drain_deadline(conn);
 	if (conn->in_flight & CONN_RECV && !conn->lingering)
 		engine_cancel(conn->reactor->engine, &conn->recv_op);
 	conn_want_parse(conn);

@@ -71,14 +71,16 @@ void conn_tick(struct reactor *reactor);
 /* Shutdown: stops reading everywhere and closes each connection when it has answered what it took. */
 void conn_stop_all(struct reactor *reactor);
 
-/* Stops reading from one. */
+/* Stops reading from one, which then has conn_drain_deadline() to read its replies. */
 void conn_drain(struct conn *conn);
+void conn_drain_deadline(struct conn *conn);
 
 /* For the parts of a connection: it has input to look at; it is over, for REASON, unless that is NULL. */
 void conn_want_parse(struct conn *conn);
 void conn_kill(struct conn *conn, const char *reason);
 void conn_send_done(struct engine_op *op, int result);
-/* An operation has come back. */
+/* An operation has been started; it has come back.  Both are progress: what came before was somebody else's. */
+void conn_op_started(struct conn *conn, enum conn_op op);
 void conn_op_back(struct conn *conn, enum conn_op op);
 /* Something was sent, or finished: perhaps it was the last. */
 void conn_check(struct conn *conn);

@@ -178,7 +178,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 			input->asked = need + MOST_AHEAD;
 		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked);
 	}
-	conn->in_flight |= CONN_RECV;
+	conn_op_started(conn, CONN_RECV);
 	return 0;
 }
 

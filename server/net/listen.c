@@ -165,8 +165,9 @@ static int look_at(const struct sockaddr_un *address)
 		return -errno;
 	if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode))
 		result = -ENOTSOCK;
-	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED)
-		result = -ECONNREFUSED;
+	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+		 (errno == ECONNREFUSED || errno == EACCES || errno == EPERM))
+		result = -errno;
 	close(fd);
 	return result;
 }

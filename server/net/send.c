@@ -8,11 +8,14 @@
 #include "server/reactor.h"
 
 #define MOST_SEGMENTS (BUFFER_SMALL_SIZE / sizeof(struct iovec))
+/* In one send: its end is the progress that a slow client shows. */
+#define MOST_BYTES (4u << 20)
 
 struct gather {
 	struct iovec *iov;
 	unsigned count;
-	size_t skip; /* bytes of what comes next that were sent before */
+	size_t skip;  /* bytes of what comes next that were sent before */
+	size_t bytes; /* gathered */
 };
 
 static void add(struct gather *gather, void *bytes, size_t length)
@@ -22,14 +25,20 @@ static void add(struct gather *gather, void *bytes, size_t length)
 		return;
 	}
 	gather->iov[gather->count++] = (struct iovec){ (uint8_t *)bytes + gather->skip, length - gather->skip };
+	gather->bytes += length - gather->skip;
 	gather->skip = 0;
 }
 
-/* Stops in the middle of a reply when the vector is full. */
+static bool is_full(const struct gather *gather)
+{
+	return gather->count == MOST_SEGMENTS || gather->bytes >= MOST_BYTES;
+}
+
+/* Stops in the middle of a reply when it is full. */
 static void add_reply(struct gather *gather, struct request *request)
 {
 	add(gather, request->header, NBD_SIMPLE_REPLY_SIZE);
-	for (unsigned i = 0; i < request->driver.iovcnt && gather->count < MOST_SEGMENTS; i++)
+	for (unsigned i = 0; i < request->driver.iovcnt && !is_full(gather); i++)
 		add(gather, request->driver.iov[i].iov_base, request->driver.iov[i].iov_len);
 }
 
@@ -69,7 +78,7 @@ static void fill(const struct conn *conn, struct gather *gather)
 	if (session->out.length)
 		add(gather, session->out.bytes, session->out.length);
 	list_for_each(node, &session->replies) {
-		if (gather->count == MOST_SEGMENTS)
+		if (is_full(gather))
 			break;
 		add_reply(gather, container_of(node, struct request, link));
 	}
@@ -95,7 +104,7 @@ void conn_send(struct conn *conn)
 	gather.iov = (struct iovec *)(void *)conn->vector->memory;
 	fill(conn, &gather);
 	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count);
-	conn->in_flight |= CONN_SEND;
+	conn_op_started(conn, CONN_SEND);
 }
 
 /* The client reads no more; what it sent before may still be worth something: see nbd_hang_up(). */

@@ -235,6 +235,16 @@ def test_a_client_that_never_reads_the_answer_to_its_go_has_the_drain_timeout(di
         assert ends_with(daemon, 0, 20)
 
 
+def test_a_disk_that_is_slower_than_the_drain_timeout_costs_nobody_the_answer(directory):
+    with Daemon(directory, "null:1M,delay=4000000", options=["--drain-timeout", "1"]) as daemon, Wire(daemon) as wire:
+        in_flight(daemon, wire.go(), 1)
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert wire.reply(16) == (0, 0, bytes(16))
+        assert wire.closed()
+        wire.socket.close()
+        assert ends_with(daemon, 0)
+
+
 def test_a_client_that_reads_its_replies_slowly_gets_them(directory):
     with Daemon(directory, "ram:64M") as daemon, Wire(daemon) as wire:
         wire.go().send(request(CMD_READ, 0, 32 * MIB) * 2)
