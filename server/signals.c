@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/reactor.h"
 #include "server/stats.h"
@@ -30,17 +30,9 @@ static struct {
 	volatile uint64_t since; /* CLOCK_MONOTONIC, ns: when the end was asked for; 0: it wasn't */
 } signals;
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool is_second(void)
 {
-	return signals.since && now_ns() - signals.since > SAME_NS;
+	return signals.since && clock_ns() - signals.since > SAME_NS;
 }
 
 static void settle_done(struct engine_op *op, int result)
@@ -59,7 +51,7 @@ static void end(int number)
 		_exit(EXIT_FAILURE);
 	}
 	log_notice("%s: finishing; once more ends at once", strsignal(number));
-	signals.since = now_ns();
+	signals.since = clock_ns();
 	signals.settling = true;
 	/* A completion behind those of signals that came before it, however late they are looked at. */
 	signals.settle_op.done = settle_done;

@@ -6,9 +6,9 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/list.h"
 #include "server/engine/busy_poll.h"
 
@@ -219,14 +219,6 @@ void engine_count_call(struct engine *engine)
 	engine->stats.system_calls++;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -280,11 +272,11 @@ static void ring_recv(struct engine *engine, struct engine_op *op, int fd, void 
 static bool ring_poll(struct engine *engine, bool once)
 {
 	struct busy_receive waiting;
-	uint64_t start = engine->polled_at = now_ns();
+	uint64_t start = engine->polled_at = clock_ns();
 	bool ready;
 
 	while (!(ready = poll_once(engine)) && !once && engine->polled_at - start < engine->poll_now_ns)
-		engine->polled_at = now_ns();
+		engine->polled_at = clock_ns();
 	if (engine->poll_auto && !once)
 		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
 	/* Before a sleep all go to the ring; else those whose connections have fallen silent. */

@@ -14,10 +14,11 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <platter/host.h>
+
+#include "common/clock.h"
 
 #include "server/block/disk.h"
 #include "server/reactor.h"
@@ -275,14 +276,6 @@ static void read_cached(struct platter_fd_io *io)
 		ring_transfer(io);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Writes keep their order: none overtakes those that went to the pool. */
 static bool may_write_now(const struct disk_io *disk, const struct platter_fd_io *io, uint64_t now)
 {
@@ -303,7 +296,7 @@ static void write_now(struct platter_fd_io *io, struct disk_io *disk, uint64_t s
 {
 	struct host_side *host = host_of(io);
 	ssize_t result = pwritev2(io->fd, io->iov, (int)io->iovcnt, (off_t)io->offset, 0);
-	uint64_t end = now_ns();
+	uint64_t end = clock_ns();
 
 	engine_count_call(host->reactor->engine);
 	if (end - start > SLOW_WRITE_NS)
@@ -317,7 +310,7 @@ static void write_now(struct platter_fd_io *io, struct disk_io *disk, uint64_t s
 
 static void start_write(struct platter_fd_io *io, struct disk_io *disk)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns();
 
 	if (may_write_now(disk, io, now))
 		write_now(io, disk, now);

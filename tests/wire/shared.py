@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import struct
 import tempfile
 import threading
@@ -128,3 +129,20 @@ def harmless(daemon, name=b"", slack=MIB):
     # A sanitizer keeps what is freed.
     if not SANITIZED:
         wait_for(lambda: daemon.memory() <= memory + slack, f"back to {memory} bytes of memory")
+
+
+def close(wire):
+    wire.socket.close()
+
+
+def reset(wire):
+    """Over TCP the other side gets a reset, with all it has sent lost."""
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.socket.close()
+
+
+def half_close(wire):
+    """Hears all that the server still has to say; it must close its side, too."""
+    wire.socket.shutdown(socket.SHUT_WR)
+    while wire.socket.recv(MIB):
+        pass

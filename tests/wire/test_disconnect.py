@@ -2,12 +2,11 @@
 """How connections end: what is in flight, what has not started, and what came in only in part."""
 
 import socket
-import struct
 
 import pytest
 
 from daemon import wait_for
-from shared import KIB, MIB, noise, own_daemon, sparse_file
+from shared import KIB, MIB, close, half_close, noise, own_daemon, reset, sparse_file
 from wire_client import CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, Closed, Wire, request
 
 SIZE = 16 * MIB
@@ -42,22 +41,6 @@ def taken(daemon):
 
 def alone(daemon):
     wait_for(lambda: daemon.stats()["connections"] == 0, "the connection is gone")
-
-
-def close(wire):
-    wire.socket.close()
-
-
-def reset(wire):
-    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wire.socket.close()
-
-
-def half_close(wire):
-    """Hears all that the server still has to say."""
-    wire.socket.shutdown(socket.SHUT_WR)
-    while wire.socket.recv(MIB):
-        pass
 
 
 @pytest.mark.parametrize("count", [1, 10, 300])

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A session that ends after any number of its bytes, by a close, a reset or a half close, leaves nothing behind."""
 
-import socket
 import struct
 
 import pytest
 
-from shared import KIB, MIB, harmless, noise, own_daemon
+from shared import KIB, MIB, close, half_close, harmless, noise, own_daemon, reset
 from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, FIXED_NEWSTYLE, NO_ZEROES,
                          OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, Wire, go_data, option, request)
 
@@ -28,24 +27,6 @@ SESSIONS = {
 def daemon():
     with own_daemon("a=ram:1M", "b=ram:1M", options=["--threads", "2"], tcp=True) as running:
         yield running
-
-
-def close(wire):
-    wire.socket.close()
-
-
-def reset(wire):
-    """Over TCP the other side gets a reset, with all it has sent lost."""
-    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wire.socket.close()
-
-
-def half_close(wire):
-    """The server must close its side, too."""
-    wire.socket.shutdown(socket.SHUT_WR)
-    while wire.socket.recv(64 * KIB):
-        pass
-    wire.socket.close()
 
 
 @pytest.mark.parametrize("session", SESSIONS)
