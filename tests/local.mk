@@ -8,7 +8,8 @@ UNIT_TESTS = \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
-	tests/unit/test_spec
+	tests/unit/test_spec \
+	tests/unit/test_stream
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS = $(UNIT_TESTS)
 
@@ -33,6 +34,9 @@ tests_unit_test_size_LDADD = $(unit_ldadd)
 tests_unit_test_spec_SOURCES = tests/unit/test_spec.c tests/unit/unit.h
 tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_spec_LDADD = $(unit_ldadd)
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
+tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_stream_LDADD = $(unit_ldadd)
 endif
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.

@@ -5,6 +5,7 @@
  * The content lives as long as the disk, not only while it is open.
  */
 #include "plugins/builtin.h"
+#include "plugins/ram/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,8 +217,13 @@ static int ram_write(struct ram_disk *ram, const struct platter_request *request
 	if (result < 0)
 		return result;
 	for (uint32_t i = 0; i < request->iovcnt; i++) {
-		memcpy(to, request->iov[i].iov_base, request->iov[i].iov_len);
-		to += request->iov[i].iov_len;
+		const struct iovec *from = &request->iov[i];
+
+		if (from->iov_len < STREAM_LEAST)
+			memcpy(to, from->iov_base, from->iov_len);
+		else
+			stream_copy(to, from->iov_base, from->iov_len);
+		to += from->iov_len;
 	}
 	return 0;
 }
