@@ -76,7 +76,7 @@ def platterd(program, place, *options, disks=1):
         what = [f"ram:{place.size}"]
     else:
         what = [f"disk{i}=ram:{place.size}" for i in range(disks)]
-    return [program, *(options or ("--threads", "1")), "--listen", where, *what]
+    return [program, *(options or ("--threads", "1")), "--control", "none", "--listen", where, *what]
 
 
 def nbdkit(program, place):

@@ -7,9 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A longer message is cut. */
+#define LOG_MOST 2000
+
 static const char *log_program = "platter";
 static enum log_level log_highest = LOG_LEVEL_NOTICE;
 static bool log_to_journal;
+static void (*log_listener)(enum log_level level, const char *text);
+static enum log_level log_heard;
 
 void log_open(const char *program, enum log_level highest)
 {
@@ -18,38 +23,54 @@ void log_open(const char *program, enum log_level highest)
 	log_to_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
-bool log_enabled(enum log_level level)
+void log_listen(void (*listener)(enum log_level level, const char *text), enum log_level highest)
 {
-	return level <= log_highest;
+	log_listener = listener;
+	log_heard = highest;
 }
 
-void log_message(enum log_level level, const char *format, ...)
+bool log_enabled(enum log_level level)
+{
+	return level <= log_highest || (log_listener && level <= log_heard);
+}
+
+static void write_line(enum log_level level, const char *text)
 {
 	static const char *const names[] = {
 		[LOG_LEVEL_ERROR] = "error: ",
 		[LOG_LEVEL_WARNING] = "warning: ",
 		[LOG_LEVEL_DEBUG] = "debug: ",
 	};
-	char line[2048];
+	char line[LOG_MOST + 64];
 	size_t used = 0;
-	int printed;
+
+	if (log_to_journal)
+		used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
+	used += (size_t)snprintf(line + used, sizeof(line) - used, "%s: %s%s\n", log_program, names[level] ? names[level] : "",
+				 text);
+	if (used > sizeof(line) - 1) {
+		used = sizeof(line) - 1;
+		line[used - 1] = '\n';
+	}
+	/* One write, so that lines of several threads don't mix; a log that can't be written is nobody's error. */
+	if (write(STDERR_FILENO, line, used) < 0)
+		return;
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	char text[LOG_MOST];
 	va_list args;
 
 	if (!log_enabled(level))
 		return;
-	if (log_to_journal)
-		used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
-	used += (size_t)snprintf(line + used, sizeof(line) - used, "%s: %s", log_program, names[level] ? names[level] : "");
 	va_start(args, format);
-	printed = vsnprintf(line + used, sizeof(line) - used, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	used += printed > 0 ? (size_t)printed : 0;
-	if (used > sizeof(line) - 2)
-		used = sizeof(line) - 2;
-	line[used++] = '\n';
-	/* One write, so that lines of several threads don't mix; a log that can't be written is nobody's error. */
-	if (write(STDERR_FILENO, line, used) < 0)
-		return;
+	if (log_listener)
+		log_listener(level, text);
+	if (level <= log_highest)
+		write_line(level, text);
 }
 
 char *log_printable(char *out, unsigned size, const char *text, unsigned length)

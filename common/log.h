@@ -19,6 +19,14 @@ enum log_level {
 
 /* PROGRAM stays the caller's and starts every line. */
 void log_open(const char *program, enum log_level highest);
+
+/*
+ * Has LISTENER hear all messages up to HIGHEST, or up to what is logged if that is more; without the
+ * program's name and the newline.  Called on the thread that logs, before any other starts; it must not log.
+ */
+void log_listen(void (*listener)(enum log_level level, const char *text), enum log_level highest);
+
+/* Whether anybody is to hear of it. */
 bool log_enabled(enum log_level level);
 void log_message(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -9,15 +9,20 @@
 
 #include "common/log.h"
 #include "common/size.h"
+#include "server/admin.h"
+#include "server/block/device.h"
 #include "server/block/disk.h"
+#include "server/block/driver.h"
+#include "server/block/error.h"
 #include "server/block/export.h"
+#include "server/control/control.h"
 #include "server/host/fd_io.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
 #include "server/options.h"
 #include "server/reactor.h"
+#include "server/records.h"
 #include "server/signals.h"
-#include "server/spec.h"
 
 /* Threads for file I/O that blocks, and for drivers' open and release. */
 #define IO_THREADS 64
@@ -25,6 +30,7 @@
 
 static void stop(void)
 {
+	control_stop();
 	listen_stop();
 	reactors_stop();
 }
@@ -46,19 +52,10 @@ static void raise_descriptor_limit(unsigned connections)
 static int add_export(const char *text)
 {
 	struct platter_error error = { "" };
-	struct disk *disk = NULL;
-	struct spec spec;
 	const char *reason;
 	char shown[201];
-	int result = spec_parse(&spec, text, &error);
+	int result = admin_add(text, NULL, &error);
 
-	if (result == 0) {
-		result = disk_add(&disk, spec.driver, spec.name, spec.description, spec.args, spec.read_only, &error);
-		spec.args = NULL;
-		spec_free(&spec);
-	}
-	if (result == 0)
-		result = export_add(disk->name, disk, disk->read_only);
 	if (result == 0)
 		return 0;
 	reason = error.text[0] ? error.text : strerror(-result);
@@ -67,6 +64,18 @@ static int add_export(const char *text)
 	else
 		log_error("%s: %s", log_printable(shown, sizeof(shown), text, (unsigned)strlen(text)), reason);
 	return result;
+}
+
+static int open_control(const char *address)
+{
+	struct platter_error error = { "" };
+
+	if (address && strcmp(address, "none") == 0)
+		return 0;
+	if (control_open(address, &error) == 0)
+		return 0;
+	log_error("--control: %s", error.text);
+	return -1;
 }
 
 static int listen_all(const char *const *addresses)
@@ -100,19 +109,27 @@ static int start_reactors(const struct options *options)
 static void serve(void)
 {
 	struct reactor *reactor = reactor_at(0);
+	int result;
 
 	signals_watch(stop);
 	listen_start(reactor);
+	result = control_start();
+	if (result < 0)
+		log_warning("the control socket is not served: %s", strerror(-result));
 	reactor_run(reactor);
 	while (listen_busy())
 		engine_wait(reactor->engine, false);
 	signals_unwatch();
+	control_close();
 	reactors_finish();
 }
 
 /* Everything that can be wrong with the command line shows here, before the first client. */
 static int prepare(const struct options *options)
 {
+	/* First: a second server on the same machine is told so before it touches anything. */
+	if (open_control(options->control) < 0)
+		return -1;
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
@@ -121,17 +138,6 @@ static int prepare(const struct options *options)
 		return -1;
 	}
 	return listen_all(options->listen);
-}
-
-/* Whether a disk may have lost what it acknowledged. */
-static bool any_failed(void)
-{
-	struct list_head *node;
-
-	list_for_each(node, disk_list())
-		if (disk_failure(container_of(node, struct disk, link)))
-			return true;
-	return false;
 }
 
 int main(int argc, char **argv)
@@ -148,15 +154,16 @@ int main(int argc, char **argv)
 	if (options.verbose)
 		log_open("platterd", options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	status = EXIT_FAILURE;
+	records_init();
 	signals_init();
 	if (pool_create(&io_pool, "io", IO_THREADS) < 0 ||
-	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
+	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0 || driver_init() < 0) {
 		log_error("cannot start: %s", strerror(errno));
 		goto out;
 	}
 	raise_descriptor_limit(options.max_connections);
 	fd_io_init(io_pool);
-	disk_init(options.threads, control_pool);
+	disk_init(options.threads, control_pool, reactors_call_blocks);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
 	if (prepare(&options) < 0 || start_reactors(&options) < 0)
 		goto out;
@@ -166,11 +173,15 @@ out:
 	/* Releases run on the control pool: they end here. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
-	if (any_failed())
+	/* A disk may have lost what it acknowledged. */
+	if (disk_any_failed())
 		status = EXIT_FAILURE;
+	control_close();
 	listen_cleanup();
 	export_remove_all();
 	disk_remove_all();
+	device_unregister_all();
 	free(options.listen);
+	records_free();
 	return status;
 }

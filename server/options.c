@@ -26,6 +26,8 @@ static const char usage_head[] =
 	"\n"
 	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT]; may be repeated\n"
 	"                           (tcp:localhost:10809)\n"
+	"      --control=PATH|none  socket for platterctl: PATH[,mode=OCTAL]\n"
+	"                           (/run/platter/control.sock)\n"
 	"  -t, --threads=N          reactors (one for each core that the process may use)\n"
 	"      --poll-us=N|auto     poll for N microseconds before sleeping (0)\n"
 	"      --max-connections=N  refuse clients beyond that many (4096)\n"
@@ -76,10 +78,11 @@ static unsigned usable_cores(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-enum { OPTION_POLL = 256, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
+enum { OPTION_CONTROL = 256, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, 'l' },
+	{ "control", required_argument, NULL, OPTION_CONTROL },
 	{ "threads", required_argument, NULL, 't' },
 	{ "poll-us", required_argument, NULL, OPTION_POLL },
 	{ "max-connections", required_argument, NULL, OPTION_CONNECTIONS },
@@ -112,6 +115,9 @@ static bool set_option(struct options *options, int option, const char *value, s
 	case 'l':
 		options->listen[(*listening)++] = value;
 		return true;
+	case OPTION_CONTROL:
+		options->control = value;
+		return *value != '\0';
 	case 't':
 		return parse_number(value, 1024, &options->threads) && options->threads > 0;
 	case OPTION_POLL:
@@ -131,6 +137,8 @@ static bool set_option(struct options *options, int option, const char *value, s
 static const char *values_of(int option)
 {
 	switch (option) {
+	case OPTION_CONTROL:
+		return "a path, or none";
 	case 't':
 		return "a number from 1 to 1024";
 	case OPTION_POLL:
@@ -194,7 +202,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	if (listening == 0)
 		options->listen[0] = LISTEN_DEFAULT;
 	options->exports = argv + optind;
-	if (optind == argc) {
+	if (optind == argc && options->control && strcmp(options->control, "none") == 0) {
 		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
 		return -EINVAL;
 	}

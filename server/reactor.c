@@ -12,6 +12,8 @@
 
 static struct reactor *reactors;
 static unsigned count;
+static atomic_uint holds;
+static atomic_bool ending;
 static _Thread_local struct reactor *self;
 
 unsigned reactor_count(void)
@@ -116,7 +118,7 @@ void reactor_run(struct reactor *reactor)
 	struct list_head input, *node;
 
 	list_init(&input);
-	while (!(reactor->stopping && conn_count() == 0)) {
+	while (!(reactor->stopping && conn_count() == 0 && atomic_load(&holds) == 0)) {
 		engine_wait(reactor->engine, has_work(reactor));
 		/* Who asks to be looked at again has its turn after the others. */
 		list_splice_tail_init(&reactor->input, &input);
@@ -211,6 +213,7 @@ static void stop_run(struct engine_message *message)
 
 void reactors_stop(void)
 {
+	atomic_store(&ending, true);
 	for (unsigned i = 0; i < count; i++) {
 		reactors[i].stop.run = stop_run;
 		engine_post(reactors[i].engine, &reactors[i].stop);
@@ -230,6 +233,72 @@ void reactors_nudge(void)
 		reactors[i].nudge.run = nudge_run;
 		engine_post(reactors[i].engine, &reactors[i].nudge);
 	}
+}
+
+bool reactors_hold(void)
+{
+	/* In this order: a reactor that ends is asked to before it looks at the number. */
+	atomic_fetch_add(&holds, 1);
+	if (!atomic_load(&ending))
+		return true;
+	reactors_release();
+	return false;
+}
+
+void reactors_release(void)
+{
+	if (atomic_fetch_sub(&holds, 1) == 1 && atomic_load(&ending))
+		reactors_nudge();
+}
+
+struct call {
+	struct engine_message message;
+	struct reactor *reactor;
+	void (*fn)(struct reactor *reactor, void *argument);
+	void *argument;
+	sem_t *done;
+};
+
+static void call_run(struct engine_message *message)
+{
+	struct call *call = container_of(message, struct call, message);
+
+	call->fn(call->reactor, call->argument);
+	sem_post(call->done);
+}
+
+void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument)
+{
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	for (unsigned i = 0; i < count; i++) {
+		struct call call = { { .run = call_run }, &reactors[i], fn, argument, &done };
+
+		engine_post(reactors[i].engine, &call.message);
+		while (sem_wait(&done) < 0)
+			;
+	}
+	sem_destroy(&done);
+}
+
+struct block_call {
+	void (*fn)(struct block *block, void *argument);
+	void *argument;
+};
+
+static void block_call_run(struct reactor *reactor, void *argument)
+{
+	const struct block_call *call = argument;
+
+	call->fn(&reactor->block, call->argument);
+}
+
+void reactors_call_blocks(void (*fn)(struct block *block, void *argument), void *argument)
+{
+	struct block_call call = { fn, argument };
+
+	reactors_call(block_call_run, &call);
 }
 
 void reactors_finish(void)

@@ -60,6 +60,22 @@ void reactors_stop(void);
 /* The last connection has gone: has reactors that are asked to end look again. */
 void reactors_nudge(void);
 
+/*
+ * Keeps the reactors running, so that messages to them are heard, until
+ * reactors_release().  False when they are ending already.  Any thread.
+ */
+bool reactors_hold(void);
+void reactors_release(void);
+
+/*
+ * Has FN run once on each reactor and waits for all of them.  Not on a
+ * reactor's thread; they are held.
+ */
+void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument);
+
+/* The same with its part of the block layer, for disk_init(). */
+void reactors_call_blocks(void (*fn)(struct block *block, void *argument), void *argument);
+
 /* After reactor_run() on the first: waits for the others and frees all. */
 void reactors_finish(void);
 

@@ -55,6 +55,17 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		spec->description = strdup(value);
 		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
 	}
+	if (!spec->driver)
+		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, description)",
+				    key);
+	if (strcmp(key, "export") == 0) {
+		bool exported = true;
+
+		if (value && !args_parse_bool(value, &exported))
+			return platter_fail(error, EINVAL, "export=%s: write on or off", value);
+		spec->unlisted = !exported;
+		return 0;
+	}
 	return args_set(spec->args, spec->driver, key, value, error);
 }
 
@@ -72,7 +83,17 @@ static bool is_path(const char *text)
 	return *text == '/' || *text == '.';
 }
 
-/* DRIVER, DRIVER:ARG, DRIVER:KEY=VALUE or a path. */
+static int set_disk(struct spec *spec, char *name, struct platter_error *error)
+{
+	if (!name || !*name)
+		return platter_fail(error, EINVAL, "disk: the name of a disk is missing, as in ro1=disk:disk0,readonly");
+	if (!spec->name)
+		return platter_fail(error, EINVAL, "disk:%s: another export of a disk needs a name, as in NAME=disk:%s", name, name);
+	spec->disk = strdup(escape_remove(name));
+	return spec->disk ? 0 : platter_fail(error, ENOMEM, "no memory");
+}
+
+/* DRIVER, DRIVER:ARG, DRIVER:KEY=VALUE, disk:NAME or a path. */
 static int parse_source(struct spec *spec, char *source, struct platter_error *error)
 {
 	char *arg = NULL;
@@ -82,6 +103,8 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 		return args_set(spec->args, spec->driver, NULL, escape_remove(source), error);
 	}
 	arg = escape_cut(source, ":");
+	if (strcmp(source, "disk") == 0)
+		return set_disk(spec, arg, error);
 	spec->driver = driver_find(escape_remove(source));
 	if (!spec->driver)
 		return unknown_driver(source, error);
@@ -135,6 +158,7 @@ int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
 void spec_free(struct spec *spec)
 {
 	args_free(spec->args);
+	free(spec->disk);
 	free(spec->name);
 	free(spec->description);
 	*spec = (struct spec){ .args = NULL };

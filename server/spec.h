@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the command line says of an export: [NAME=]DRIVER[:ARG][,KEY=VALUE...],
- * or a bare path instead of DRIVER[:ARG], which means the file driver.  A
+ * or a bare path instead of DRIVER[:ARG], which means the file driver, or
+ * NAME=disk:DISK, which means one that there is, under another name.  A
  * backslash takes the meaning from the comma, equal sign, colon or backslash behind it.
  */
 #ifndef SERVER_SPEC_H
@@ -14,10 +15,12 @@ struct platter_driver;
 struct platter_error;
 
 struct spec {
-	const struct platter_driver *driver;
+	const struct platter_driver *driver; /* NULL: another export of `disk` */
+	char *disk;        /* the name of one that there is */
 	char *name;        /* NULL: the driver's and a number */
-	char *description; /* NULL: the driver's */
+	char *description; /* NULL: the driver's, or the disk's */
 	bool read_only;
+	bool unlisted;     /* the disk gets no export */
 	struct args *args; /* of the driver; whoever takes them sets this to NULL */
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A platterd to test: starts it, waits until it listens, looks at it, ends it."""
 
+import json
 import os
 import re
 import signal
@@ -8,10 +9,14 @@ import subprocess
 import time
 
 PLATTERD = os.environ.get("PLATTERD", "./platterd")
+PLATTERCTL = os.environ.get("PLATTERCTL", os.path.join(os.path.dirname(PLATTERD), "platterctl"))
 # More options for every daemon, for example --poll-us=50.
 OPTIONS = os.environ.get("PLATTERD_OPTIONS", "").split()
 # Emulators and sanitizers are slow; nothing waits this long when all is well.
 PATIENCE = 60
+
+with open(PLATTERD, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
 
 
 def wait_for(condition, what, seconds=PATIENCE):
@@ -32,10 +37,12 @@ class Daemon:
     def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None):
         self.directory = str(directory)
         self.socket = os.path.join(self.directory, "nbd.sock")
+        self.control = os.path.join(self.directory, "control.sock")
         self.log_path = os.path.join(self.directory, "log")
         self.good_statuses = {0, -signal.SIGKILL}
         # Nothing is left behind, even if the test run is killed.
-        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket]
+        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket,
+                     "--control", self.control]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
         arguments += [*OPTIONS, *options, *exports]
@@ -88,6 +95,16 @@ class Daemon:
             for number, name in re.findall(r"([\d.]+) ([a-z ]+)", line):
                 sums[name] = sums.get(name, 0) + float(number)
         return sums
+
+    def ctl(self, *arguments, status=0):
+        """What platterctl prints; with another STATUS expected, what it complains of."""
+        done = subprocess.run([PLATTERCTL, "--socket", self.control, *arguments], capture_output=True, text=True,
+                              timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == status, (arguments, done)
+        return done.stderr if status else done.stdout
+
+    def ctl_json(self, *arguments):
+        return json.loads(self.ctl("--json", *arguments))
 
     def stop(self, number=signal.SIGTERM, patience=PATIENCE):
         """Ends it; returns its exit status."""

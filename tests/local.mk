@@ -14,7 +14,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS = $(UNIT_TESTS)
 
 unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-unit_ldadd = libplatterd.a $(CMOCKA_LIBS) $(URING_LIBS) $(UNISTRING_LIBS)
+unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
 
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
 tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
@@ -41,7 +41,7 @@ endif
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon
-check-daemon: platterd
+check-daemon: platterd platterctl
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd $(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
 		$(srcdir)/tests $(PYTESTFLAGS)
@@ -51,6 +51,8 @@ check-local: check-daemon
 EXTRA_DIST += \
 	tests/clients \
 	tests/conftest.py \
+	tests/control \
+	tests/control_client.py \
 	tests/daemon.py \
 	tests/drivers \
 	tests/meta \

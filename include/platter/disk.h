@@ -118,6 +118,9 @@ int platter_request_lend(struct platter_request *request, const void *memory, si
 void platter_disk_set_data(struct platter_disk *disk, void *data);
 void *platter_disk_data(const struct platter_disk *disk);
 
+/* The disk's size, for a driver that knows it before it is opened: in probe. */
+void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes);
+
 /* The disk's name, which is also its export's.  Valid as long as the disk. */
 const char *platter_disk_name(const struct platter_disk *disk);
 

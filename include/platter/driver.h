@@ -60,4 +60,16 @@ struct platter_driver {
 	void (*remove)(struct platter_disk *disk);
 };
 
+/*
+ * Enters NAME into the device table under MAJOR (1 to 511; 0: a free one, from
+ * 254 down).  The disks of the driver of this name have that major; drivers
+ * that are linked in are registered by the host.  0, or the major that was
+ * chosen for 0; -EBUSY when the major or the name is taken, or none is left;
+ * -EINVAL, -ENOMEM.  Any thread.
+ */
+int platter_register_blkdev(unsigned major, const char *name);
+
+/* Frees MAJOR again, if NAME has it.  Any thread. */
+void platter_unregister_blkdev(unsigned major, const char *name);
+
 #endif

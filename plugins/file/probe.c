@@ -240,6 +240,7 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 	file->rotational = read_rotational(file);
 	file->local = is_local(file);
 	platter_disk_set_data(disk, file);
+	platter_disk_set_capacity(disk, file->size);
 	return 0;
 }
 

@@ -66,6 +66,7 @@ static int null_probe(struct platter_disk *disk, const struct platter_args *args
 		return result;
 	}
 	platter_disk_set_data(disk, null);
+	platter_disk_set_capacity(disk, null->size);
 	return 0;
 }
 

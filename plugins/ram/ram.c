@@ -114,6 +114,7 @@ static int ram_probe(struct platter_disk *disk, const struct platter_args *args,
 		return result;
 	}
 	platter_disk_set_data(disk, ram);
+	platter_disk_set_capacity(disk, ram->size);
 	return 0;
 }
 

@@ -8,17 +8,23 @@
 
 #include "common/log.h"
 #include "server/block/args.h"
+#include "server/block/block.h"
+#include "server/block/device.h"
+#include "server/block/export.h"
+#include "server/block/registry.h"
 
-/* Filled at start and emptied at the end, while no reactor runs. */
 static struct list_head disks = LIST_HEAD_INIT(disks);
 static unsigned next_home;
 static unsigned reactor_count = 1;
 static struct pool *control_pool;
+static disk_each_block *each_block;
+static atomic_bool any_failed;
 
-void disk_init(unsigned reactors, struct pool *control)
+void disk_init(unsigned reactors, struct pool *control, disk_each_block *each)
 {
 	reactor_count = reactors;
 	control_pool = control;
+	each_block = each;
 }
 
 struct list_head *disk_list(void)
@@ -26,17 +32,88 @@ struct list_head *disk_list(void)
 	return &disks;
 }
 
-struct disk *disk_find(const char *name)
+bool disk_name_is_other(const char *name, const struct disk *disk)
 {
 	struct list_head *node;
 
 	list_for_each(node, &disks) {
+		const struct disk *other = container_of(node, struct disk, link);
+
+		if (other != disk && strcmp(other->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct disk *disk_find(const char *name)
+{
+	struct disk *found = NULL;
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, &disks) {
 		struct disk *disk = container_of(node, struct disk, link);
 
-		if (strcmp(disk->name, name) == 0)
-			return disk;
+		if (disk->state == DISK_LIVE && strcmp(disk->name, name) == 0)
+			found = disk_get(disk);
 	}
-	return NULL;
+	registry_unlock();
+	return found;
+}
+
+static void disk_free(struct disk *disk)
+{
+	open_destroy(&disk->open);
+	args_free(disk->args);
+	free(disk->queues);
+	free(disk->io);
+	free(disk->description);
+	free(disk->name);
+	free(disk);
+}
+
+struct disk *disk_get(struct disk *disk)
+{
+	atomic_fetch_add(&disk->references, 1);
+	return disk;
+}
+
+void disk_put(struct disk *disk)
+{
+	if (disk && atomic_fetch_sub(&disk->references, 1) == 1)
+		disk_free(disk);
+}
+
+static struct disk *disk_new(const struct platter_driver *driver, const char *description)
+{
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	if (!disk)
+		return NULL;
+	disk->references = 1;
+	disk->driver = driver;
+	open_init(&disk->open, control_pool);
+	list_init(&disk->link);
+	disk->description = strdup(description ? description : driver->description);
+	disk->queues = calloc(reactor_count, sizeof(*disk->queues));
+	disk->io = calloc(reactor_count, sizeof(*disk->io));
+	if (!disk->description || !disk->queues || !disk->io) {
+		disk_put(disk);
+		return NULL;
+	}
+	for (unsigned i = 0; i < reactor_count; i++) {
+		queue_init(&disk->queues[i], disk);
+		list_init(&disk->io[i].writes_waiting);
+		list_init(&disk->io[i].writes_running);
+		list_init(&disk->io[i].commit);
+		list_init(&disk->io[i].waiting);
+	}
+	return disk;
+}
+
+static bool name_is_taken(const char *name)
+{
+	return disk_name_is_other(name, NULL) || export_exists(name);
 }
 
 /* NAME, or DRIVER0, DRIVER1, ...: the first that is free. */
@@ -49,76 +126,129 @@ static char *choose_name(const char *name, const char *driver)
 	for (unsigned number = 0;; number++) {
 		if (asprintf(&chosen, "%s%u", driver, number) < 0)
 			return NULL;
-		if (!disk_find(chosen))
+		if (!name_is_taken(chosen))
 			return chosen;
 		free(chosen);
 	}
 }
 
-static void disk_free(struct disk *disk)
+static bool minor_is_taken(unsigned major, unsigned minor)
 {
-	if (!disk)
-		return;
-	args_free(disk->args);
-	free(disk->queues);
-	free(disk->io);
-	free(disk->description);
-	free(disk->name);
-	free(disk);
+	struct list_head *node;
+
+	list_for_each(node, &disks) {
+		const struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->major == major && disk->minor == minor)
+			return true;
+	}
+	return false;
 }
 
-static struct disk *disk_new(const struct platter_driver *driver, const char *name, const char *description)
+/* Takes a name and the first free minor; nobody finds the disk yet. */
+static int reserve(struct disk *disk, const char *name, struct platter_error *error)
 {
-	struct disk *disk = calloc(1, sizeof(*disk));
+	int result = 0;
 
-	if (!disk)
-		return NULL;
-	disk->driver = driver;
-	disk->name = choose_name(name, driver->name);
-	disk->description = strdup(description ? description : driver->description);
-	disk->queues = calloc(reactor_count, sizeof(*disk->queues));
-	disk->io = calloc(reactor_count, sizeof(*disk->io));
-	if (!disk->name || !disk->description || !disk->queues || !disk->io) {
-		disk_free(disk);
-		return NULL;
-	}
+	registry_lock();
+	disk->major = device_major(disk->driver->name);
+	while (disk->minor < DEVICE_MINORS && minor_is_taken(disk->major, disk->minor))
+		disk->minor++;
+	disk->name = choose_name(name, disk->driver->name);
 	disk->driver_side.name = disk->name;
-	open_init(&disk->open, control_pool);
-	for (unsigned i = 0; i < reactor_count; i++) {
-		queue_init(&disk->queues[i], disk);
-		list_init(&disk->io[i].writes_waiting);
-		list_init(&disk->io[i].writes_running);
-		list_init(&disk->io[i].commit);
-		list_init(&disk->io[i].waiting);
-	}
-	return disk;
+	if (!disk->name)
+		result = platter_fail(error, ENOMEM, "no memory");
+	else if (name && name_is_taken(name))
+		result = platter_fail(error, EEXIST, "there is already an export of this name");
+	else if (disk->minor == DEVICE_MINORS)
+		result = platter_fail(error, ENOSPC, "%s has no free minor number", disk->driver->name);
+	else
+		list_add_tail(&disk->link, &disks);
+	registry_unlock();
+	return result;
+}
+
+static void set_state(struct disk *disk, enum disk_state state)
+{
+	registry_lock();
+	disk->state = state;
+	registry_unlock();
+}
+
+/* Nobody finds it any more. */
+static void take_out(struct disk *disk)
+{
+	registry_lock();
+	list_del_init(&disk->link);
+	registry_unlock();
 }
 
 int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
 	     struct args *args, bool read_only, struct platter_error *error)
 {
-	struct disk *disk;
+	struct disk *disk = disk_new(driver, description);
 	int result;
 
-	if (name && disk_find(name)) {
-		args_free(args);
-		return platter_fail(error, EEXIST, "there is already an export of this name");
-	}
-	disk = disk_new(driver, name, description);
 	if (!disk) {
 		args_free(args);
 		return platter_fail(error, ENOMEM, "no memory");
 	}
 	disk->args = args;
 	disk->read_only = read_only;
-	result = driver->probe(&disk->driver_side, args_driver_side(args), read_only, error);
+	result = reserve(disk, name, error);
+	if (result == 0)
+		result = driver->probe(&disk->driver_side, args_driver_side(args), read_only, error);
 	if (result < 0) {
-		disk_free(disk);
+		take_out(disk);
+		disk_put(disk);
 		return result;
 	}
+	*ret = disk_get(disk);
+	registry_lock();
 	disk->home = next_home++ % reactor_count;
-	list_add_tail(&disk->link, &disks);
-	*ret = disk;
+	disk->state = DISK_LIVE;
+	registry_unlock();
+	return 0;
+}
+
+static bool start_removing(struct disk *disk)
+{
+	bool live;
+
+	registry_lock();
+	live = disk->state == DISK_LIVE;
+	if (live)
+		disk->state = DISK_REMOVING;
+	registry_unlock();
+	return live;
+}
+
+/* A reactor may still mean to look at it this turn, for nothing. */
+static void forget(struct block *block, void *argument)
+{
+	struct disk *disk = argument;
+
+	list_del_init(&disk->queues[block->index].dirty);
+	list_del_init(&disk->io[block->index].commit);
+}
+
+int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error)
+{
+	int result;
+
+	if (!start_removing(disk))
+		return platter_fail(error, ENODEV, "%s is being removed already", disk->name);
+	result = open_shut(disk, wait_ns, error);
+	if (result < 0) {
+		set_state(disk, DISK_LIVE);
+		return result;
+	}
+	export_remove_disk(disk);
+	each_block(forget, disk);
+	if (disk->driver->remove)
+		disk->driver->remove(&disk->driver_side);
+	take_out(disk);
+	disk_put(disk);
 	return 0;
 }
 
@@ -131,7 +261,7 @@ void disk_remove_all(void)
 
 		if (disk->driver->remove)
 			disk->driver->remove(&disk->driver_side);
-		disk_free(disk);
+		disk_put(disk);
 	}
 }
 
@@ -142,6 +272,7 @@ bool disk_any_thread(const struct disk *disk)
 
 void disk_failed(struct disk *disk, int error)
 {
+	atomic_store(&any_failed, true);
 	if (atomic_exchange(&disk->failure, error) == 0)
 		log_error("%s: making data durable failed: %s; every flush fails from now on, because earlier writes may be lost",
 			  disk->name, strerror(-error));
@@ -152,6 +283,16 @@ int disk_failure(const struct disk *disk)
 	return atomic_load_explicit(&disk->failure, memory_order_relaxed);
 }
 
+uint64_t disk_capacity(struct disk *disk)
+{
+	return atomic_load(&disk->capacity);
+}
+
+bool disk_any_failed(void)
+{
+	return atomic_load(&any_failed);
+}
+
 void platter_disk_set_data(struct platter_disk *disk, void *data)
 {
 	disk->data = data;
@@ -160,6 +301,11 @@ void platter_disk_set_data(struct platter_disk *disk, void *data)
 void *platter_disk_data(const struct platter_disk *disk)
 {
 	return disk->data;
+}
+
+void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes)
+{
+	atomic_store(&container_of(disk, struct disk, driver_side)->capacity, bytes);
 }
 
 const char *platter_disk_name(const struct platter_disk *disk)

@@ -7,6 +7,9 @@
 
 #include <platter/driver.h>
 
+/* Enters the drivers that are linked in into the device table; -errno. */
+int driver_init(void);
+
 /* NULL when there is none of this name. */
 const struct platter_driver *driver_find(const char *name);
 

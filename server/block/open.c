@@ -2,8 +2,11 @@
 #include "server/block/open.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/block/geometry.h"
@@ -12,7 +15,14 @@ void open_init(struct open_state *state, struct pool *control)
 {
 	*state = (struct open_state){ .phase = DISK_CLOSED, .pool = control };
 	pthread_mutex_init(&state->lock, NULL);
+	pthread_cond_init(&state->idle, NULL);
 	list_init(&state->openers);
+}
+
+void open_destroy(struct open_state *state)
+{
+	pthread_cond_destroy(&state->idle);
+	pthread_mutex_destroy(&state->lock);
 }
 
 static void opener_run(struct engine_message *message)
@@ -22,10 +32,14 @@ static void opener_run(struct engine_message *message)
 	opener->done(opener);
 }
 
-static void opener_answer(struct disk_opener *opener, const struct open_state *state)
+static void opener_answer(struct disk_opener *opener, int result, const struct platter_error *error)
 {
-	opener->result = state->result;
-	opener->error = state->error;
+	opener->result = result;
+	opener->error = *error;
+	if (!opener->engine) {
+		opener->done(opener);
+		return;
+	}
 	opener->message.run = opener_run;
 	engine_post(opener->engine, &opener->message);
 }
@@ -33,9 +47,10 @@ static void opener_answer(struct disk_opener *opener, const struct open_state *s
 static void open_run(struct pool_job *job);
 static void release_run(struct pool_job *job);
 
-/* With the lock held: what unlock_and_run() is to run. */
+/* With the lock held: what unlock_and_run() is to run.  The job has a reference to the disk. */
 static struct pool_job *enter(struct disk *disk, enum open_phase phase, void (*run)(struct pool_job *))
 {
+	disk_get(disk);
 	disk->open.phase = phase;
 	disk->open.job = (struct pool_job){ .run = run };
 	return &disk->open.job;
@@ -65,21 +80,22 @@ static void open_run(struct pool_job *job)
 			(void)disk->driver->ops->release(&disk->driver_side, &(struct platter_error){ "" });
 	}
 	pthread_mutex_lock(&state->lock);
-	state->result = result;
-	state->error = error;
 	if (result == 0) {
 		disk->geometry = geometry;
+		disk->capacity = geometry.bytes;
 		disk->read_only |= (geometry.capabilities & PLATTER_DISK_READ_ONLY) != 0;
 	}
 	state->phase = result == 0 ? DISK_OPEN : DISK_CLOSED;
 	while ((node = list_pop(&state->openers))) {
 		if (result < 0)
 			state->users--;
-		opener_answer(container_of(node, struct disk_opener, link), state);
+		opener_answer(container_of(node, struct disk_opener, link), result, &error);
 	}
+	pthread_cond_broadcast(&state->idle);
 	pthread_mutex_unlock(&state->lock);
 	if (result < 0)
 		log_warning("%s: cannot be opened: %s", disk->name, error.text[0] ? error.text : strerror(-result));
+	disk_put(disk);
 }
 
 static void release_run(struct pool_job *job)
@@ -98,7 +114,9 @@ static void release_run(struct pool_job *job)
 	/* Somebody came meanwhile. */
 	if (!list_empty(&disk->open.openers))
 		next = enter(disk, DISK_OPENING, open_run);
+	pthread_cond_broadcast(&disk->open.idle);
 	unlock_and_run(&disk->open, next);
+	disk_put(disk);
 }
 
 void disk_open(struct disk *disk, struct disk_opener *opener)
@@ -107,10 +125,13 @@ void disk_open(struct disk *disk, struct disk_opener *opener)
 	struct pool_job *job = NULL;
 
 	pthread_mutex_lock(&state->lock);
-	state->users++;
-	if (state->phase == DISK_OPEN) {
-		opener_answer(opener, state);
+	if (state->shut) {
+		opener_answer(opener, -ENODEV, &(struct platter_error){ "it is being removed" });
+	} else if (state->phase == DISK_OPEN) {
+		state->users++;
+		opener_answer(opener, 0, &(struct platter_error){ "" });
 	} else {
+		state->users++;
 		list_add_tail(&opener->link, &state->openers);
 		if (state->phase == DISK_CLOSED)
 			job = enter(disk, DISK_OPENING, open_run);
@@ -124,7 +145,71 @@ void disk_release(struct disk *disk)
 	struct pool_job *job = NULL;
 
 	pthread_mutex_lock(&state->lock);
-	if (--state->users == 0)
+	if (--state->users == 0) {
 		job = enter(disk, DISK_RELEASING, release_run);
+		pthread_cond_broadcast(&state->idle);
+	}
 	unlock_and_run(state, job);
+}
+
+struct waiting_opener {
+	struct disk_opener opener;
+	sem_t done;
+};
+
+static void waiting_done(struct disk_opener *opener)
+{
+	sem_post(&container_of(opener, struct waiting_opener, opener)->done);
+}
+
+int disk_open_wait(struct disk *disk, struct platter_error *error)
+{
+	struct waiting_opener waiting = { .opener = { .done = waiting_done } };
+
+	sem_init(&waiting.done, 0, 0);
+	disk_open(disk, &waiting.opener);
+	while (sem_wait(&waiting.done) < 0)
+		;
+	sem_destroy(&waiting.done);
+	if (waiting.opener.result < 0)
+		*error = waiting.opener.error;
+	return waiting.opener.result;
+}
+
+unsigned disk_users(struct disk *disk)
+{
+	unsigned users;
+
+	pthread_mutex_lock(&disk->open.lock);
+	users = disk->open.users;
+	pthread_mutex_unlock(&disk->open.lock);
+	return users;
+}
+
+/* With the lock held; waits until the last user is gone, or it is UNTIL. */
+static bool wait_for_users(struct open_state *state, uint64_t until)
+{
+	const struct timespec limit = { .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
+	int result = 0;
+
+	while (state->users && result != ETIMEDOUT)
+		result = pthread_cond_clockwait(&state->idle, &state->lock, CLOCK_MONOTONIC, &limit);
+	return state->users == 0;
+}
+
+int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error)
+{
+	struct open_state *state = &disk->open;
+	int result = 0;
+
+	pthread_mutex_lock(&state->lock);
+	state->shut = true;
+	if (state->users && (wait_ns == 0 || !wait_for_users(state, clock_ns() + wait_ns))) {
+		state->shut = false;
+		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
+	}
+	while (result == 0 && state->phase != DISK_CLOSED)
+		pthread_cond_wait(&state->idle, &state->lock);
+	pthread_mutex_unlock(&state->lock);
+	return result;
 }

@@ -7,6 +7,8 @@
 #define BLOCK_OPEN_H
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "common/list.h"
 #include "server/block/error.h"
@@ -19,18 +21,21 @@ enum open_phase { DISK_CLOSED, DISK_OPENING, DISK_OPEN, DISK_RELEASING };
 /* A disk's users.  All of it under the lock. */
 struct open_state {
 	pthread_mutex_t lock;
+	pthread_cond_t idle;        /* closed, without users, while it is shut */
+	bool shut;                  /* nobody new is let in */
 	enum open_phase phase;
 	unsigned users;             /* including those that wait for it to open */
 	struct list_head openers;   /* those that wait */
 	struct pool_job job;        /* the driver's call that is running */
 	struct pool *pool;          /* where it runs */
-	int result;                 /* of that call */
-	struct platter_error error;
 };
 
 /* One user-to-be; it stays in place until `done`. */
 struct disk_opener {
-	/* On ENGINE's thread.  RESULT 0: the caller is a user of the disk until disk_release(). */
+	/*
+	 * On ENGINE's thread; without an engine, on any, and it must not call back
+	 * here.  RESULT 0: the caller is a user of the disk until disk_release().
+	 */
 	void (*done)(struct disk_opener *opener);
 	struct engine *engine;
 	int result;
@@ -41,11 +46,24 @@ struct disk_opener {
 
 /* Closed, without users; open and release will run on CONTROL. */
 void open_init(struct open_state *state, struct pool *control);
+void open_destroy(struct open_state *state);
 
 /* Becomes a user of DISK; concurrent openers share one call of the driver. */
 void disk_open(struct disk *disk, struct disk_opener *opener);
 
+/* The same for a thread that may wait. */
+int disk_open_wait(struct disk *disk, struct platter_error *error);
+
 /* Ends a use.  Any thread. */
 void disk_release(struct disk *disk);
+
+/* How many use it, or wait for it to open. */
+unsigned disk_users(struct disk *disk);
+
+/*
+ * Lets nobody new in and waits, up to WAIT_NS, for the users to leave; then
+ * until the driver has released it.  -EBUSY, with the reason: it is as it was.
+ */
+int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error);
 
 #endif

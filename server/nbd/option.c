@@ -9,6 +9,7 @@
 #include "common/wire.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/block/registry.h"
 #include "server/nbd/info.h"
 #include "server/nbd/session.h"
 #include "server/nbd/transmission.h"
@@ -75,7 +76,7 @@ static void want_open(struct nbd_session *session, struct export *export)
 
 static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	struct export *export = is_string(data, length) ? export_find((const char *)data, length) : NULL;
+	struct export *export = is_string(data, length) ? export_get((const char *)data, length) : NULL;
 
 	if (export)
 		want_open(session, export);
@@ -87,16 +88,19 @@ static void answer_list(struct nbd_session *session)
 {
 	struct list_head *node;
 
+	registry_lock();
 	list_for_each(node, export_list()) {
 		const struct export *export = container_of(node, struct export, link);
+		const char *text = export_description(export);
 		size_t name = strlen(export->name);
-		size_t description = strlen(export->disk->description);
+		size_t description = strlen(text);
 
 		reply_header(session, NBD_REP_SERVER, 4 + name + description);
 		output_be32(&session->out, (uint32_t)name);
 		output_append(&session->out, export->name, name);
-		output_append(&session->out, export->disk->description, description);
+		output_append(&session->out, text, description);
 	}
+	registry_unlock();
 	option_reply(session, NBD_REP_ACK, NULL);
 }
 
@@ -124,7 +128,7 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 	for (uint16_t i = 0; i < count; i++)
 		session->infos |= info_bit(get_be16(data + 6 + name_length + 2u * i));
 	session->by_default = name_length == 0;
-	export = export_find((const char *)data + 4, name_length);
+	export = export_get((const char *)data + 4, name_length);
 	if (export)
 		want_open(session, export);
 	else
@@ -169,7 +173,7 @@ static void append_infos(struct nbd_session *session)
 	if (session->by_default || (session->infos & info_bit(NBD_INFO_NAME)))
 		append_info(session, NBD_INFO_NAME, export->name, strlen(export->name));
 	if (session->infos & info_bit(NBD_INFO_DESCRIPTION))
-		append_info(session, NBD_INFO_DESCRIPTION, export->disk->description, strlen(export->disk->description));
+		append_info(session, NBD_INFO_DESCRIPTION, export_description(export), strlen(export_description(export)));
 	if (session->infos & info_bit(NBD_INFO_BLOCK_SIZE))
 		append_info(session, NBD_INFO_BLOCK_SIZE, bytes, info_block_size(bytes, &export->disk->geometry));
 }

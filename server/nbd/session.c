@@ -52,7 +52,12 @@ void nbd_payload_done(struct nbd_session *session)
 
 void nbd_opened(struct nbd_session *session, int result, const char *reason)
 {
-	session->export = result == 0 ? session->opening : NULL;
+	export_put(session->export);
+	session->export = NULL;
+	if (result == 0)
+		session->export = session->opening;
+	else
+		export_put(session->opening);
 	session->opening = NULL;
 	option_opened(session, result, reason);
 }
@@ -129,5 +134,7 @@ void nbd_mute(struct nbd_session *session)
 
 void nbd_destroy(struct nbd_session *session)
 {
+	export_put(session->opening);
+	export_put(session->export);
 	output_free(&session->out);
 }

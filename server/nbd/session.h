@@ -55,11 +55,11 @@ struct nbd_session {
 	enum nbd_want want;
 	size_t need;
 	uint64_t skip;
-	struct export *opening;
+	struct export *opening;      /* a reference */
 	const char *reason;
 
 	struct block *block;         /* of the thread that has the session */
-	struct export *export;       /* whose disk the session is a user of; NULL */
+	struct export *export;       /* whose disk the session is a user of, a reference; NULL */
 
 	/* Handshake */
 	bool no_zeroes;
@@ -126,7 +126,7 @@ void nbd_abandon(struct nbd_session *session);
 /* Replies cannot be sent any more: throws them away, those that are to come as well.  None may be being sent. */
 void nbd_mute(struct nbd_session *session);
 
-/* Nothing is in flight any more.  Leaves `export` to the connection to release. */
+/* Nothing is in flight any more.  Leaves it to the connection to release `export`'s disk, before. */
 void nbd_destroy(struct nbd_session *session);
 
 #endif

@@ -9,10 +9,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include <platter/driver.h>
 
 #include "common/escape.h"
+
+#define IN_USE_SECONDS 2
+#define IN_USE_TRIES_PER_SECOND 10
 
 static int parse_mode(struct address *address, const char *text, struct platter_error *error)
 {
@@ -28,7 +32,7 @@ static int parse_mode(struct address *address, const char *text, struct platter_
 	return 0;
 }
 
-/* PATH[,mode=OCTAL]; TEXT is cut to pieces. */
+/* TEXT is cut to pieces. */
 static int parse_unix(struct address *address, char *text, struct platter_error *error)
 {
 	char *option = escape_cut(text, ",");
@@ -85,22 +89,37 @@ static int parse_tcp(struct address *address, const char *text, struct platter_e
 	return 0;
 }
 
-int address_parse(struct address *address, const char *text, struct platter_error *error)
+int address_parse_unix(struct address *address, const char *text, struct platter_error *error)
 {
-	char *copy;
+	char *copy = strdup(text);
 	int result;
 
-	*address = (struct address){ .is_unix = false };
-	if (strncmp(text, "tcp:", 4) == 0)
-		return parse_tcp(address, text + 4, error);
-	if (strncmp(text, "unix:", 5) != 0)
-		return platter_fail(error, EINVAL, "\"%s\": write unix:PATH or tcp:HOST[:PORT]", text);
-	copy = strdup(text + 5);
+	*address = (struct address){ .is_unix = true };
 	if (!copy)
 		return platter_fail(error, ENOMEM, "no memory");
 	result = parse_unix(address, copy, error);
 	free(copy);
 	return result;
+}
+
+int address_parse(struct address *address, const char *text, struct platter_error *error)
+{
+	*address = (struct address){ .is_unix = false };
+	if (strncmp(text, "tcp:", 4) == 0)
+		return parse_tcp(address, text + 4, error);
+	if (strncmp(text, "unix:", 5) != 0)
+		return platter_fail(error, EINVAL, "\"%s\": write unix:PATH or tcp:HOST[:PORT]", text);
+	return address_parse_unix(address, text + 5, error);
+}
+
+bool address_in_use_for_long(int result, unsigned *tries)
+{
+	static const struct timespec pause = { .tv_nsec = 1000000000 / IN_USE_TRIES_PER_SECOND };
+
+	if (result != -EADDRINUSE || ++*tries > IN_USE_SECONDS * IN_USE_TRIES_PER_SECOND)
+		return true;
+	nanosleep(&pause, NULL);
+	return false;
 }
 
 static char *format(int result, const struct sockaddr_storage *address, socklen_t length, char *text)

@@ -21,6 +21,16 @@ struct address {
 /* unix:PATH[,mode=OCTAL], tcp:HOST, tcp:HOST:PORT, tcp:[IPV6]:PORT; HOST may be * for every address. */
 int address_parse(struct address *address, const char *text, struct platter_error *error);
 
+/* What may stand behind unix: PATH[,mode=OCTAL]. */
+int address_parse_unix(struct address *address, const char *text, struct platter_error *error);
+
+/*
+ * A server that was just killed may still listen: the kernel ends what it had
+ * in flight first.  Whoever finds an address in use (RESULT -EADDRINUSE) waits a
+ * moment here and tries again, until this says that it has been so for long.
+ */
+bool address_in_use_for_long(int result, unsigned *tries);
+
 /* "192.0.2.1:1234", "[2001:db8::1]:1234" of a TCP socket's two ends, in TEXT (ADDRESS_TEXT bytes), which is returned. */
 char *address_of_socket(int fd, char *text);
 char *address_of_peer(int fd, char *text);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
@@ -186,6 +187,7 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer)
 	}
 	snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
 	conn->fd = fd;
+	conn->since_ns = clock_ns();
 	conn->recv_op.done = recv_done;
 	conn->send_op.done = conn_send_done;
 	conn->hup_op.done = hup_done;
@@ -257,6 +259,7 @@ static void start_open(struct conn *conn)
 	}
 	if (session->export)
 		disk_release(session->export->disk);
+	export_put(session->export);
 	session->export = NULL;
 	conn->opening = true;
 	/* The client's clock stands still meanwhile. */

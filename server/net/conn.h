@@ -37,6 +37,7 @@ struct conn {
 	bool finishing;                /* takes no more: answers what it has taken, then closes */
 	bool lingering;                /* has said goodbye, waits for the client to do so, too */
 	bool dead;                     /* ends as soon as nothing is in flight */
+	uint64_t since_ns;             /* CLOCK_MONOTONIC: when it was accepted */
 	uint64_t deadline;             /* reactor->ticks when it is cut off; 0: never */
 	uint64_t patience;             /* ticks that are left of the handshake while a driver opens */
 	uint64_t last_progress;        /* reactor->ticks when data last moved */

@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <platter/driver.h>
@@ -20,11 +17,10 @@
 #include "common/log.h"
 #include "server/net/address.h"
 #include "server/net/conn.h"
+#include "server/net/unix_socket.h"
 #include "server/reactor.h"
 
 #define BACKLOG 1024
-#define IN_USE_SECONDS 2
-#define IN_USE_TRIES_PER_SECOND 10
 /* After an accept that failed for lack of descriptors or memory. */
 #define RETRY_NS 100000000u
 /* Of sockets that carry data: large replies leave in fewer pieces.  The system may allow less. */
@@ -32,10 +28,7 @@
 
 struct listener {
 	struct list_head link;
-	int fd;
-	char *path;              /* of a unix socket */
-	dev_t device;            /* of its file, and... */
-	ino_t inode;             /* ...which it is: another server may have replaced it */
+	struct unix_socket socket; /* of a TCP one, too, but then it has no file */
 	struct reactor *reactor;
 	struct engine_op accept_op, retry_op;
 	bool is_unix;
@@ -44,25 +37,13 @@ struct listener {
 
 static struct list_head listeners = LIST_HEAD_INIT(listeners);
 
-/* While it still listens: whoever finds the file later takes it for the next server's. */
-static void remove_file(struct listener *listener)
-{
-	struct stat status;
-
-	if (listener->path && lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-	    status.st_ino == listener->inode)
-		unlink(listener->path);
-	free(listener->path);
-	listener->path = NULL;
-}
-
 /* Clients that come now are refused, those in the backlog see the end. */
 static void close_if_stopped(struct listener *listener)
 {
-	if (listener->accepting || listener->retrying || listener->fd < 0)
+	if (listener->accepting || listener->retrying || listener->socket.fd < 0)
 		return;
-	close(listener->fd);
-	listener->fd = -1;
+	close(listener->socket.fd);
+	listener->socket.fd = -1;
 }
 
 static void accept_next(struct listener *listener)
@@ -72,7 +53,7 @@ static void accept_next(struct listener *listener)
 		return;
 	}
 	listener->accepting = true;
-	engine_accept(listener->reactor->engine, &listener->accept_op, listener->fd);
+	engine_accept(listener->reactor->engine, &listener->accept_op, listener->socket.fd);
 }
 
 static void retry_done(struct engine_op *op, int result)
@@ -118,114 +99,34 @@ static void accept_done(struct engine_op *op, int result)
 	accept_next(listener);
 }
 
-/* Takes FD and PATH, which may be NULL, unless it fails. */
-static int listener_add(int fd, char *path)
+/* Takes FD; or BOUND, which has the same one, for a unix socket.  Unless it fails. */
+static int listener_add(int fd, const struct unix_socket *bound)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
-	struct stat status;
 
 	if (!listener)
 		return -ENOMEM;
-	listener->fd = fd;
-	listener->path = path;
-	listener->is_unix = path != NULL;
-	if (path && lstat(path, &status) == 0) {
-		listener->device = status.st_dev;
-		listener->inode = status.st_ino;
-	}
+	listener->socket = bound ? *bound : (struct unix_socket){ .fd = fd };
+	listener->is_unix = bound != NULL;
 	listener->accept_op.done = accept_done;
 	listener->retry_op.done = retry_done;
 	list_add_tail(&listener->link, &listeners);
 	return 0;
 }
 
-/*
- * A server that was just killed may still listen: the kernel ends what it had
- * in flight first.  Whoever finds an address in use tries again for a while.
- */
-static bool in_use_for_long(int result, unsigned *tries)
-{
-	static const struct timespec pause = { .tv_nsec = 1000000000 / IN_USE_TRIES_PER_SECOND };
-
-	if (result != -EADDRINUSE || ++*tries > IN_USE_SECONDS * IN_USE_TRIES_PER_SECOND)
-		return true;
-	nanosleep(&pause, NULL);
-	return false;
-}
-
-/* What stands in a socket's way: -ECONNREFUSED: a socket that nobody listens on any more. */
-static int look_at(const struct sockaddr_un *address)
-{
-	/* A server that is stopped and has a full backlog would have us wait. */
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat status;
-	int result = -EADDRINUSE;
-
-	if (fd < 0)
-		return -errno;
-	if (lstat(address->sun_path, &status) == 0 && !S_ISSOCK(status.st_mode))
-		result = -ENOTSOCK;
-	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-		 (errno == ECONNREFUSED || errno == EACCES || errno == EPERM))
-		result = -errno;
-	close(fd);
-	return result;
-}
-
-static int bind_path(int fd, const struct sockaddr_un *address)
-{
-	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
-
-	if (result == -EADDRINUSE)
-		result = look_at(address);
-	if (result != -ECONNREFUSED)
-		return result;
-	if (unlink(address->sun_path) < 0)
-		return -errno;
-	log_info("%s: replaced the socket of a server that is gone", address->sun_path);
-	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
-}
-
-static int bind_unix(int fd, const struct address *parsed)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	mode_t saved = umask(0777 & ~parsed->mode);
-	unsigned tries = 0;
-	int result;
-
-	/* address_parse() has seen to it that it fits. */
-	memcpy(address.sun_path, parsed->host, strnlen(parsed->host, sizeof(address.sun_path) - 1));
-	do {
-		result = bind_path(fd, &address);
-	} while (result < 0 && !in_use_for_long(result, &tries));
-	umask(saved);
-	if (result == 0 && listen(fd, BACKLOG) < 0) {
-		result = -errno;
-		unlink(parsed->host);
-	}
-	return result;
-}
-
 static int listen_unix(const struct address *parsed, struct platter_error *error)
 {
-	char *path = strdup(parsed->host);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int result = fd < 0 ? -errno : path ? bind_unix(fd, parsed) : -ENOMEM;
+	struct unix_socket bound;
+	int result = unix_socket_listen(&bound, parsed->host, parsed->mode, error);
 
-	if (result == 0) {
-		result = listener_add(fd, path);
-		if (result < 0)
-			unlink(parsed->host);
+	if (result < 0)
+		return result;
+	result = listener_add(bound.fd, &bound);
+	if (result < 0) {
+		unix_socket_close(&bound);
+		return platter_fail(error, -result, "unix:%s: %s", parsed->host, strerror(-result));
 	}
-	if (result == 0)
-		return 0;
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	if (result == -ENOTSOCK)
-		return platter_fail(error, ENOTSOCK, "unix:%s: there is something else of this name, not a socket", parsed->host);
-	return platter_fail(error, -result, "unix:%s: %s", parsed->host,
-			    result == -EADDRINUSE ? "another server listens there" : strerror(-result));
+	return 0;
 }
 
 static int bind_inet(const struct addrinfo *info)
@@ -264,7 +165,7 @@ static int bind_all(const struct addrinfo *infos)
 
 		do {
 			result = bind_inet(info);
-		} while (result < 0 && !in_use_for_long(result, &tries));
+		} while (result < 0 && !address_in_use_for_long(result, &tries));
 		if (result >= 0) {
 			bound++;
 		} else if (result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL) {
@@ -306,10 +207,10 @@ static void log_listener(const struct listener *listener)
 {
 	char text[ADDRESS_TEXT];
 
-	if (listener->path)
-		log_notice("listening on unix:%s", listener->path);
+	if (listener->socket.path)
+		log_notice("listening on unix:%s", listener->socket.path);
 	else
-		log_notice("listening on tcp:%s", address_of_socket(listener->fd, text));
+		log_notice("listening on tcp:%s", address_of_socket(listener->socket.fd, text));
 }
 
 void listen_log(void)
@@ -350,7 +251,7 @@ void listen_stop(void)
 		struct listener *listener = container_of(node, struct listener, link);
 
 		listener->stopping = true;
-		remove_file(listener);
+		unix_socket_unlink(&listener->socket);
 		if (listener->accepting)
 			engine_cancel(listener->reactor->engine, &listener->accept_op);
 		if (listener->retrying)
@@ -379,9 +280,7 @@ void listen_cleanup(void)
 	while ((node = list_pop(&listeners))) {
 		struct listener *listener = container_of(node, struct listener, link);
 
-		remove_file(listener);
-		if (listener->fd >= 0)
-			close(listener->fd);
+		unix_socket_close(&listener->socket);
 		free(listener);
 	}
 }

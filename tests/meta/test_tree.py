@@ -21,9 +21,11 @@ LAYERS = {
     "server/nbd": ["platter/", "common/", "server/block/", "server/nbd/"],
     "server/net": ["platter/", "common/", "server/engine/", "server/block/", "server/nbd/", "server/net/", "server/reactor.h"],
     "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
+    "server/control": ["platter/", "common/", "server/"],
+    "client": ["common/", "client/"],
     "bench": ["common/", "bench/"],
 }
-OURS = ("platter/", "common/", "server/", "plugins/", "bench/", "tests/")
+OURS = ("platter/", "common/", "server/", "client/", "plugins/", "bench/", "tests/")
 
 
 def sources(folder, *endings):

@@ -12,7 +12,7 @@ from wire_client import (INFO_DESCRIPTION, INFO_NAME, OPT_GO, OPT_LIST, READ_ONL
 
 
 def run(*arguments):
-    return subprocess.run([PLATTERD, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([PLATTERD, "--control", "none", *arguments], capture_output=True, text=True, timeout=20, check=False)
 
 
 def refusal(directory, *arguments):

@@ -19,7 +19,7 @@ from wire_client import Wire
 
 def refused(*arguments):
     """The error of a server that doesn't start, and prints nothing else but what it listens on until then."""
-    ended = subprocess.run([PLATTERD, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([PLATTERD, "--control", "none", *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode in (1, 2)
     assert ended.stdout == ""
     [line] = (line for line in ended.stderr.splitlines() if "listening on" not in line)
@@ -148,8 +148,8 @@ def test_every_address(directory):
 
 
 def test_every_address_of_a_machine_without_ipv6(directory):
-    # The second socket: the first one is the unix socket.
-    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=socket", "-e", "signal=none", "-e", "inject=socket:error=EAFNOSUPPORT:when=2"]
+    # The third socket: before it come those of the control and of the unix listener.
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=socket", "-e", "signal=none", "-e", "inject=socket:error=EAFNOSUPPORT:when=3"]
     with Daemon(directory, "ram:1M", options=["--listen", "tcp:*:0"], command=strace,
                 environment={"ASAN_OPTIONS": "detect_leaks=0"}) as daemon:
         assert "0.0.0.0" in daemon.log() and "[::]" not in daemon.log()

@@ -38,7 +38,7 @@ def test_every_kind_of_ring_serves(directory, refused, name):
 
 @pytest.mark.parametrize("error, words", [("ENOSYS", "Linux 5.15"), ("EPERM", "kernel.io_uring_disabled"), ("ENOMEM", "LimitMEMLOCK")])
 def test_without_io_uring_it_says_so_and_ends(directory, error, words):
-    ended = subprocess.run([*faults("io_uring_setup", "error=" + error), PLATTERD, "--listen", f"unix:{directory}/nbd.sock", "ram:1M"],
+    ended = subprocess.run([*faults("io_uring_setup", "error=" + error), PLATTERD, "--control", "none", "--listen", f"unix:{directory}/nbd.sock", "ram:1M"],
                            capture_output=True, text=True, timeout=20, check=False, env={**os.environ, **ENVIRONMENT})
     assert ended.returncode == 1
     [line] = [line for line in ended.stderr.splitlines() if "error" in line]

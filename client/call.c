@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "client/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+static const char *chosen;
+
+void call_set_socket(const char *path)
+{
+	chosen = path;
+}
+
+/* The one that was chosen; or root's server, or the user's own. */
+static void socket_path(char *path, size_t size)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (chosen)
+		snprintf(path, size, "%s", chosen);
+	else if (geteuid() != 0 && runtime && *runtime)
+		snprintf(path, size, "%s/platter/control.sock", runtime);
+	else
+		snprintf(path, size, "/run/platter/control.sock");
+}
+
+static int connect_to_server(FILE **ret)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char path[4096];
+	int fd;
+
+	socket_path(path, sizeof(path));
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		log_error("%s: a socket's path has at most %zu bytes", path, sizeof(address.sun_path) - 1);
+		return CALL_USAGE;
+	}
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		log_error("%s: %s%s", path, strerror(errno),
+			  errno == ENOENT || errno == ECONNREFUSED ? "; does platterd run? (--socket names another one)" : "");
+		if (fd >= 0)
+			close(fd);
+		return CALL_UNREACHABLE;
+	}
+	*ret = fdopen(fd, "r+");
+	if (*ret)
+		return CALL_OK;
+	close(fd);
+	log_error("no memory");
+	return CALL_UNREACHABLE;
+}
+
+/* Takes PARAMS. */
+static int send_request(FILE *server, const char *method, json_t *params)
+{
+	json_t *request = json_pack("{s:s, s:o*}", "method", method, "params", params);
+	int result = request ? json_dumpf(request, server, JSON_COMPACT) : -1;
+
+	json_decref(request);
+	if (result == 0 && fputc('\n', server) != EOF && fflush(server) == 0)
+		return CALL_OK;
+	log_error("the request cannot be sent");
+	return CALL_UNREACHABLE;
+}
+
+/* The next object that the server sends; NULL at the end. */
+static json_t *receive(FILE *server)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t length = getline(&line, &size, server);
+	json_t *object = length > 0 ? json_loadb(line, (size_t)length, 0, NULL) : NULL;
+
+	free(line);
+	return object;
+}
+
+/* What the server answers; the result is the caller's. */
+static int receive_answer(FILE *server, json_t **result)
+{
+	json_t *answer = receive(server);
+	const json_t *error = json_object_get(answer, "error");
+	int status = CALL_OK;
+
+	*result = json_incref(json_object_get(answer, "result"));
+	if (error) {
+		log_error("%s", json_string_value(json_object_get(error, "message")));
+		status = CALL_REFUSED;
+	} else if (!*result) {
+		log_error("the server ended without an answer");
+		status = CALL_UNREACHABLE;
+	}
+	json_decref(answer);
+	return status;
+}
+
+int call_method(const char *method, json_t *params, json_t **result)
+{
+	FILE *server = NULL;
+	int status = connect_to_server(&server);
+
+	*result = NULL;
+	if (status != CALL_OK) {
+		json_decref(params);
+		return status;
+	}
+	status = send_request(server, method, params);
+	if (status == CALL_OK)
+		status = receive_answer(server, result);
+	(void)fclose(server);
+	return status;
+}
+
+int call_stream(const char *method, json_t *params, void (*each)(const json_t *object))
+{
+	FILE *server = NULL;
+	json_t *object = NULL;
+	int status = connect_to_server(&server);
+
+	if (status != CALL_OK) {
+		json_decref(params);
+		return status;
+	}
+	status = send_request(server, method, params);
+	if (status == CALL_OK)
+		status = receive_answer(server, &object);
+	json_decref(object);
+	while (status == CALL_OK && (object = receive(server))) {
+		each(object);
+		json_decref(object);
+		if (ferror(stdout))
+			break;
+	}
+	(void)fclose(server);
+	return status;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Verbs that print what there is. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/call.h"
+#include "client/table.h"
+#include "client/verb.h"
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "-";
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void add_size(struct table *table, const json_t *object)
+{
+	const json_t *size = json_object_get(object, "size");
+
+	if (json_is_integer(size))
+		table_add_size(table, (uint64_t)json_integer_value(size));
+	else
+		table_add(table, "?");
+}
+
+/* Calls METHOD, which gives a list called NAME: prints it as JSON, or as a table of HEADINGS, a row by each ADD. */
+static int list(int argc, char **argv, const char *method, const char *name, const char *headings,
+		void (*add)(struct table *table, const json_t *object))
+{
+	json_t *result = NULL;
+	const json_t *object;
+	struct table *table;
+	size_t i;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method(method, NULL, &result);
+	if (status != CALL_OK)
+		return status;
+	if (verb_json) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		table = table_new(headings);
+		json_array_foreach(json_object_get(result, name), i, object)
+			add(table, object);
+		table_print(table, 1);
+	}
+	json_decref(result);
+	return CALL_OK;
+}
+
+static void add_disk(struct table *table, const json_t *disk)
+{
+	table_add(table, "%s", text_of(disk, "name"));
+	table_add(table, "%3" PRIi64 ":%-3" PRIi64, (int64_t)number_of(disk, "major"), (int64_t)number_of(disk, "minor"));
+	add_size(table, disk);
+	table_add(table, "%d", json_is_true(json_object_get(disk, "read_only")) ? 1 : 0);
+	table_add(table, "%s", text_of(disk, "type"));
+	table_add(table, "%" PRIi64, (int64_t)number_of(disk, "users"));
+}
+
+static int lsblk(int argc, char **argv)
+{
+	return list(argc, argv, "disks", "disks", "NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS", add_disk);
+}
+
+static void add_export(struct table *table, const json_t *export)
+{
+	table_add(table, "%s", text_of(export, "name"));
+	table_add(table, "%s", text_of(export, "disk"));
+	add_size(table, export);
+	table_add(table, "%d", json_is_true(json_object_get(export, "read_only")) ? 1 : 0);
+	table_add(table, "%" PRIi64, (int64_t)number_of(export, "clients"));
+	table_add(table, "%s", text_of(export, "description"));
+}
+
+static int exports(int argc, char **argv)
+{
+	return list(argc, argv, "exports", "exports", "NAME DISK >SIZE >RO >CLIENTS DESCRIPTION", add_export);
+}
+
+static void add_client(struct table *table, const json_t *client)
+{
+	table_add(table, "%s", text_of(client, "peer"));
+	table_add(table, "%s", text_of(client, "export"));
+	table_add(table, "%s", text_of(client, "state"));
+	table_add(table, "%" PRIi64, (int64_t)number_of(client, "reactor"));
+	table_add(table, "%" PRIi64, (int64_t)number_of(client, "seconds"));
+	table_add(table, "%" PRIi64, (int64_t)number_of(client, "in_flight"));
+}
+
+static int clients(int argc, char **argv)
+{
+	return list(argc, argv, "clients", "clients", "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT", add_client);
+}
+
+/* As /proc/devices has them. */
+static int devices(int argc, char **argv)
+{
+	json_t *result = NULL;
+	const json_t *device;
+	size_t i;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method("devices", NULL, &result);
+	if (status != CALL_OK)
+		return status;
+	if (verb_json) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		puts("Block devices:");
+		json_array_foreach(json_object_get(result, "devices"), i, device)
+			printf("%3" PRIi64 " %s\n", (int64_t)number_of(device, "major"), text_of(device, "name"));
+	}
+	json_decref(result);
+	return CALL_OK;
+}
+
+const struct verb list_verbs[] = {
+	{ "lsblk", "", "the disks", lsblk },
+	{ "devices", "", "the device table, as in /proc/devices", devices },
+	{ "exports", "", "the names under which clients find disks", exports },
+	{ "clients", "", "the connections", clients },
+	{ .name = NULL },
+};

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* platterctl: administers a running platterd, with the verbs of the kernel's own tools. */
+#include <config.h>
+
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/call.h"
+#include "client/verb.h"
+#include "common/log.h"
+
+bool verb_json;
+
+static const struct verb *const tables[] = { list_verbs, change_verbs, log_verbs };
+
+static const char usage_head[] =
+	"Usage: platterctl [--socket=PATH] [--json] VERB [ARGUMENT...]\n"
+	"Administer a running platterd.\n"
+	"\n";
+
+static const char usage_tail[] =
+	"\n"
+	"      --socket=PATH  the server's control socket (/run/platter/control.sock, or\n"
+	"                     $XDG_RUNTIME_DIR/platter/control.sock for a user other than root)\n"
+	"      --json         print the answer as JSON\n"
+	"      --version      print the version\n"
+	"  -h, --help         print this\n"
+	"\n"
+	"Exit status: 0; 1 when the server refused; 2 for a wrong command line; 3 when\n"
+	"no server answers.\n";
+
+static int print_help(void)
+{
+	fputs(usage_head, stdout);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		for (const struct verb *verb = tables[i]; verb->name; verb++) {
+			int used = printf("  %s %s", verb->name, verb->arguments);
+
+			printf("%*s%s\n", used < 40 ? 40 - used : 1, "", verb->help);
+		}
+	}
+	fputs(usage_tail, stdout);
+	return CALL_OK;
+}
+
+int verb_usage(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_error("%s; see platterctl --help", text);
+	return CALL_USAGE;
+}
+
+int verb_no_arguments(int argc, char **argv)
+{
+	return argc == 1 ? CALL_OK : verb_usage("%s: %s: not expected", argv[0], argv[1]);
+}
+
+static const struct verb *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (const struct verb *verb = tables[i]; verb->name; verb++)
+			if (strcmp(verb->name, name) == 0)
+				return verb;
+	return NULL;
+}
+
+/* An option of platterctl itself, which may stand anywhere before "--"; false when ARG is none. */
+static bool take_option(const char *arg)
+{
+	static const char socket_option[] = "--socket=";
+
+	if (strcmp(arg, "--json") == 0)
+		verb_json = true;
+	else if (strncmp(arg, socket_option, sizeof(socket_option) - 1) == 0)
+		call_set_socket(arg + sizeof(socket_option) - 1);
+	else
+		return false;
+	return true;
+}
+
+/* Takes them out of ARGV; the new argc. */
+static int take_options(int argc, char **argv)
+{
+	int kept = 1;
+	int i = 1;
+
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc)
+			call_set_socket(argv[++i]);
+		else if (!take_option(argv[i]))
+			argv[kept++] = argv[i];
+	}
+	while (i < argc)
+		argv[kept++] = argv[i++];
+	argv[kept] = NULL;
+	return kept;
+}
+
+static int run(int argc, char **argv)
+{
+	const struct verb *verb;
+
+	if (argc < 2)
+		return verb_usage("a verb is missing");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return print_help();
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("platterctl " PACKAGE_VERSION);
+		return CALL_OK;
+	}
+	verb = find(argv[1]);
+	return verb ? verb->run(argc - 1, argv + 1) : verb_usage("%s: not a verb", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	setlocale(LC_CTYPE, "");
+	log_open("platterctl", LOG_LEVEL_NOTICE);
+	status = run(take_options(argc, argv), argv);
+	if (fflush(stdout) != 0 && status == CALL_OK) {
+		log_error("standard output cannot be written");
+		status = CALL_REFUSED;
+	}
+	return status;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "client/table.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#define MOST_COLUMNS 16
+
+struct table {
+	unsigned columns;
+	bool right[MOST_COLUMNS];
+	size_t count, room;  /* of cells, the headings' included */
+	char **cells;
+};
+
+/* Without memory there is nothing to be printed. */
+static void *need(void *memory)
+{
+	if (memory)
+		return memory;
+	fputs("platterctl: error: no memory\n", stderr);
+	exit(EXIT_FAILURE);
+}
+
+static void add(struct table *table, char *text)
+{
+	if (table->count == table->room) {
+		table->room = table->room ? 2 * table->room : 64;
+		table->cells = need(realloc(table->cells, table->room * sizeof(*table->cells)));
+	}
+	table->cells[table->count++] = need(text);
+}
+
+struct table *table_new(const char *headings)
+{
+	struct table *table = need(calloc(1, sizeof(*table)));
+	char *copy = need(strdup(headings));
+	char *rest = NULL;
+
+	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		table->right[table->columns++] = *word == '>';
+		add(table, strdup(*word == '>' ? word + 1 : word));
+	}
+	free(copy);
+	return table;
+}
+
+void table_add(struct table *table, const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	add(table, text);
+}
+
+void table_add_size(struct table *table, uint64_t bytes)
+{
+	static const char units[] = "BKMGTPE";
+	unsigned unit = 0;
+	uint64_t tenths;
+	uint64_t scale = 1;
+
+	while (unit < sizeof(units) - 2 && bytes / scale >= 1024) {
+		scale *= 1024;
+		unit++;
+	}
+	tenths = (uint64_t)((double)bytes / (double)scale * 10 + 0.5);
+	if (tenths % 10)
+		table_add(table, "%u.%u%c", (unsigned)(tenths / 10), (unsigned)(tenths % 10), units[unit]);
+	else
+		table_add(table, "%u%c", (unsigned)(tenths / 10), units[unit]);
+}
+
+/* Columns on a terminal. */
+static size_t width(const char *text)
+{
+	size_t length = mbstowcs(NULL, text, 0);
+
+	return length == (size_t)-1 ? strlen(text) : length;
+}
+
+static void print_row(char **cells, const struct table *table, const size_t *widths)
+{
+	for (unsigned i = 0; i < table->columns; i++) {
+		int pad = (int)(widths[i] - width(cells[i]));
+		bool last = i + 1 == table->columns;
+
+		if (table->right[i])
+			printf("%*s%s", pad, "", cells[i]);
+		else
+			printf("%s%*s", cells[i], last ? 0 : pad, "");
+		putchar(last ? '\n' : ' ');
+	}
+}
+
+void table_print(struct table *table, int with_headings)
+{
+	size_t widths[MOST_COLUMNS] = { 0 };
+
+	for (size_t i = with_headings ? 0 : table->columns; i < table->count; i++)
+		if (width(table->cells[i]) > widths[i % table->columns])
+			widths[i % table->columns] = width(table->cells[i]);
+	for (size_t row = with_headings ? 0 : table->columns; row + table->columns <= table->count; row += table->columns)
+		print_row(table->cells + row, table, widths);
+	for (size_t i = 0; i < table->count; i++)
+		free(table->cells[i]);
+	free(table->cells);
+	free(table);
+}

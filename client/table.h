@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Columns of text, as wide as what is in them. */
+#ifndef CLIENT_TABLE_H
+#define CLIENT_TABLE_H
+
+#include <stdint.h>
+
+struct table;
+
+/* HEADINGS: words separated by spaces; one that starts with > is of a column that is aligned to the right. */
+struct table *table_new(const char *headings);
+
+/* The next cell, row by row; formatted as printf() does. */
+void table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* BYTES as lsblk(8) writes them: 512M, 1.5G. */
+void table_add_size(struct table *table, uint64_t bytes);
+
+/* Prints and frees it; WITH_HEADINGS 0: without the first line. */
+void table_print(struct table *table, int with_headings);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/control/control.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <platter/driver.h>
+
+#include "common/log.h"
+#include "server/control/method.h"
+#include "server/control/peer.h"
+#include "server/net/address.h"
+#include "server/net/unix_socket.h"
+
+/* Administrators at the same time. */
+#define MOST_PEERS 64
+#define DIRECTORY "/run/platter"
+#define FILE_NAME "control.sock"
+
+static struct {
+	struct unix_socket socket;
+	pthread_t thread;          /* accepts */
+	bool started;
+	atomic_bool stopping;
+	pthread_mutex_t lock;
+	pthread_cond_t gone;
+	struct list_head peers;    /* under the lock; each has a thread */
+	unsigned count;
+} control = {
+	.socket = { .fd = -1 },
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.gone = PTHREAD_COND_INITIALIZER,
+	.peers = LIST_HEAD_INIT(control.peers),
+};
+
+bool control_stopping(void)
+{
+	return atomic_load(&control.stopping);
+}
+
+/* Where administrators look for a server that was told nothing; false when there is no such place. */
+static bool default_path(char *path, size_t size)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char directory[128] = DIRECTORY;
+
+	if (geteuid() != 0) {
+		if (!runtime || *runtime != '/' || strlen(runtime) > 80)
+			return false;
+		snprintf(directory, sizeof(directory), "%s/platter", runtime);
+	}
+	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+		log_warning("%s: %s", directory, strerror(errno));
+	snprintf(path, size, "%s/" FILE_NAME, directory);
+	return true;
+}
+
+int control_open(const char *text, struct platter_error *error)
+{
+	struct address address = { .is_unix = true, .mode = 0600 };
+	int result;
+
+	if (text)
+		result = address_parse_unix(&address, text, error);
+	else if (default_path(address.host, sizeof(address.host)))
+		result = 0;
+	else {
+		log_notice("no control socket: XDG_RUNTIME_DIR is not set; see --control");
+		return 0;
+	}
+	if (result == 0)
+		result = unix_socket_listen(&control.socket, address.host, address.mode, error);
+	return result;
+}
+
+static bool peer_list(struct peer *peer)
+{
+	bool room;
+
+	pthread_mutex_lock(&control.lock);
+	room = control.count < MOST_PEERS && !control.stopping;
+	if (room) {
+		control.count++;
+		list_add_tail(&peer->link, &control.peers);
+	}
+	pthread_mutex_unlock(&control.lock);
+	return room;
+}
+
+static void peer_unlist(struct peer *peer)
+{
+	pthread_mutex_lock(&control.lock);
+	list_del_init(&peer->link);
+	peer_free(peer);
+	control.count--;
+	pthread_cond_broadcast(&control.gone);
+	pthread_mutex_unlock(&control.lock);
+}
+
+static void *serve(void *argument)
+{
+	struct peer *peer = argument;
+	const char *line;
+	size_t length;
+	int error;
+
+	pthread_setname_np(pthread_self(), "control-peer");
+	while ((line = peer_read(peer, &length, &error)))
+		if (!method_call(peer, line, length))
+			break;
+	if (!line && error < 0)
+		(void)peer_send(peer, method_error(NULL, -error, error == -EMSGSIZE ? "a line of more than 1 MiB" :
+								 error == -ETIMEDOUT ? "the rest of the line did not come" : ""));
+	peer_unlist(peer);
+	return NULL;
+}
+
+static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+	pthread_attr_t attributes;
+	int result;
+
+	pthread_attr_init(&attributes);
+	if (!thread)
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	result = pthread_create(thread ? thread : &(pthread_t){ 0 }, &attributes, run, argument);
+	pthread_attr_destroy(&attributes);
+	return -result;
+}
+
+static void welcome(int fd)
+{
+	struct peer *peer = peer_new(fd);
+
+	if (!peer)
+		return;
+	if (!peer_list(peer)) {
+		(void)peer_send(peer, method_error(NULL, EAGAIN, "there are too many administrators already"));
+		peer_free(peer);
+	} else if (start_thread(NULL, serve, peer) < 0) {
+		(void)peer_send(peer, method_error(NULL, EAGAIN, "no thread can be had"));
+		peer_unlist(peer);
+	}
+}
+
+static void *accept_all(void *argument)
+{
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+
+	(void)argument;
+	pthread_setname_np(pthread_self(), "control");
+	while (!control_stopping()) {
+		int fd = accept4(control.socket.fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			welcome(fd);
+		else if (errno != EINTR && errno != ECONNABORTED && !control_stopping())
+			nanosleep(&pause, NULL); /* out of descriptors or memory */
+	}
+	return NULL;
+}
+
+int control_start(void)
+{
+	int result;
+
+	if (control.socket.fd < 0)
+		return 0;
+	result = start_thread(&control.thread, accept_all, NULL);
+	control.started = result == 0;
+	return result;
+}
+
+void control_stop(void)
+{
+	struct list_head *node;
+
+	pthread_mutex_lock(&control.lock);
+	control.stopping = true;
+	unix_socket_unlink(&control.socket);
+	/* Threads that wait for input see its end; an answer can still be sent. */
+	if (control.socket.fd >= 0)
+		shutdown(control.socket.fd, SHUT_RD);
+	list_for_each(node, &control.peers)
+		shutdown(container_of(node, struct peer, link)->fd, SHUT_RD);
+	pthread_mutex_unlock(&control.lock);
+}
+
+/* Answers that are on their way have a second; then whoever doesn't read hears no more. */
+static void wait_for_peers(void)
+{
+	struct list_head *node;
+	struct timespec until;
+	int result = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&control.lock);
+	while (control.count && result != ETIMEDOUT)
+		result = pthread_cond_clockwait(&control.gone, &control.lock, CLOCK_MONOTONIC, &until);
+	list_for_each(node, &control.peers)
+		shutdown(container_of(node, struct peer, link)->fd, SHUT_RDWR);
+	while (control.count)
+		pthread_cond_wait(&control.gone, &control.lock);
+	pthread_mutex_unlock(&control.lock);
+}
+
+void control_close(void)
+{
+	if (control.started) {
+		control.started = false;
+		pthread_join(control.thread, NULL);
+		wait_for_peers();
+	}
+	unix_socket_close(&control.socket);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Methods that list what there is; anybody who may connect may call them. */
+#include <config.h>
+
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "server/block/device.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
+#include "server/block/registry.h"
+#include "server/control/method.h"
+#include "server/control/peer.h"
+#include "server/net/conn.h"
+#include "server/reactor.h"
+
+/* {NAME: LIST} as the result; takes LIST. */
+static int give_list(struct call *call, const char *name, json_t *list)
+{
+	call->result = json_pack("{s:o}", name, list);
+	return 0;
+}
+
+static int list_version(struct call *call)
+{
+	call->result = json_pack("{s:s, s:I, s:b}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "may_change",
+				 (int)call->peer->may_change);
+	return 0;
+}
+
+static int list_devices(struct call *call)
+{
+	json_t *list = json_array();
+
+	registry_lock();
+	for (unsigned major = 1; major < DEVICE_MAJORS; major++)
+		if (device_name(major))
+			json_array_append_new(list, json_pack("{s:i, s:s}", "major", (int)major, "name", device_name(major)));
+	registry_unlock();
+	return give_list(call, "devices", list);
+}
+
+/* null: nobody knows before it was opened. */
+static json_t *size_of(struct disk *disk)
+{
+	uint64_t bytes = disk_capacity(disk);
+
+	return bytes ? json_integer((json_int_t)bytes) : json_null();
+}
+
+static int list_disks(struct call *call)
+{
+	json_t *list = json_array();
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, disk_list()) {
+		struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->state == DISK_ADDING)
+			continue;
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:s, s:s, s:i}", "name", disk->name,
+						      "major", (int)disk->major, "minor", (int)disk->minor,
+						      "size", size_of(disk), "read_only", (int)disk->read_only,
+						      "type", "disk", "driver", disk->driver->name,
+						      "description", disk->description, "users", (int)disk_users(disk)));
+	}
+	registry_unlock();
+	return give_list(call, "disks", list);
+}
+
+static int list_exports(struct call *call)
+{
+	json_t *list = json_array();
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, export_list()) {
+		struct export *export = container_of(node, struct export, link);
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:s, s:i}", "name", export->name,
+						      "disk", export->disk->name, "size", size_of(export->disk),
+						      "read_only", (int)(export->read_only || export->disk->read_only),
+						      "description", export_description(export),
+						      "clients", (int)export_users(export)));
+	}
+	registry_unlock();
+	return give_list(call, "exports", list);
+}
+
+static json_t *client(const struct conn *conn)
+{
+	const struct nbd_session *session = &conn->session;
+
+	return json_pack("{s:s, s:s?, s:s, s:i, s:I, s:i}", "peer", conn->peer,
+			 "export", session->export ? session->export->name : NULL,
+			 "state", session->state == NBD_STATE_TRANSMISSION ? "transmission" :
+				  session->state == NBD_STATE_CLOSING ? "closing" : "handshake",
+			 "reactor", (int)conn->reactor->index,
+			 "seconds", (json_int_t)((clock_ns() - conn->since_ns) / 1000000000u),
+			 "in_flight", (int)session->in_flight);
+}
+
+/* On each reactor. */
+static void append_clients(struct reactor *reactor, void *list)
+{
+	struct list_head *node;
+
+	list_for_each(node, &reactor->connections)
+		json_array_append_new(list, client(container_of(node, struct conn, link)));
+}
+
+static int list_clients(struct call *call)
+{
+	json_t *list = json_array();
+
+	reactors_call(append_clients, list);
+	return give_list(call, "clients", list);
+}
+
+const struct method list_methods[] = {
+	{ .name = "version", .run = list_version },
+	{ .name = "devices", .run = list_devices },
+	{ .name = "disks", .run = list_disks },
+	{ .name = "exports", .run = list_exports },
+	{ .name = "clients", .run = list_clients },
+	{ .name = NULL },
+};

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""platterctl: what it prints and what it exits with."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from daemon import PLATTERCTL, Daemon, wait_for
+from wire_client import Wire
+
+
+@pytest.fixture
+def daemon(directory):
+    with Daemon(directory, "a=ram:64M", "b=null:1536M,readonly,description=nothing at all") as running:
+        yield running
+
+
+def run(*arguments, **keywords):
+    return subprocess.run([PLATTERCTL, *arguments], capture_output=True, text=True, timeout=60, check=False, **keywords)
+
+
+def test_lsblk(daemon):
+    with Wire(daemon).go(b"a"):
+        lines = daemon.ctl("lsblk").splitlines()
+    assert lines[0].split() == ["NAME", "MAJ:MIN", "SIZE", "RO", "TYPE", "CLIENTS"]
+    assert [line.split() for line in lines[1:]] == [["a", "252:0", "64M", "0", "disk", "1"], ["b", "253:0", "1.5G", "1", "disk", "0"]]
+
+
+def test_devices_are_listed_as_the_kernel_does(daemon):
+    assert daemon.ctl("devices") == "Block devices:\n252 ram\n253 null\n254 file\n"
+    assert daemon.ctl_json("devices")["devices"][0] == {"major": 252, "name": "ram"}
+
+
+def test_exports(daemon):
+    lines = daemon.ctl("exports").splitlines()
+    assert lines[0].split() == ["NAME", "DISK", "SIZE", "RO", "CLIENTS", "DESCRIPTION"]
+    assert lines[2].split(maxsplit=5) == ["b", "b", "1.5G", "1", "0", "nothing at all"]
+
+
+def test_clients(daemon):
+    assert daemon.ctl_json("clients") == {"clients": []}
+    with Wire(daemon).go(b"a") as wire, Wire(daemon):
+        def two():
+            return len(daemon.ctl_json("clients")["clients"]) == 2
+
+        wait_for(two, "both are listed")
+        found = sorted(daemon.ctl_json("clients")["clients"], key=lambda one: one["state"])
+        assert (found[0]["export"], found[0]["state"]) == (None, "handshake")
+        assert (found[1]["export"], found[1]["state"], found[1]["peer"], found[1]["in_flight"]) == ("a", "transmission", "unix", 0)
+        assert len(daemon.ctl("clients").splitlines()) == 3
+        wire.disconnect()
+
+
+def test_dmesg_shows_what_was_logged_and_what_is_too_detailed_for_the_log(daemon):
+    daemon.ctl("export", "add", "c=ram:1M")
+    with Wire(daemon).go(b"c"):
+        pass
+    text = daemon.ctl("dmesg")
+    assert re.search(r"^\[ +\d+\.\d{6}\] listening on unix:", text, re.M)
+    assert re.search(r"^\[ +\d+\.\d{6}\] c: added", text, re.M)
+    assert "uses c" in text and "uses c" not in daemon.log()
+    message = daemon.ctl_json("dmesg")["messages"][0]
+    assert set(message) == {"number", "realtime_us", "uptime_us", "level", "text"}
+    assert re.match(r"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ", daemon.ctl("dmesg", "-T"))
+
+
+def test_dmesg_keeps_the_newest(daemon):
+    for _ in range(50):
+        daemon.ctl("export", "add", *[f"c{i}=ram:4K" for i in range(50)])
+        daemon.ctl("export", "remove", *[f"c{i}" for i in range(50)])
+    messages = daemon.ctl_json("dmesg")["messages"]
+    assert 1500 < len(messages) <= 4096
+    assert messages[-1]["text"].startswith("c49: removed")
+    numbers = [message["number"] for message in messages]
+    assert numbers == sorted(numbers) and numbers[0] > 1
+
+
+@pytest.mark.parametrize("verb, expected", [(("dmesg", "-w"), "] x: added"), (("watch",), '"event":"export-added"')])
+def test_what_happens_is_seen_as_it_does(daemon, verb, expected):
+    with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, *verb], stdout=subprocess.PIPE, text=True) as watcher:
+        wait_for(lambda: daemon.ctl("export", "add", "x=ram:1M") and daemon.ctl("export", "remove", "x") == "", "the export came and went")
+        while expected not in watcher.stdout.readline():
+            pass
+        assert daemon.stop() == 0
+        watcher.stdout.read()
+        assert watcher.wait(60) == 0
+
+
+def test_a_watcher_that_leaves_takes_nothing_with_it(daemon):
+    descriptors = daemon.descriptors()
+    for _ in range(3):
+        with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "watch"], stdout=subprocess.PIPE) as watcher:
+            wait_for(lambda: daemon.descriptors() > descriptors, "the watcher is there")
+            watcher.kill()
+        wait_for(lambda: daemon.descriptors() <= descriptors, "the watcher's descriptor is closed")
+
+
+def test_options_may_stand_anywhere(daemon):
+    assert json.loads(run("exports", "--socket=" + daemon.control, "--json").stdout)["exports"]
+    assert json.loads(run("--json", "--socket", daemon.control, "exports").stdout)["exports"]
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("nothing",), ("lsblk", "x"), ("export",), ("export", "x"), ("export", "add"), ("export", "remove"),
+    ("export", "remove", "--drain=x", "a"), ("export", "remove", "--dry", "a"), ("dmesg", "x"), ("watch", "x"), ("--nothing",),
+])
+def test_a_wrong_command_line_exits_with_2(arguments):
+    done = run("--socket", "/nowhere", *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "platterctl --help" in done.stderr
+
+
+def test_without_a_server_it_exits_with_3(directory):
+    for path in (directory + "/none.sock", directory):
+        done = run("--socket", path, "lsblk")
+        assert done.returncode == 3 and path in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_refusal_exits_with_1(daemon):
+    assert daemon.ctl("export", "remove", "x", status=1) == 'platterctl: error: there is no export named "x"\n'
+    assert "this was x=ram:0" in daemon.ctl("export", "add", "x=ram:0", "y=ram:1M", status=1)
+
+
+def test_help_and_version():
+    done = run("--help")
+    assert done.returncode == 0 and "lsblk" in done.stdout and "Exit status" in done.stdout
+    assert re.fullmatch(r"platterctl \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_output_that_cannot_be_written_is_an_error(daemon):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([PLATTERCTL, "--socket", daemon.control, "lsblk"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=60, check=False)
+    assert done.returncode == 1 and "standard output" in done.stderr
+
+
+def test_the_runtime_directory_is_where_users_look(directory):
+    environment = {**os.environ, "XDG_RUNTIME_DIR": directory}
+    if os.geteuid() == 0:
+        done = run("lsblk", env=environment)
+        assert "/run/platter/control.sock" in done.stderr
+    else:
+        assert directory + "/platter/control.sock" in run("lsblk", env=environment).stderr
