@@ -54,7 +54,7 @@ struct platter_request {
 	struct iovec *iov;
 	struct platter_disk *disk;
 	/* The driver's while it has the request; undefined at first. */
-	_Alignas(max_align_t) unsigned char data[PLATTER_REQUEST_DATA_SIZE];
+	unsigned char data[PLATTER_REQUEST_DATA_SIZE] __attribute__((aligned(16)));
 };
 
 /* What a disk can do, bits of platter_geometry.capabilities. */

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -62,6 +63,20 @@ def test_public_headers_stand_alone(directory):
         name = os.path.relpath(path, os.path.join(ROOT, "include"))
         subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", os.path.join(ROOT, "include"),
                         "-x", "c", "-"], input=f"#include <{name}>\n", text=True, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("compiler, standard", [(compiler, standard) for compiler in ("gcc", "clang")
+                                                for standard in ("c99", "c11", "c17", "c++17")])
+def test_a_module_compiles_in_every_standard(compiler, standard):
+    """An installed compiler's; in C++ __COUNTER__ and the attributes are GNU's, and in use for decades."""
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    language = "c++" if "++" in standard else "c"
+    if language == "c++" and compiler == "gcc" and not shutil.which("g++"):
+        pytest.skip("g++ is not installed")
+    subprocess.run([compiler, "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC", "-fsyntax-only",
+                    "-I", os.path.join(ROOT, "include"), "-x", language, os.path.join(ROOT, "tests/meta/module_example.c")],
+                   check=True, timeout=60)
 
 
 def test_every_file_names_its_license():
