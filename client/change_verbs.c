@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "client/call.h"
+#include "client/table.h"
 #include "client/verb.h"
 #include "common/log.h"
+#include "common/size.h"
 
 /* How long `export remove --drain` waits for clients that was told no time. */
 #define DRAIN_SECONDS 30
@@ -77,17 +79,97 @@ static int export_remove(int argc, char **argv)
 	return status;
 }
 
+static int export_resize(int argc, char **argv)
+{
+	json_t *result = NULL;
+	uint64_t bytes;
+	int status;
+
+	if (argc != 3)
+		return verb_usage("export resize: write NAME SIZE");
+	if (size_parse(argv[2], &bytes) < 0)
+		return verb_usage("export resize: %s: not a size", argv[2]);
+	status = call_method("disk.resize", json_pack("{s:s, s:I}", "disk", argv[1], "size", (json_int_t)bytes), &result);
+	print_result(result);
+	return status;
+}
+
 static int export(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "add") == 0)
 		return export_add(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "remove") == 0)
 		return export_remove(argc - 1, argv + 1);
-	return verb_usage("export: write add or remove");
+	if (argc > 1 && strcmp(argv[1], "resize") == 0)
+		return export_resize(argc - 1, argv + 1);
+	return verb_usage("export: write add, remove or resize");
+}
+
+static int check(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status;
+
+	if (argc != 2)
+		return verb_usage("check: write DISK");
+	status = call_method("disk.check", json_pack("{s:s}", "disk", argv[1]), &result);
+	if (status == CALL_OK && !verb_json) {
+		if (json_is_true(json_object_get(result, "media_changed")))
+			puts("the medium has changed");
+		printf("%" JSON_INTEGER_FORMAT " bytes%s\n", json_integer_value(json_object_get(result, "size")),
+		       json_is_true(json_object_get(result, "resized")) ? ", another size than before" : "");
+	}
+	print_result(result);
+	return status;
+}
+
+/* What the disk's driver offers. */
+static int list_commands(const char *disk)
+{
+	json_t *result = NULL;
+	const json_t *command;
+	struct table *table;
+	size_t i;
+	int status = call_method("disk.commands", json_pack("{s:s}", "disk", disk), &result);
+
+	if (status == CALL_OK && !verb_json) {
+		table = table_new("COMMAND ARGUMENTS HELP");
+		json_array_foreach(json_object_get(result, "commands"), i, command) {
+			table_add(table, "%s", json_string_value(json_object_get(command, "name")));
+			table_add(table, "%s", json_string_value(json_object_get(command, "arguments")));
+			table_add(table, "%s", json_string_value(json_object_get(command, "help")));
+		}
+		table_print(table, 1);
+	}
+	print_result(result);
+	return status;
+}
+
+static int ioctl(int argc, char **argv)
+{
+	json_t *result = NULL, *arguments;
+	int status;
+
+	if (argc < 2)
+		return verb_usage("ioctl: write DISK [COMMAND [ARGUMENT...]]");
+	if (argc == 2)
+		return list_commands(argv[1]);
+	arguments = json_array();
+	for (int i = 3; i < argc; i++)
+		json_array_append_new(arguments, json_string(argv[i]));
+	status = call_method("disk.ioctl", json_pack("{s:s, s:s, s:o}", "disk", argv[1], "command", argv[2], "args", arguments),
+			     &result);
+	if (status == CALL_OK && !verb_json)
+		fputs(json_string_value(json_object_get(result, "text")), stdout);
+	print_result(result);
+	return status;
 }
 
 const struct verb change_verbs[] = {
 	{ "export", "add SPEC...", "export a disk; SPEC as on platterd's command line", export },
 	{ "export", "remove [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
+	{ "export", "resize NAME SIZE", "make a disk larger, or smaller while nobody uses it", export },
+	{ "check", "DISK", "see whether its medium or size has changed", check },
+	{ "ioctl", "DISK [COMMAND [ARG...]]", "the driver's own commands; without one, their list", ioctl },
 	{ .name = NULL },
 };

@@ -71,7 +71,7 @@ static int dmesg(int argc, char **argv)
 		else
 			return verb_usage("dmesg: %s: not an option", argv[i]);
 	}
-	return follow ? call_stream("watch", json_pack("{s:b}", "log", 1), print_line) : print_ring();
+	return follow ? call_stream("watch", json_pack("{s:b, s:i}", "log", 1, "after", 0), print_line) : print_ring();
 }
 
 static void print_event(const json_t *object)

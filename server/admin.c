@@ -7,6 +7,7 @@
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/registry.h"
+#include "server/disk_events.h"
 #include "server/spec.h"
 
 static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *error)
@@ -49,6 +50,8 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 	if (result == 0 && ret)
 		*ret = spec.unlisted ? NULL : export_get(spec.disk ? spec.name : disk->name,
 							 strlen(spec.disk ? spec.name : disk->name));
+	if (result == 0 && disk->events_ms)
+		disk_events_changed();
 	disk_put(disk);
 	spec_free(&spec);
 	return result;

@@ -10,12 +10,12 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "server/admin.h"
-#include "server/block/device.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
 #include "server/block/error.h"
 #include "server/block/export.h"
 #include "server/control/control.h"
+#include "server/disk_events.h"
 #include "server/host/fd_io.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
@@ -113,6 +113,8 @@ static void serve(void)
 
 	signals_watch(stop);
 	listen_start(reactor);
+	if (disk_events_start() < 0)
+		log_warning("no thread to look for disks that change: they are looked at only on request");
 	result = control_start();
 	if (result < 0)
 		log_warning("the control socket is not served: %s", strerror(-result));
@@ -120,6 +122,7 @@ static void serve(void)
 	while (listen_busy())
 		engine_wait(reactor->engine, false);
 	signals_unwatch();
+	disk_events_stop();
 	control_close();
 	reactors_finish();
 }
@@ -147,8 +150,11 @@ int main(int argc, char **argv)
 	int status;
 
 	log_open("platterd", LOG_LEVEL_NOTICE);
+	if (driver_init() < 0)
+		return EXIT_FAILURE;
 	if (options_parse(&options, argc, argv, &status) < 0) {
 		free(options.listen);
+		driver_exit();
 		return status;
 	}
 	if (options.verbose)
@@ -157,7 +163,7 @@ int main(int argc, char **argv)
 	records_init();
 	signals_init();
 	if (pool_create(&io_pool, "io", IO_THREADS) < 0 ||
-	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0 || driver_init() < 0) {
+	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
 		log_error("cannot start: %s", strerror(errno));
 		goto out;
 	}
@@ -180,7 +186,7 @@ out:
 	listen_cleanup();
 	export_remove_all();
 	disk_remove_all();
-	device_unregister_all();
+	driver_exit();
 	free(options.listen);
 	records_free();
 	return status;

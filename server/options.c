@@ -42,10 +42,12 @@ static const char usage_head[] =
 
 static void print_help(void)
 {
-	const struct platter_driver *driver;
+	struct list_head *node;
 
 	fputs(usage_head, stdout);
-	for (size_t i = 0; (driver = driver_at(i)); i++) {
+	list_for_each(node, driver_list()) {
+		const struct platter_driver *driver = &container_of(node, struct driver, link)->driver;
+
 		printf("\n%s - %s\n", driver->name, driver->description);
 		for (const struct platter_key *key = driver->keys; key->name; key++)
 			printf("  %-12s %s%s\n", key->name, key->help, key == driver->keys ? "; ARG sets it" : "");

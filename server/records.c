@@ -86,6 +86,16 @@ bool records_next(uint64_t after, unsigned kinds, struct record *ret)
 	return found;
 }
 
+uint64_t records_newest(void)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&lock);
+	number = newest;
+	pthread_mutex_unlock(&lock);
+	return number;
+}
+
 uint64_t records_wait(uint64_t after)
 {
 	struct timespec until;

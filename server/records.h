@@ -40,7 +40,10 @@ void records_add(enum record_kind kind, enum log_level level, const char *text);
 bool records_next(uint64_t after, unsigned kinds, struct record *ret);
 void record_free(struct record *record);
 
-/* The newest one's number; waits until it is above AFTER, or for a second. */
+/* The newest one's number, 0 before the first. */
+uint64_t records_newest(void);
+
+/* The same; waits until it is above AFTER, or for a second. */
 uint64_t records_wait(uint64_t after);
 
 #endif

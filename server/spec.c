@@ -11,6 +11,7 @@
 #include "server/block/args.h"
 #include "server/block/driver.h"
 #include "server/block/error.h"
+#include "server/block/registry.h"
 
 static int set_name(struct spec *spec, char *name, struct platter_error *error)
 {
@@ -28,13 +29,15 @@ static int set_name(struct spec *spec, char *name, struct platter_error *error)
 
 static int unknown_driver(const char *name, struct platter_error *error)
 {
-	const struct platter_driver *driver;
+	struct list_head *node;
 	char known[128] = "";
 
-	for (size_t i = 0; (driver = driver_at(i)); i++) {
-		strncat(known, i ? ", " : "", sizeof(known) - strlen(known) - 1);
-		strncat(known, driver->name, sizeof(known) - strlen(known) - 1);
+	registry_lock();
+	list_for_each(node, driver_list()) {
+		strncat(known, *known ? ", " : "", sizeof(known) - strlen(known) - 1);
+		strncat(known, container_of(node, struct driver, link)->driver.name, sizeof(known) - strlen(known) - 1);
 	}
+	registry_unlock();
 	return platter_fail(error, EINVAL, "unknown driver \"%s\" (there are: %s; a path starts with / or ./)", name, known);
 }
 
@@ -99,13 +102,13 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 	char *arg = NULL;
 
 	if (is_path(source)) {
-		spec->driver = driver_find("file");
+		spec->driver = driver_get("file");
 		return args_set(spec->args, spec->driver, NULL, escape_remove(source), error);
 	}
 	arg = escape_cut(source, ":");
 	if (strcmp(source, "disk") == 0)
 		return set_disk(spec, arg, error);
-	spec->driver = driver_find(escape_remove(source));
+	spec->driver = driver_get(escape_remove(source));
 	if (!spec->driver)
 		return unknown_driver(source, error);
 	if (!arg)
@@ -158,6 +161,7 @@ int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
 void spec_free(struct spec *spec)
 {
 	args_free(spec->args);
+	driver_put(spec->driver);
 	free(spec->disk);
 	free(spec->name);
 	free(spec->description);

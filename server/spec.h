@@ -15,7 +15,7 @@ struct platter_driver;
 struct platter_error;
 
 struct spec {
-	const struct platter_driver *driver; /* NULL: another export of `disk` */
+	const struct platter_driver *driver; /* a reference; NULL: another export of `disk` */
 	char *disk;        /* the name of one that there is */
 	char *name;        /* NULL: the driver's and a number */
 	char *description; /* NULL: the driver's, or the disk's */

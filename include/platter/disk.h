@@ -82,9 +82,23 @@ struct platter_geometry {
 	uint64_t max_trim;         /* bytes of one TRIM or CACHE, likewise */
 };
 
+/* What check_events found, bits. */
+#define PLATTER_EVENT_RESIZED (1u << 0)      /* the disk has another size: revalidate tells which */
+#define PLATTER_EVENT_MEDIA_CHANGE (1u << 1) /* there is another medium, or none any more */
+
+/* A command of a driver's own. */
+struct platter_command {
+	const char *name;
+	const char *arguments; /* for people, for example "[PATH]"; "" for none */
+	const char *help;      /* one line */
+};
+
+/* Where an ioctl puts what it has to say. */
+struct platter_reply;
+
 /*
- * A disk's operations.  open and release run on a thread of the control pool,
- * one at a time for a disk, and may block.  submit runs on the disk's home
+ * A disk's operations.  All but submit run on a thread that may block, one at a
+ * time for a disk, but possibly beside submit.  submit runs on the disk's home
  * reactor and must not block.  A disk that is read-only, or has
  * PLATTER_DISK_ANY_THREAD, has no home: its submit may run on several reactors
  * at once.
@@ -100,6 +114,16 @@ struct platter_disk_ops {
 	 * or from any thread, by platter_request_complete().
 	 */
 	void (*submit)(struct platter_disk *disk, struct platter_request *request);
+	/* Optional.  Finds out how large the disk is now, in bytes; whether it is open or not. */
+	int (*revalidate)(struct platter_disk *disk, uint64_t *bytes, struct platter_error *error);
+	/* Optional.  Makes it BYTES large; smaller only while nobody uses it.  Needs revalidate. */
+	int (*resize)(struct platter_disk *disk, uint64_t bytes, struct platter_error *error);
+	/* Optional.  What has happened since the last call, PLATTER_EVENT_*; see platter_disk_set_events(). */
+	unsigned (*check_events)(struct platter_disk *disk);
+	/* Optional.  One of `commands`, by the name that was looked up there, with ARGC arguments; open or not. */
+	int (*ioctl)(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv,
+		     struct platter_reply *reply, struct platter_error *error);
+	const struct platter_command *commands; /* ended by a NULL name; NULL: none */
 };
 
 /* Ends REQUEST, which the driver doesn't touch any more.  Any thread. */
@@ -120,6 +144,15 @@ void *platter_disk_data(const struct platter_disk *disk);
 
 /* The disk's size, for a driver that knows it before it is opened: in probe. */
 void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes);
+
+/* Has check_events called every MILLISECONDS, from 100 on; 0: only on request.  In probe. */
+void platter_disk_set_events(struct platter_disk *disk, uint32_t milliseconds);
+
+/* How many use the disk or wait for it to open.  In an operation that may block. */
+unsigned platter_disk_users(struct platter_disk *disk);
+
+/* A line for whoever sent the ioctl. */
+void platter_reply(struct platter_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The disk's name, which is also its export's.  Valid as long as the disk. */
 const char *platter_disk_name(const struct platter_disk *disk);

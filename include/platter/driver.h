@@ -38,8 +38,8 @@ uint64_t platter_args_number(const struct platter_args *args, const char *key, u
 bool platter_args_bool(const struct platter_args *args, const char *key, bool otherwise);
 
 /*
- * Writes the reason of a failure and returns -CODE (CODE: a positive errno), for
- * `return platter_fail(error, ENOENT, "%s: no such file", path)`.
+ * Writes the reason of a failure, unless ERROR is NULL, and returns -CODE (CODE: a
+ * positive errno), for `return platter_fail(error, ENOENT, "%s: no such file", path)`.
  */
 int platter_fail(struct platter_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -59,6 +59,18 @@ struct platter_driver {
 	/* Undoes probe; the disk isn't open.  Not called after a failed probe. */
 	void (*remove)(struct platter_disk *disk);
 };
+
+/*
+ * Makes DRIVER known: from now on disks can be made with it.  The host copies
+ * the structure with its strings and operations.  The driver gets a major number of
+ * its own unless its name was registered before.  -EBUSY when there is a driver
+ * or device of this name already; -EINVAL for what is incomplete or larger than the host
+ * knows; -ENOMEM.  Any thread.
+ */
+int platter_register_driver(const struct platter_driver *driver);
+
+/* Its disks are removed first, with a complaint: a driver in use isn't to be unregistered.  Any thread that may wait. */
+void platter_unregister_driver(const struct platter_driver *driver);
 
 /*
  * Enters NAME into the device table under MAJOR (1 to 511; 0: a free one, from

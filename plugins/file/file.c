@@ -223,6 +223,8 @@ static const struct platter_key file_keys[] = {
 	{ "path", PLATTER_KEY_STRING, "the file or block device" },
 	{ "direct", PLATTER_KEY_BOOL, "bypass the page cache with O_DIRECT (off)" },
 	{ "share", PLATTER_KEY_BOOL, "serve it even though something else uses it (off)" },
+	{ "removable", PLATTER_KEY_BOOL, "it can be ejected, and another file loaded (off)" },
+	{ "check", PLATTER_KEY_NUMBER, "look for another size or file every so many milliseconds (0: never)" },
 	{ .name = NULL },
 };
 
@@ -231,6 +233,11 @@ static const struct platter_disk_ops file_ops = {
 	.open = file_open,
 	.release = file_release,
 	.submit = file_submit,
+	.revalidate = file_revalidate,
+	.resize = file_resize,
+	.check_events = file_check_events,
+	.ioctl = file_ioctl,
+	.commands = file_commands,
 };
 
 const struct platter_driver file_driver = {

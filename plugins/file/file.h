@@ -13,6 +13,9 @@ struct file_disk {
 	bool block_device;
 	bool read_only;
 	bool direct;      /* O_DIRECT */
+	bool share;       /* whatever else uses it */
+	bool removable;   /* can be ejected: then fd is -1 */
+	bool wanted_read_only;
 	bool rotational;
 	bool local;       /* a file system that waits for nobody but this machine's disks */
 	uint64_t size;    /* as last seen */
@@ -27,6 +30,20 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 void file_remove(struct platter_disk *disk);
 int file_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error);
 int file_release(struct platter_disk *disk, struct platter_error *error);
+/* Finds out how large it is now. */
+int file_read_size(struct file_disk *file, struct platter_error *error);
+
+/* probe.c: opens the file at `path`, which must be closed. */
+int file_attach(struct file_disk *file, struct platter_error *error);
+void file_detach(struct file_disk *file);
+
+/* media.c: another size, another file. */
+int file_revalidate(struct platter_disk *disk, uint64_t *bytes, struct platter_error *error);
+int file_resize(struct platter_disk *disk, uint64_t bytes, struct platter_error *error);
+unsigned file_check_events(struct platter_disk *disk);
+int file_ioctl(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv,
+	       struct platter_reply *reply, struct platter_error *error);
+extern const struct platter_command file_commands[];
 
 /* file.c */
 void file_submit(struct platter_disk *disk, struct platter_request *request);

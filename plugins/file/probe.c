@@ -117,7 +117,7 @@ static int lock_file(const struct file_disk *file, struct platter_error *error)
 	return platter_fail(error, EBUSY, "%s: another disk or program has locked it; share=on serves it all the same", file->path);
 }
 
-static int read_size(struct file_disk *file, struct platter_error *error)
+int file_read_size(struct file_disk *file, struct platter_error *error)
 {
 	struct stat status;
 
@@ -208,10 +208,43 @@ static bool is_local(const struct file_disk *file)
 	return false;
 }
 
+int file_attach(struct file_disk *file, struct platter_error *error)
+{
+	int result;
+
+	file->read_only = file->wanted_read_only;
+	result = check_kind(file, error);
+	if (result == 0)
+		result = open_file(file, file->block_device && !file->share, error);
+	if (result == 0 && !file->share)
+		result = lock_file(file, error);
+	if (result == 0)
+		result = read_sector(file, error);
+	if (result == 0)
+		result = file_read_size(file, error);
+	if (result < 0) {
+		file_detach(file);
+		return result;
+	}
+	if (file->read_only && !file->wanted_read_only)
+		platter_log_warning("%s: it may not be written: served read-only", file->path);
+	file->rotational = read_rotational(file);
+	file->local = is_local(file);
+	return 0;
+}
+
+void file_detach(struct file_disk *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+	file->size = 0;
+	file->no_punch = file->no_zero_range = false;
+}
+
 int file_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	const char *path = platter_args_string(args, "path", "");
-	bool share = platter_args_bool(args, "share", false);
 	struct file_disk *file = calloc(1, sizeof(*file));
 	int result;
 
@@ -220,27 +253,18 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 		return platter_fail(error, ENOMEM, "no memory");
 	}
 	file->fd = -1;
-	file->read_only = read_only;
+	file->wanted_read_only = read_only;
 	file->direct = platter_args_bool(args, "direct", false);
-	result = *path ? check_kind(file, error) : platter_fail(error, EINVAL, "the path is missing; write file:PATH");
-	if (result == 0)
-		result = open_file(file, file->block_device && !share, error);
-	if (result == 0 && !share)
-		result = lock_file(file, error);
-	if (result == 0)
-		result = read_sector(file, error);
-	if (result == 0)
-		result = read_size(file, error);
+	file->share = platter_args_bool(args, "share", false);
+	file->removable = platter_args_bool(args, "removable", false);
+	result = *path ? file_attach(file, error) : platter_fail(error, EINVAL, "the path is missing; write file:PATH");
 	if (result < 0) {
 		file_free(file);
 		return result;
 	}
-	if (file->read_only && !read_only)
-		platter_log_warning("%s: it may not be written: served read-only", file->path);
-	file->rotational = read_rotational(file);
-	file->local = is_local(file);
 	platter_disk_set_data(disk, file);
 	platter_disk_set_capacity(disk, file->size);
+	platter_disk_set_events(disk, (uint32_t)platter_args_number(args, "check", 0));
 	return 0;
 }
 
@@ -256,8 +280,11 @@ void file_remove(struct platter_disk *disk)
 int file_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
 {
 	struct file_disk *file = platter_disk_data(disk);
-	int result = read_size(file, error);
+	int result;
 
+	if (file->fd < 0)
+		return platter_fail(error, ENOMEDIUM, "%s: ejected; load puts it in again", file->path);
+	result = file_read_size(file, error);
 	if (result < 0)
 		return result;
 	geometry->bytes = file->size;

@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/memfd.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -30,7 +32,8 @@
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
 struct ram_disk {
-	uint64_t size;
+	atomic_uint_fast64_t size;
+	uint64_t limit; /* what it can grow to: so much is mapped, and in `map` */
 	uint64_t page; /* what memory is given back in */
 	int fd;
 	uint8_t *memory;
@@ -44,7 +47,7 @@ static void ram_free(struct ram_disk *ram)
 	if (!ram)
 		return;
 	if (ram->memory)
-		munmap(ram->memory, ram->size);
+		munmap(ram->memory, ram->limit);
 	if (ram->zeroes)
 		munmap(ram->zeroes, CHUNK_SIZE);
 	if (ram->fd >= 0)
@@ -60,17 +63,22 @@ static void *map_memory(int fd, uint64_t size, int protection, int flags)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int check_size(uint64_t size, bool huge, struct platter_error *error)
+static uint64_t machine_memory(void)
 {
 	struct sysinfo info;
 
+	return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : INT64_MAX;
+}
+
+static int check_size(uint64_t size, bool huge, struct platter_error *error)
+{
 	if (size == 0)
 		return platter_fail(error, EINVAL, "the size is missing or 0; write, for example, ram:1G");
 	if (huge && size % HUGE_PAGE)
 		return platter_fail(error, EINVAL, "with huge=on the size must be a multiple of 2M");
-	if (sysinfo(&info) == 0 && size > (uint64_t)info.totalram * info.mem_unit)
+	if (size > machine_memory())
 		return platter_fail(error, ENOMEM, "%" PRIu64 " bytes is more than this machine's memory, %" PRIu64 " bytes", size,
-				    (uint64_t)info.totalram * info.mem_unit);
+				    machine_memory());
 	return 0;
 }
 
@@ -82,12 +90,14 @@ static int allocate(struct ram_disk *ram, const char *name, bool huge, struct pl
 	ram->fd = memfd_create(label, MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 	if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0)
 		return platter_fail(error, errno, "memory file: %s", strerror(errno));
+	/* Address space costs nothing: with what lies behind the end mapped, too, the disk can grow in place. */
+	ram->limit = huge ? ram->size : machine_memory();
 	/* Huge pages are reserved here and now, so that no write can find them gone. */
-	ram->memory = map_memory(ram->fd, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE));
+	ram->memory = map_memory(ram->fd, ram->limit, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE));
 	if (!ram->memory && huge)
 		return platter_fail(error, ENOMEM, "huge=on: not enough huge pages are reserved; see sysctl vm.nr_hugepages");
 	ram->zeroes = map_memory(-1, CHUNK_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
-	ram->chunks = (ram->size + CHUNK_SIZE - 1) / CHUNK_SIZE;
+	ram->chunks = (ram->limit + CHUNK_SIZE - 1) / CHUNK_SIZE;
 	ram->map = calloc(ram->chunks, 1);
 	if (!ram->memory || !ram->zeroes || !ram->map)
 		return platter_fail(error, ENOMEM, "no memory");
@@ -324,6 +334,54 @@ static void ram_submit(struct platter_disk *disk, struct platter_request *reques
 	platter_request_complete(request, result);
 }
 
+static int ram_revalidate(struct platter_disk *disk, uint64_t *bytes, struct platter_error *error)
+{
+	const struct ram_disk *ram = platter_disk_data(disk);
+
+	(void)error;
+	*bytes = ram->size;
+	return 0;
+}
+
+/* Smaller only while nobody uses it: then no request looks at what is cut off. */
+static int ram_resize(struct platter_disk *disk, uint64_t bytes, struct platter_error *error)
+{
+	struct ram_disk *ram = platter_disk_data(disk);
+	int result = check_size(bytes, false, error);
+
+	if (result < 0)
+		return result;
+	if (ram->page > CHUNK_SIZE)
+		return platter_fail(error, EOPNOTSUPP, "a RAM disk of huge pages cannot be resized");
+	if (ftruncate(ram->fd, (off_t)bytes) < 0)
+		return platter_fail(error, errno, "memory file: %s", strerror(errno));
+	/* What comes back after shrinking and growing is holes; the chunk that was cut in the middle may hold data. */
+	for (uint64_t chunk = (bytes + CHUNK_SIZE - 1) >> CHUNK_SHIFT; chunk << CHUNK_SHIFT < ram->size; chunk++)
+		ram->map[chunk] = 0;
+	ram->size = bytes;
+	return 0;
+}
+
+static int ram_ioctl(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv,
+		     struct platter_reply *reply, struct platter_error *error)
+{
+	const struct ram_disk *ram = platter_disk_data(disk);
+	struct stat status;
+
+	(void)command;
+	if (argc)
+		return platter_fail(error, EINVAL, "usage: %s: not expected", argv[0]);
+	if (fstat(ram->fd, &status) < 0)
+		return platter_fail(error, errno, "memory file: %s", strerror(errno));
+	platter_reply(reply, "%" PRIu64 " of %" PRIu64 " bytes", (uint64_t)status.st_blocks * 512, (uint64_t)ram->size);
+	return 0;
+}
+
+static const struct platter_command ram_commands[] = {
+	{ "usage", "", "how much memory its data takes" },
+	{ .name = NULL },
+};
+
 static const struct platter_key ram_keys[] = {
 	{ "size", PLATTER_KEY_SIZE, "of the disk, at most the machine's memory" },
 	{ "huge", PLATTER_KEY_BOOL, "use huge pages, which must be reserved (off)" },
@@ -334,6 +392,10 @@ static const struct platter_disk_ops ram_ops = {
 	.size = sizeof(ram_ops),
 	.open = ram_open,
 	.submit = ram_submit,
+	.revalidate = ram_revalidate,
+	.resize = ram_resize,
+	.ioctl = ram_ioctl,
+	.commands = ram_commands,
 };
 
 const struct platter_driver ram_driver = {

@@ -170,6 +170,8 @@ int platter_fail(struct platter_error *error, int code, const char *format, ...)
 {
 	va_list args;
 
+	if (!error)
+		return -code;
 	va_start(args, format);
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);

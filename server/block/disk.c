@@ -10,8 +10,12 @@
 #include "server/block/args.h"
 #include "server/block/block.h"
 #include "server/block/device.h"
+#include "server/block/driver.h"
 #include "server/block/export.h"
 #include "server/block/registry.h"
+
+/* How long the users of a disk whose driver goes are waited for at a time. */
+#define REMOVE_NS (UINT64_C(10) * 1000000000)
 
 static struct list_head disks = LIST_HEAD_INIT(disks);
 static unsigned next_home;
@@ -64,7 +68,9 @@ struct disk *disk_find(const char *name)
 static void disk_free(struct disk *disk)
 {
 	open_destroy(&disk->open);
+	pthread_mutex_destroy(&disk->calls);
 	args_free(disk->args);
+	driver_put(disk->driver);
 	free(disk->queues);
 	free(disk->io);
 	free(disk->description);
@@ -91,7 +97,8 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *de
 	if (!disk)
 		return NULL;
 	disk->references = 1;
-	disk->driver = driver;
+	disk->driver = driver_ref(driver);
+	pthread_mutex_init(&disk->calls, NULL);
 	open_init(&disk->open, control_pool);
 	list_init(&disk->link);
 	disk->description = strdup(description ? description : driver->description);
@@ -245,11 +252,44 @@ int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error
 	}
 	export_remove_disk(disk);
 	each_block(forget, disk);
+	pthread_mutex_lock(&disk->calls);
+	disk->removed = true;
 	if (disk->driver->remove)
 		disk->driver->remove(&disk->driver_side);
+	pthread_mutex_unlock(&disk->calls);
 	take_out(disk);
 	disk_put(disk);
 	return 0;
+}
+
+/* The first disk of DRIVER, a reference. */
+static struct disk *disk_of_driver(const struct platter_driver *driver)
+{
+	struct disk *found = NULL;
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, &disks) {
+		struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->driver == driver && !found)
+			found = disk_get(disk);
+	}
+	registry_unlock();
+	return found;
+}
+
+void disk_remove_driver(const struct platter_driver *driver)
+{
+	struct platter_error error = { "" };
+	struct disk *disk;
+
+	while ((disk = disk_of_driver(driver))) {
+		log_warning("%s: removed with its driver, %s", disk->name, driver->name);
+		if (disk_remove(disk, REMOVE_NS, &error) < 0)
+			log_error("%s: cannot be removed: %s; still waiting", disk->name, error.text);
+		disk_put(disk);
+	}
 }
 
 void disk_remove_all(void)
@@ -281,11 +321,6 @@ void disk_failed(struct disk *disk, int error)
 int disk_failure(const struct disk *disk)
 {
 	return atomic_load_explicit(&disk->failure, memory_order_relaxed);
-}
-
-uint64_t disk_capacity(struct disk *disk)
-{
-	return atomic_load(&disk->capacity);
 }
 
 bool disk_any_failed(void)

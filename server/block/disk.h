@@ -8,8 +8,10 @@
 #ifndef BLOCK_DISK_H
 #define BLOCK_DISK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <platter/driver.h>
 
@@ -48,7 +50,7 @@ struct disk {
 	atomic_uint references;
 	enum disk_state state;
 	unsigned major, minor;           /* major 0: the driver has none */
-	const struct platter_driver *driver;
+	const struct platter_driver *driver; /* a reference */
 	struct args *args;
 	char *name;
 	char *description;
@@ -59,6 +61,10 @@ struct disk {
 	atomic_uint_fast64_t capacity;   /* bytes; 0 when that isn't known before it is opened */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */
 	struct open_state open;
+	pthread_mutex_t calls;           /* the driver's operations that block, one at a time */
+	bool removed;                    /* under `calls`: the driver has forgotten it */
+	uint32_t events_ms;              /* how often check_events is called; 0: on request */
+	uint64_t events_at;              /* CLOCK_MONOTONIC, ns: the next time; for events.c */
 	struct disk_io *io;              /* one for each reactor */
 };
 
@@ -70,7 +76,7 @@ void disk_init(unsigned reactors, struct pool *control, disk_each_block *each_bl
 
 /*
  * Makes a disk with its driver's probe and adds it; a reference for the caller.
- * NAME NULL: the driver's name and the first free number.  Takes ARGS, also on
+ * Gains a reference to DRIVER.  NAME NULL: the driver's name and the first free number.  Takes ARGS, also on
  * failure; DESCRIPTION NULL: the driver's.  May block; not on a reactor that serves clients.
  */
 int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
@@ -82,6 +88,9 @@ int disk_add(struct disk **ret, const struct platter_driver *driver, const char 
  * everything is as it was.  Not on a reactor.
  */
 int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error);
+
+/* Removes all disks of DRIVER, which is complained of; waits for those that are in use.  Not on a reactor. */
+void disk_remove_driver(const struct platter_driver *driver);
 
 /* Every disk; none may be open. */
 void disk_remove_all(void);
@@ -96,8 +105,11 @@ void disk_put(struct disk *disk);
 struct list_head *disk_list(void);
 bool disk_name_is_other(const char *name, const struct disk *disk);
 
-/* Its size in bytes; 0 when that isn't known before it is opened. */
-uint64_t disk_capacity(struct disk *disk);
+/* Its size in bytes; 0 when that isn't known before it is opened.  Any thread: it may change at any time. */
+static inline uint64_t disk_capacity(const struct disk *disk)
+{
+	return atomic_load_explicit(&disk->capacity, memory_order_acquire);
+}
 
 /* Whether any reactor may serve it; while it is open. */
 bool disk_any_thread(const struct disk *disk);

@@ -1,32 +1,265 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <string.h>
-
-#include "plugins/builtin.h"
 #include "server/block/driver.h"
 
-static const struct platter_driver *const drivers[] = { &file_driver, &null_driver, &ram_driver, NULL };
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "plugins/builtin.h"
+#include "server/block/device.h"
+#include "server/block/disk.h"
+#include "server/block/error.h"
+#include "server/block/registry.h"
+
+static struct list_head drivers = LIST_HEAD_INIT(drivers);
+
+static struct driver *of(const struct platter_driver *driver)
+{
+	return container_of((struct platter_driver *)(uintptr_t)driver, struct driver, driver);
+}
+
+struct list_head *driver_list(void)
+{
+	return &drivers;
+}
+
+static struct driver *find(const char *name)
+{
+	struct list_head *node;
+
+	list_for_each(node, &drivers) {
+		struct driver *driver = container_of(node, struct driver, link);
+
+		if (strcmp(driver->driver.name, name) == 0)
+			return driver;
+	}
+	return NULL;
+}
+
+const struct platter_driver *driver_get(const char *name)
+{
+	struct driver *driver;
+
+	registry_lock();
+	driver = find(name);
+	if (driver)
+		driver->users++;
+	registry_unlock();
+	return driver ? &driver->driver : NULL;
+}
+
+const struct platter_driver *driver_ref(const struct platter_driver *driver)
+{
+	registry_lock();
+	of(driver)->users++;
+	registry_unlock();
+	return driver;
+}
+
+static void free_keys(const struct platter_key *keys)
+{
+	for (const struct platter_key *key = keys; key && key->name; key++) {
+		free((char *)(uintptr_t)key->name);
+		free((char *)(uintptr_t)key->help);
+	}
+	free((struct platter_key *)(uintptr_t)keys);
+}
+
+static void free_commands(const struct platter_command *commands)
+{
+	for (const struct platter_command *command = commands; command && command->name; command++) {
+		free((char *)(uintptr_t)command->name);
+		free((char *)(uintptr_t)command->arguments);
+		free((char *)(uintptr_t)command->help);
+	}
+	free((struct platter_command *)(uintptr_t)commands);
+}
+
+static void driver_free(struct driver *driver)
+{
+	free((char *)(uintptr_t)driver->driver.name);
+	free((char *)(uintptr_t)driver->driver.description);
+	free_keys(driver->driver.keys);
+	free_commands(driver->ops.commands);
+	free(driver);
+}
+
+void driver_put(const struct platter_driver *driver)
+{
+	bool last;
+
+	if (!driver)
+		return;
+	registry_lock();
+	last = --of(driver)->users == 0;
+	registry_unlock();
+	if (last)
+		driver_free(of(driver));
+}
+
+/* NULL as "": the host's own code needn't ask. */
+static char *copy_text(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+static const struct platter_key *copy_keys(const struct platter_key *keys)
+{
+	struct platter_key *copy;
+	size_t count = 0;
+	bool complete = true;
+
+	while (keys && keys[count].name)
+		count++;
+	copy = calloc(count + 1, sizeof(*copy));
+	for (size_t i = 0; copy && i < count; i++) {
+		copy[i] = (struct platter_key){ copy_text(keys[i].name), keys[i].type, copy_text(keys[i].help) };
+		complete &= copy[i].name && copy[i].help;
+	}
+	if (copy && complete)
+		return copy;
+	free_keys(copy);
+	return NULL;
+}
+
+static const struct platter_command *copy_commands(const struct platter_command *commands)
+{
+	struct platter_command *copy;
+	size_t count = 0;
+	bool complete = true;
+
+	while (commands && commands[count].name)
+		count++;
+	copy = calloc(count + 1, sizeof(*copy));
+	for (size_t i = 0; copy && i < count; i++) {
+		copy[i] = (struct platter_command){ copy_text(commands[i].name), copy_text(commands[i].arguments),
+						    copy_text(commands[i].help) };
+		complete &= copy[i].name && copy[i].arguments && copy[i].help;
+	}
+	if (copy && complete)
+		return copy;
+	free_commands(copy);
+	return NULL;
+}
+
+/* An older, smaller structure is filled up with zeroes. */
+static struct driver *copy_driver(const struct platter_driver *origin)
+{
+	struct driver *driver = calloc(1, sizeof(*driver));
+
+	if (!driver)
+		return NULL;
+	memcpy(&driver->driver, origin, origin->size);
+	memcpy(&driver->ops, origin->ops, origin->ops->size);
+	driver->origin = origin;
+	driver->users = 1;
+	driver->driver.ops = &driver->ops;
+	driver->driver.name = copy_text(driver->driver.name);
+	driver->driver.description = copy_text(driver->driver.description);
+	driver->driver.keys = copy_keys(driver->driver.keys);
+	driver->ops.commands = copy_commands(driver->ops.commands);
+	if (driver->driver.name && driver->driver.description && driver->driver.keys && driver->ops.commands)
+		return driver;
+	driver_free(driver);
+	return NULL;
+}
+
+/* Its first member comes before anything else is believed. */
+static bool is_complete(const struct platter_driver *driver)
+{
+	const struct platter_disk_ops *ops;
+
+	if (driver->size > sizeof(*driver) || driver->size < offsetof(struct platter_driver, remove))
+		return false;
+	ops = driver->ops;
+	return driver->name && *driver->name && driver->probe && ops && ops->size <= sizeof(*ops) &&
+	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && ops->submit;
+}
+
+/* With the registry's lock held: in the order of names. */
+static void insert(struct driver *driver)
+{
+	struct list_head *node;
+
+	list_for_each(node, &drivers)
+		if (strcmp(container_of(node, struct driver, link)->driver.name, driver->driver.name) > 0)
+			break;
+	list_add_tail(&driver->link, node);
+}
+
+int platter_register_driver(const struct platter_driver *origin)
+{
+	struct driver *driver;
+	bool taken, has_major;
+	int result;
+
+	if (!is_complete(origin))
+		return -EINVAL;
+	driver = copy_driver(origin);
+	if (!driver)
+		return -ENOMEM;
+	registry_lock();
+	taken = find(driver->driver.name);
+	has_major = device_major(driver->driver.name);
+	if (!taken)
+		insert(driver);
+	registry_unlock();
+	if (taken) {
+		driver_free(driver);
+		return -EBUSY;
+	}
+	if (has_major)
+		return 0;
+	result = platter_register_blkdev(0, driver->driver.name);
+	if (result > 0) {
+		driver->own_major = (unsigned)result;
+		return 0;
+	}
+	registry_lock();
+	list_del_init(&driver->link);
+	registry_unlock();
+	driver_put(&driver->driver);
+	return result;
+}
+
+void platter_unregister_driver(const struct platter_driver *origin)
+{
+	struct driver *driver = NULL;
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, &drivers)
+		if (container_of(node, struct driver, link)->origin == origin)
+			driver = container_of(node, struct driver, link);
+	if (driver)
+		list_del_init(&driver->link);
+	registry_unlock();
+	if (!driver)
+		return;
+	disk_remove_driver(&driver->driver);
+	if (driver->own_major)
+		platter_unregister_blkdev(driver->own_major, driver->driver.name);
+	driver_put(&driver->driver);
+}
 
 int driver_init(void)
 {
-	const struct platter_driver *driver;
+	static const struct platter_driver *const builtin[] = { &file_driver, &null_driver, &ram_driver };
 	int result = 0;
 
-	for (size_t i = 0; result >= 0 && (driver = driver_at(i)); i++)
-		result = platter_register_blkdev(0, driver->name);
-	return result < 0 ? result : 0;
+	for (size_t i = 0; result == 0 && i < sizeof(builtin) / sizeof(builtin[0]); i++)
+		result = platter_register_driver(builtin[i]);
+	return result;
 }
 
-const struct platter_driver *driver_at(size_t index)
+void driver_exit(void)
 {
-	return index < sizeof(drivers) / sizeof(drivers[0]) ? drivers[index] : NULL;
-}
+	struct list_head *node;
 
-const struct platter_driver *driver_find(const char *name)
-{
-	const struct platter_driver *driver;
-
-	for (size_t i = 0; (driver = driver_at(i)); i++)
-		if (strcmp(driver->name, name) == 0)
-			return driver;
-	return NULL;
+	while ((node = list_pop(&drivers)))
+		driver_put(&container_of(node, struct driver, link)->driver);
+	device_unregister_all();
 }

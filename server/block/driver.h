@@ -7,13 +7,31 @@
 
 #include <platter/driver.h>
 
-/* Enters the drivers that are linked in into the device table; -errno. */
+#include "common/list.h"
+
+/* The host's copy of what was registered. */
+struct driver {
+	struct list_head link;              /* in the list of all, in the order of names */
+	struct platter_driver driver;
+	struct platter_disk_ops ops;        /* what driver.ops points to */
+	unsigned own_major;                 /* registered with the driver; 0: the name had one */
+	const struct platter_driver *origin; /* whose copy it is */
+	unsigned users;                     /* who has a reference, disks among them; under the registry's lock */
+};
+
+/* Registers the drivers that are linked in; -errno. */
 int driver_init(void);
+/* Forgets all drivers; there are no disks any more. */
+void driver_exit(void);
 
-/* NULL when there is none of this name. */
-const struct platter_driver *driver_find(const char *name);
+/* A reference to the driver of this name; NULL when there is none. */
+const struct platter_driver *driver_get(const char *name);
+/* One more; returns DRIVER. */
+const struct platter_driver *driver_ref(const struct platter_driver *driver);
+/* NULL is allowed. */
+void driver_put(const struct platter_driver *driver);
 
-/* The INDEX-th, in the order of their names; NULL past the last. */
-const struct platter_driver *driver_at(size_t index);
+/* Under the registry's lock: all, as a list of driver.link. */
+struct list_head *driver_list(void);
 
 #endif

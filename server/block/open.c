@@ -73,12 +73,14 @@ static void open_run(struct pool_job *job)
 	struct list_head *node;
 	int result;
 
+	pthread_mutex_lock(&disk->calls);
 	result = disk->driver->ops->open(&disk->driver_side, &geometry, &error);
 	if (result == 0) {
 		result = geometry_check(&geometry, &error);
 		if (result < 0 && disk->driver->ops->release)
 			(void)disk->driver->ops->release(&disk->driver_side, &(struct platter_error){ "" });
 	}
+	pthread_mutex_unlock(&disk->calls);
 	pthread_mutex_lock(&state->lock);
 	if (result == 0) {
 		disk->geometry = geometry;
@@ -103,8 +105,11 @@ static void release_run(struct pool_job *job)
 	struct disk *disk = container_of(job, struct disk, open.job);
 	struct platter_error error = { "" };
 	struct pool_job *next = NULL;
-	int result = disk->driver->ops->release ? disk->driver->ops->release(&disk->driver_side, &error) : 0;
+	int result;
 
+	pthread_mutex_lock(&disk->calls);
+	result = disk->driver->ops->release ? disk->driver->ops->release(&disk->driver_side, &error) : 0;
+	pthread_mutex_unlock(&disk->calls);
 	if (result < 0) {
 		log_error("%s: release: %s", disk->name, error.text[0] ? error.text : strerror(-result));
 		disk_failed(disk, result);
@@ -126,7 +131,7 @@ void disk_open(struct disk *disk, struct disk_opener *opener)
 
 	pthread_mutex_lock(&state->lock);
 	if (state->shut) {
-		opener_answer(opener, -ENODEV, &(struct platter_error){ "it is being removed" });
+		opener_answer(opener, -ENODEV, &(struct platter_error){ "it is being removed or changed" });
 	} else if (state->phase == DISK_OPEN) {
 		state->users++;
 		opener_answer(opener, 0, &(struct platter_error){ "" });
@@ -195,6 +200,13 @@ static bool wait_for_users(struct open_state *state, uint64_t until)
 	while (state->users && result != ETIMEDOUT)
 		result = pthread_cond_clockwait(&state->idle, &state->lock, CLOCK_MONOTONIC, &limit);
 	return state->users == 0;
+}
+
+void open_unshut(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->open.lock);
+	disk->open.shut = false;
+	pthread_mutex_unlock(&disk->open.lock);
 }
 
 int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error)

@@ -65,5 +65,6 @@ unsigned disk_users(struct disk *disk);
  * until the driver has released it.  -EBUSY, with the reason: it is as it was.
  */
 int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error);
+void open_unshut(struct disk *disk);
 
 #endif

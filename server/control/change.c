@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Methods that change the running server, for root and the server's own user. */
 #include <errno.h>
-#include <inttypes.h>
+#include <stdlib.h>
 
 #include <platter/driver.h>
 
@@ -9,23 +9,14 @@
 #include "server/admin.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/block/media.h"
+#include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
-#include "server/records.h"
 
 /* The most seconds that removing waits for users to leave. */
 #define MOST_DRAIN 86400
-
-/* Tells those who watch; takes EVENT. */
-static void tell(json_t *event)
-{
-	char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
-
-	if (text)
-		records_add(RECORD_EVENT, LOG_LEVEL_INFO, text);
-	free(text);
-	json_decref(event);
-}
+#define IOCTL_MOST_ARGUMENTS 32
 
 static int export_add_method(struct call *call)
 {
@@ -40,7 +31,7 @@ static int export_add_method(struct call *call)
 	call->result = json_pack("{s:s?}", "name", export ? export->name : NULL);
 	if (export) {
 		log_notice("%s: added (user %u)", export->name, call->peer->uid);
-		tell(json_pack("{s:s, s:s}", "event", "export-added", "name", export->name));
+		event_tell("export-added", export->name);
 	}
 	export_put(export);
 	return 0;
@@ -60,12 +51,119 @@ static int export_remove_method(struct call *call)
 	if (result < 0)
 		return result;
 	log_notice("%s: removed (user %u)", name, call->peer->uid);
-	tell(json_pack("{s:s, s:s}", "event", "export-removed", "name", name));
+	event_tell("export-removed", name);
 	return 0;
+}
+
+static int find_disk(struct call *call, const char *name, struct disk **ret)
+{
+	*ret = disk_find(name);
+	return *ret ? 0 : platter_fail(&call->error, ENOENT, "there is no disk named \"%s\"", name);
+}
+
+static json_t *size_result(const struct disk *disk)
+{
+	return json_pack("{s:I}", "size", (json_int_t)disk_capacity(disk));
+}
+
+static int disk_resize_method(struct call *call)
+{
+	struct disk *disk = NULL;
+	const char *name;
+	json_int_t bytes;
+	uint64_t before;
+	int result = method_params(call, "{s:s, s:I!}", "disk", &name, "size", &bytes);
+
+	if (result == 0 && bytes <= 0)
+		return platter_fail(&call->error, EINVAL, "params: size: must be above 0");
+	if (result == 0)
+		result = find_disk(call, name, &disk);
+	if (result < 0)
+		return result;
+	before = disk_capacity(disk);
+	result = media_resize(disk, (uint64_t)bytes, &call->error);
+	if (disk_capacity(disk) != before)
+		event_tell("resized", disk->name);
+	if (result == 0)
+		call->result = size_result(disk);
+	disk_put(disk);
+	return result;
+}
+
+/* Has the driver look whether the medium or its size has changed. */
+static int disk_check_method(struct call *call)
+{
+	struct disk *disk = NULL;
+	const char *name;
+	unsigned events;
+	bool resized = false;
+	int result = method_params(call, "{s:s!}", "disk", &name);
+
+	if (result == 0)
+		result = find_disk(call, name, &disk);
+	if (result < 0)
+		return result;
+	events = media_check_events(disk);
+	result = media_revalidate(disk, &resized, &call->error);
+	if (resized)
+		events |= PLATTER_EVENT_RESIZED;
+	event_media(disk, events);
+	if (result == 0 || result == -EOPNOTSUPP) {
+		call->result = size_result(disk);
+		json_object_set_new(call->result, "resized", json_boolean(events & PLATTER_EVENT_RESIZED));
+		json_object_set_new(call->result, "media_changed", json_boolean(events & PLATTER_EVENT_MEDIA_CHANGE));
+		result = 0;
+	}
+	disk_put(disk);
+	return result;
+}
+
+/* Has the driver run COMMAND with the strings of ARGUMENTS. */
+static int run_ioctl(struct call *call, struct disk *disk, const char *command, json_t *arguments)
+{
+	const char *argv[IOCTL_MOST_ARGUMENTS];
+	size_t argc = json_array_size(arguments);
+	struct platter_reply reply = { .text = NULL };
+	int result;
+
+	if (argc > IOCTL_MOST_ARGUMENTS)
+		return platter_fail(&call->error, E2BIG, "params: args: more than %d", IOCTL_MOST_ARGUMENTS);
+	for (size_t i = 0; i < argc; i++) {
+		argv[i] = json_string_value(json_array_get(arguments, i));
+		if (!argv[i])
+			return platter_fail(&call->error, EINVAL, "params: args: not all are strings");
+	}
+	result = media_ioctl(disk, command, (unsigned)argc, argv, &reply, &call->error);
+	if (result == 0) {
+		log_info("%s: %s (user %u)", disk->name, command, call->peer->uid);
+		call->result = json_pack("{s:o}", "text", json_text(reply.text ? reply.text : ""));
+	}
+	free(reply.text);
+	return result;
+}
+
+static int disk_ioctl_method(struct call *call)
+{
+	json_t *arguments = NULL;
+	struct disk *disk = NULL;
+	const char *name, *command;
+	int result = method_params(call, "{s:s, s:s, s?o!}", "disk", &name, "command", &command, "args", &arguments);
+
+	if (result == 0 && arguments && !json_is_array(arguments))
+		return platter_fail(&call->error, EINVAL, "params: args: not an array");
+	if (result == 0)
+		result = find_disk(call, name, &disk);
+	if (result == 0)
+		result = run_ioctl(call, disk, command, arguments);
+	disk_put(disk);
+	return result;
 }
 
 const struct method change_methods[] = {
 	{ .name = "export.add", .changes = true, .run = export_add_method },
 	{ .name = "export.remove", .changes = true, .run = export_remove_method },
+	{ .name = "disk.resize", .changes = true, .run = disk_resize_method },
+	{ .name = "disk.check", .changes = true, .run = disk_check_method },
+	{ .name = "disk.ioctl", .changes = true, .run = disk_ioctl_method },
 	{ .name = NULL },
 };

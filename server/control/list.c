@@ -2,7 +2,10 @@
 /* Methods that list what there is; anybody who may connect may call them. */
 #include <config.h>
 
+#include <errno.h>
 #include <unistd.h>
+
+#include <platter/driver.h>
 
 #include "common/clock.h"
 #include "server/block/device.h"
@@ -69,6 +72,26 @@ static int list_disks(struct call *call)
 	return give_list(call, "disks", list);
 }
 
+static int list_commands(struct call *call)
+{
+	const struct platter_command *command;
+	json_t *list = json_array();
+	struct disk *disk;
+	const char *name;
+	int result = method_params(call, "{s:s!}", "disk", &name);
+
+	disk = result == 0 ? disk_find(name) : NULL;
+	if (!disk) {
+		json_decref(list);
+		return result < 0 ? result : platter_fail(&call->error, ENOENT, "there is no disk named \"%s\"", name);
+	}
+	for (command = disk->driver->ops->commands; command->name; command++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", command->name, "arguments", command->arguments,
+						      "help", command->help));
+	disk_put(disk);
+	return give_list(call, "commands", list);
+}
+
 static int list_exports(struct call *call)
 {
 	json_t *list = json_array();
@@ -122,6 +145,7 @@ const struct method list_methods[] = {
 	{ .name = "version", .run = list_version },
 	{ .name = "devices", .run = list_devices },
 	{ .name = "disks", .run = list_disks },
+	{ .name = "disk.commands", .run = list_commands },
 	{ .name = "exports", .run = list_exports },
 	{ .name = "clients", .run = list_clients },
 	{ .name = NULL },

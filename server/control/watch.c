@@ -67,6 +67,9 @@ static int watch_start(struct call *call)
 
 	if (result == 0 && !log && !events)
 		return platter_fail(&call->error, EINVAL, "params: ask for \"log\" or \"events\", or both");
+	/* From now on: what comes while the answer is on its way is not lost. */
+	if (result == 0 && !json_object_get(call->params, "after"))
+		json_object_set_new(call->params, "after", json_integer((json_int_t)records_newest()));
 	return result;
 }
 

@@ -37,7 +37,7 @@ uint16_t info_flags(const struct nbd_session *session)
 
 size_t info_export(uint8_t bytes[INFO_EXPORT_LENGTH], const struct nbd_session *session)
 {
-	put_be64(bytes, session->export->disk->geometry.bytes);
+	put_be64(bytes, disk_capacity(session->export->disk));
 	put_be16(bytes + 8, info_flags(session));
 	return INFO_EXPORT_LENGTH;
 }

@@ -73,7 +73,6 @@ struct nbd_session {
 
 	/* Transmission */
 	uint16_t flags;              /* the transmission flags that the client was told */
-	uint64_t size;               /* of the disk, likewise */
 	struct request *payload;     /* the WRITE whose data is coming in */
 	unsigned in_flight;          /* requests taken and not yet released by nbd_sent() */
 	uint64_t in_flight_bytes;

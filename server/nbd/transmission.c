@@ -43,12 +43,9 @@ static const struct command {
 
 void transmission_start(struct nbd_session *session)
 {
-	const struct disk *disk = session->export->disk;
-
 	session->state = NBD_STATE_TRANSMISSION;
 	session->want = NBD_WANT_BYTES;
 	session->need = NBD_REQUEST_SIZE;
-	session->size = disk->geometry.bytes;
 	session->flags = info_flags(session);
 }
 
@@ -100,7 +97,8 @@ static int validate(const struct nbd_session *session, const struct header *head
 		return -EINVAL;
 	if (header->type == NBD_CMD_FLUSH)
 		return header->offset || header->length ? -EINVAL : 0;
-	if (!range_within(header->offset, header->length, session->size))
+	/* As it is now: a client may know better than we told it at GO that the disk has grown. */
+	if (!range_within(header->offset, header->length, disk_capacity(session->export->disk)))
 		return command->writes && header->type != NBD_CMD_TRIM ? -ENOSPC : -EINVAL;
 	if ((header->offset | header->length) & (block - 1))
 		return -EINVAL;

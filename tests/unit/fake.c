@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/block/args.h"
+#include "server/block/driver.h"
 #include "tests/unit/unit.h"
 
 unsigned fake_ended;
@@ -82,10 +83,16 @@ static const struct platter_driver driver = {
 struct fake *fake_new(void)
 {
 	struct fake *fake = test_calloc(1, sizeof(*fake));
+	const struct platter_driver *registered;
 	struct platter_error error;
 
-	assert_int_equal(disk_add(&fake->disk, &driver, "fake", NULL, args_new(), false, &error), 0);
-	assert_int_equal(export_add("fake", fake->disk, false), 0);
+	assert_int_equal(platter_register_driver(&driver), 0);
+	registered = driver_get("fake");
+	assert_int_equal(disk_add(&fake->disk, registered, "fake", NULL, args_new(), false, &error), 0);
+	driver_put(registered);
+	disk_put(fake->disk); /* the list keeps it */
+	assert_int_equal(export_add("fake", NULL, fake->disk, false), 0);
+	platter_disk_set_capacity(&fake->disk->driver_side, sizeof(fake->memory));
 	platter_disk_set_data(&fake->disk->driver_side, fake);
 	fake->disk->geometry = (struct platter_geometry){
 		.bytes = sizeof(fake->memory),
@@ -106,6 +113,7 @@ void fake_free(struct fake *fake)
 {
 	export_remove_all();
 	disk_remove_all();
+	driver_exit();
 	block_destroy(&fake->block);
 	test_free(fake);
 }

@@ -6,6 +6,7 @@
 #include "server/block/args.h"
 #include "server/block/error.h"
 #include "server/net/address.h"
+#include "server/block/driver.h"
 #include "server/spec.h"
 #include "tests/unit/unit.h"
 
@@ -153,6 +154,19 @@ static void test_wrong_addresses_are_refused(void **state)
 			fail_msg("%s was taken", texts[i]);
 }
 
+static int start(void **state)
+{
+	(void)state;
+	return driver_init();
+}
+
+static int end(void **state)
+{
+	(void)state;
+	driver_exit();
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,5 +178,5 @@ int main(void)
 		cmocka_unit_test(test_wrong_addresses_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, start, end);
 }
