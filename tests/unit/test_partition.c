@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Partition tables, good and bad. */
+/* Partition tables, good and bad; tests/partitions compares with fdisk and sfdisk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
