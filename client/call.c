@@ -2,6 +2,7 @@
 #include "client/call.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,17 +60,14 @@ static int connect_to_server(FILE **ret)
 	return CALL_UNREACHABLE;
 }
 
-/* Takes PARAMS. */
-static int send_request(FILE *server, const char *method, json_t *params)
+/* Takes PARAMS; false when the server doesn't read it. */
+static bool send_request(FILE *server, const char *method, json_t *params)
 {
-	json_t *request = json_pack("{s:s, s:o*}", "method", method, "params", params);
-	int result = request ? json_dumpf(request, server, JSON_COMPACT) : -1;
+	json_t *object = json_pack("{s:s, s:o*}", "method", method, "params", params);
+	int result = object ? json_dumpf(object, server, JSON_COMPACT) : -1;
 
-	json_decref(request);
-	if (result == 0 && fputc('\n', server) != EOF && fflush(server) == 0)
-		return CALL_OK;
-	log_error("the request cannot be sent");
-	return CALL_UNREACHABLE;
+	json_decref(object);
+	return result == 0 && fputc('\n', server) != EOF && fflush(server) == 0;
 }
 
 /* The next object that the server sends; NULL at the end. */
@@ -103,6 +101,17 @@ static int receive_answer(FILE *server, json_t **result)
 	return status;
 }
 
+/* A server that refuses to listen may have said why. */
+static int request(FILE *server, const char *method, json_t *params, json_t **result)
+{
+	bool sent = send_request(server, method, params);
+	int status = receive_answer(server, result);
+
+	if (!sent && status == CALL_OK)
+		status = CALL_UNREACHABLE;
+	return status;
+}
+
 int call_method(const char *method, json_t *params, json_t **result)
 {
 	FILE *server = NULL;
@@ -113,9 +122,7 @@ int call_method(const char *method, json_t *params, json_t **result)
 		json_decref(params);
 		return status;
 	}
-	status = send_request(server, method, params);
-	if (status == CALL_OK)
-		status = receive_answer(server, result);
+	status = request(server, method, params, result);
 	(void)fclose(server);
 	return status;
 }
@@ -130,9 +137,7 @@ int call_stream(const char *method, json_t *params, void (*each)(const json_t *o
 		json_decref(params);
 		return status;
 	}
-	status = send_request(server, method, params);
-	if (status == CALL_OK)
-		status = receive_answer(server, &object);
+	status = request(server, method, params, &object);
 	json_decref(object);
 	while (status == CALL_OK && (object = receive(server))) {
 		each(object);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Verbs that change the running server. */
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/call.h"
 #include "client/table.h"
 #include "client/verb.h"
+#include "common/escape.h"
 #include "common/log.h"
 #include "common/size.h"
 
@@ -23,59 +26,103 @@ static void print_result(json_t *result)
 	json_decref(result);
 }
 
+/* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
+static char *absolute(const char *spec)
+{
+	const char *path = strchr(spec, '=');
+	char *here, *escaped, *result = NULL;
+
+	path = path && path[1] == '.' ? path + 1 : spec;
+	if (*path != '.')
+		return strdup(spec);
+	here = getcwd(NULL, 0);
+	escaped = here ? escape_add(here) : NULL;
+	if (escaped && asprintf(&result, "%.*s%s/%s", (int)(path - spec), spec, escaped, path) < 0)
+		result = NULL;
+	free(escaped);
+	free(here);
+	return result;
+}
+
+/* One spec; the name that the server chose is news. */
+static int add_one(const char *spec)
+{
+	char *text = absolute(spec);
+	json_t *params = text ? json_pack("{s:s}", "spec", text) : NULL;
+	json_t *result = NULL;
+	const char *name;
+	int status;
+
+	free(text);
+	if (!params)
+		return verb_usage("export add: %s: not UTF-8, or no memory", spec);
+	status = call_method("export.add", params, &result);
+	name = json_string_value(json_object_get(result, "name"));
+	if (status == CALL_OK && name && !verb_json)
+		puts(name);
+	print_result(result);
+	return status;
+}
+
+static int remove_one(const char *name, long drain)
+{
+	json_t *params = json_pack("{s:s, s:I}", "name", name, "drain", (json_int_t)drain);
+	json_t *result = NULL;
+	int status;
+
+	if (!params)
+		return verb_usage("export remove: %s: not UTF-8", name);
+	status = call_method("export.remove", params, &result);
+	print_result(result);
+	return status;
+}
+
+/* STATUS of one of several: says where it ended. */
+static int ended_at(int status, const char *which, bool last)
+{
+	if (status != CALL_OK && !last)
+		log_error("that was %s; what stands behind it was not tried", which);
+	return status;
+}
+
 static int export_add(int argc, char **argv)
 {
 	int status = CALL_OK;
 
 	if (argc < 2)
 		return verb_usage("export add: what? for example vm1=/srv/vm1.img,readonly or ram:1G");
-	for (int i = 1; i < argc && status == CALL_OK; i++) {
-		json_t *result = NULL;
-		const char *name;
-
-		status = call_method("export.add", json_pack("{s:s}", "spec", argv[i]), &result);
-		if (status == CALL_REFUSED && argc > 2)
-			log_error("this was %s; what stands behind it was not tried", argv[i]);
-		name = json_string_value(json_object_get(result, "name"));
-		/* A name that the server chose is news. */
-		if (status == CALL_OK && name && !verb_json)
-			puts(name);
-		print_result(result);
-	}
+	for (int i = 1; i < argc && status == CALL_OK; i++)
+		status = ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
 	return status;
 }
 
-/* --drain or --drain=SECONDS. */
-static bool parse_drain(const char *arg, long *seconds)
+static bool parse_drain(const char *text, long *seconds)
 {
 	char *end;
 
-	if (strcmp(arg, "--drain") == 0) {
+	if (!text) {
 		*seconds = DRAIN_SECONDS;
 		return true;
 	}
-	if (strncmp(arg, "--drain=", 8) != 0 || arg[8] < '0' || arg[8] > '9')
-		return false;
-	*seconds = strtol(arg + 8, &end, 10);
-	return *end == '\0';
+	*seconds = strtol(text, &end, 10);
+	return *text >= '0' && *text <= '9' && *end == '\0';
 }
 
 static int export_remove(int argc, char **argv)
 {
+	static const struct option options[] = { { "drain", optional_argument, NULL, 'd' }, { NULL, 0, NULL, 0 } };
 	int status = CALL_OK;
 	long drain = 0;
-	int i = 1;
+	int option;
 
-	if (argc > 1 && argv[1][0] == '-' && !parse_drain(argv[i++], &drain))
-		return verb_usage("export remove: %s: not an option", argv[1]);
-	if (i == argc)
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if (option != 'd' || !parse_drain(optarg, &drain))
+			return verb_usage("export remove: %s: not an option, or not a number of seconds", argv[optind - 1]);
+	if (optind == argc)
 		return verb_usage("export remove: which?");
-	for (; i < argc && status == CALL_OK; i++) {
-		json_t *result = NULL;
-
-		status = call_method("export.remove", json_pack("{s:s, s:I}", "name", argv[i], "drain", (json_int_t)drain), &result);
-		print_result(result);
-	}
+	for (int i = optind; i < argc && status == CALL_OK; i++)
+		status = ended_at(remove_one(argv[i], drain), argv[i], i + 1 == argc);
 	return status;
 }
 
@@ -139,7 +186,7 @@ static int list_commands(const char *disk)
 			table_add(table, "%s", json_string_value(json_object_get(command, "arguments")));
 			table_add(table, "%s", json_string_value(json_object_get(command, "help")));
 		}
-		table_print(table, 1);
+		table_print(table);
 	}
 	print_result(result);
 	return status;

@@ -51,15 +51,15 @@ static int list(int argc, char **argv, const char *method, const char *name, con
 		table = table_new(headings);
 		json_array_foreach(json_object_get(result, name), i, object)
 			add(table, object);
-		table_print(table, 1);
+		table_print(table);
 	}
 	json_decref(result);
 	return CALL_OK;
 }
 
-static void add_disk(struct table *table, const json_t *disk)
+static void add_disk(struct table *table, const json_t *disk, unsigned depth)
 {
-	table_add(table, "%s", text_of(disk, "name"));
+	table_add(table, "%*s%s%s", depth > 1 ? 2 * (int)depth - 2 : 0, "", depth ? "`-" : "", text_of(disk, "name"));
 	table_add(table, "%3" PRIi64 ":%-3" PRIi64, (int64_t)number_of(disk, "major"), (int64_t)number_of(disk, "minor"));
 	add_size(table, disk);
 	table_add(table, "%d", json_is_true(json_object_get(disk, "read_only")) ? 1 : 0);
@@ -67,9 +67,47 @@ static void add_disk(struct table *table, const json_t *disk)
 	table_add(table, "%" PRIi64, (int64_t)number_of(disk, "users"));
 }
 
+static bool is_child(const json_t *disk, const char *parent)
+{
+	const char *its = json_string_value(json_object_get(disk, "parent"));
+
+	return its ? parent && strcmp(its, parent) == 0 : !parent;
+}
+
+/* The disks that stand on PARENT, NULL for those on nothing, each followed by what stands on it. */
+static void add_disks(struct table *table, const json_t *disks, const char *parent, unsigned depth)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk) {
+		if (!is_child(disk, parent))
+			continue;
+		add_disk(table, disk, depth);
+		add_disks(table, disks, text_of(disk, "name"), depth + 1);
+	}
+}
+
 static int lsblk(int argc, char **argv)
 {
-	return list(argc, argv, "disks", "disks", "NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS", add_disk);
+	json_t *result = NULL;
+	struct table *table;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method("disks", NULL, &result);
+	if (status != CALL_OK)
+		return status;
+	if (verb_json) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		table = table_new("NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS");
+		add_disks(table, json_object_get(result, "disks"), NULL, 0);
+		table_print(table);
+	}
+	json_decref(result);
+	return CALL_OK;
 }
 
 static void add_export(struct table *table, const json_t *export)

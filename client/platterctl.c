@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <locale.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,6 +126,8 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "");
 	log_open("platterctl", LOG_LEVEL_NOTICE);
+	/* A server that refuses us closes the socket: what it says is read all the same. */
+	signal(SIGPIPE, SIG_IGN);
 	status = run(take_options(argc, argv), argv);
 	if (fflush(stdout) != 0 && status == CALL_OK) {
 		log_error("standard output cannot be written");

@@ -82,9 +82,11 @@ void table_add_size(struct table *table, uint64_t bytes)
 /* Columns on a terminal. */
 static size_t width(const char *text)
 {
-	size_t length = mbstowcs(NULL, text, 0);
+	wchar_t wide[256];
+	size_t length = mbstowcs(wide, text, sizeof(wide) / sizeof(wide[0]));
+	int columns = length < sizeof(wide) / sizeof(wide[0]) ? wcswidth(wide, length) : -1;
 
-	return length == (size_t)-1 ? strlen(text) : length;
+	return columns < 0 ? strlen(text) : (size_t)columns;
 }
 
 static void print_row(char **cells, const struct table *table, const size_t *widths)
@@ -101,14 +103,14 @@ static void print_row(char **cells, const struct table *table, const size_t *wid
 	}
 }
 
-void table_print(struct table *table, int with_headings)
+void table_print(struct table *table)
 {
 	size_t widths[MOST_COLUMNS] = { 0 };
 
-	for (size_t i = with_headings ? 0 : table->columns; i < table->count; i++)
+	for (size_t i = 0; i < table->count; i++)
 		if (width(table->cells[i]) > widths[i % table->columns])
 			widths[i % table->columns] = width(table->cells[i]);
-	for (size_t row = with_headings ? 0 : table->columns; row + table->columns <= table->count; row += table->columns)
+	for (size_t row = 0; row + table->columns <= table->count; row += table->columns)
 		print_row(table->cells + row, table, widths);
 	for (size_t i = 0; i < table->count; i++)
 		free(table->cells[i]);

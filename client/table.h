@@ -16,7 +16,7 @@ void table_add(struct table *table, const char *format, ...) __attribute__((form
 /* BYTES as lsblk(8) writes them: 512M, 1.5G. */
 void table_add_size(struct table *table, uint64_t bytes);
 
-/* Prints and frees it; WITH_HEADINGS 0: without the first line. */
-void table_print(struct table *table, int with_headings);
+/* Prints and frees it. */
+void table_print(struct table *table);
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/escape.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 char *escape_find(char *text, const char *stops)
@@ -31,4 +32,20 @@ char *escape_cut(char *text, const char *stops)
 		return NULL;
 	*at = '\0';
 	return at + 1;
+}
+
+char *escape_add(const char *text)
+{
+	char *copy = malloc(2 * strlen(text) + 1);
+	char *to = copy;
+
+	if (!copy)
+		return NULL;
+	for (; *text; text++) {
+		if (strchr(",:=\\", *text))
+			*to++ = '\\';
+		*to++ = *text;
+	}
+	*to = '\0';
+	return copy;
 }

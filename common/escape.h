@@ -12,4 +12,7 @@ char *escape_remove(char *text);
 /* Cuts TEXT at the first plain one of STOPS; returns what is behind it, NULL when there is none. */
 char *escape_cut(char *text, const char *stops);
 
+/* A copy of TEXT in which nothing has a meaning any more; the caller frees it.  NULL: no memory. */
+char *escape_add(const char *text);
+
 #endif

@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/block/partitions.h"
 #include "server/block/registry.h"
 #include "server/disk_events.h"
 #include "server/spec.h"
+
+/* The reactors are there. */
+static bool running;
 
 static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *error)
 {
@@ -33,6 +38,58 @@ static int add_export(const struct spec *spec, struct disk *disk, struct platter
 	return result < 0 ? platter_fail(error, -result, "%s", strerror(-result)) : 0;
 }
 
+/* A disk whose partition table is still to be read; a reference. */
+static struct disk *unscanned(void)
+{
+	struct disk *found = NULL;
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, disk_list()) {
+		struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->partitions == PARTITIONS_WANTED && disk->state == DISK_LIVE && !found)
+			found = disk_get(disk);
+	}
+	registry_unlock();
+	return found;
+}
+
+bool admin_wants_scan(void)
+{
+	struct disk *disk = unscanned();
+
+	running = true;
+	disk_put(disk);
+	return disk != NULL;
+}
+
+void admin_scan_all(void)
+{
+	struct platter_error error = { "" };
+	struct disk *disk;
+
+	while ((disk = unscanned())) {
+		if (partitions_add(disk, &error) < 0)
+			log_error("%s: no partitions: %s", disk->name, error.text);
+		disk_put(disk);
+	}
+}
+
+/* Makes what follows from a disk that was added. */
+static int finish(struct disk *disk, struct platter_error *error)
+{
+	int result = 0;
+
+	if (disk->events_ms)
+		disk_events_changed();
+	if (running && disk->partitions == PARTITIONS_WANTED)
+		result = partitions_add(disk, error);
+	if (result < 0)
+		disk_force_remove(disk);
+	return result < 0 ? result : 0;
+}
+
 int admin_add(const char *text, struct export **ret, struct platter_error *error)
 {
 	struct disk *disk = NULL;
@@ -42,53 +99,38 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 	if (result < 0)
 		return result;
 	result = add_disk(&spec, &disk, error);
+	if (result == 0 && spec.partitions)
+		disk->partitions = PARTITIONS_WANTED;
+	if (result == 0 && !spec.disk)
+		disk->unlisted = spec.unlisted;
 	if (result == 0 && !spec.unlisted) {
 		result = add_export(&spec, disk, error);
 		if (result < 0 && !spec.disk)
-			(void)disk_remove(disk, 0, &(struct platter_error){ "" });
+			disk_force_remove(disk);
 	}
+	if (result == 0 && !spec.disk)
+		result = finish(disk, error);
 	if (result == 0 && ret)
-		*ret = spec.unlisted ? NULL : export_get(spec.disk ? spec.name : disk->name,
-							 strlen(spec.disk ? spec.name : disk->name));
-	if (result == 0 && disk->events_ms)
-		disk_events_changed();
+		*ret = spec.unlisted ? NULL : export_get(spec.disk ? spec.name : disk->name);
 	disk_put(disk);
 	spec_free(&spec);
 	return result;
 }
 
-/* Its disk goes with it, unless it is known by another name as well. */
-static int remove_disk(struct export *export, uint64_t wait_ns, struct platter_error *error)
+/* The disk goes with the export of its own name. */
+int admin_remove(const char *name, const struct patience *patience, struct platter_error *error)
 {
-	struct export *other;
-	char name[64] = "";
-
-	registry_lock();
-	other = export_other(export->disk, export);
-	if (other)
-		(void)!strncat(name, other->name, sizeof(name) - 1);
-	registry_unlock();
-	if (other)
-		return platter_fail(error, EBUSY, "%s is exported as %s, too: remove that first", export->name, name);
-	return disk_remove(export->disk, wait_ns, error);
-}
-
-int admin_remove(const char *name, uint64_t wait_ns, struct platter_error *error)
-{
-	struct export *export = *name ? export_get(name, strlen(name)) : NULL;
-	struct disk *disk;
+	struct export *export = export_get(name);
+	struct disk *disk = export && strcmp(export->disk->name, name) != 0 ? NULL : disk_find(name);
 	int result;
 
-	if (export && strcmp(export->disk->name, name) != 0) {
-		result = export_remove(export, wait_ns, error);
-	} else if (export) {
-		result = remove_disk(export, wait_ns, error);
-	} else if ((disk = disk_find(name))) { /* one that has no export */
-		result = disk_remove(disk, wait_ns, error);
-		disk_put(disk);
-	} else {
+	if (disk)
+		result = disk_remove(disk, patience, error);
+	else if (export)
+		result = export_remove(export, patience, error);
+	else
 		result = platter_fail(error, ENOENT, "there is no export named \"%s\"", name);
-	}
+	disk_put(disk);
 	export_put(export);
 	return result;
 }

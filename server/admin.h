@@ -7,19 +7,27 @@
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
 struct export;
+struct patience;
 struct platter_error;
 
 /* Adds what TEXT, a spec, says.  RET, unless it is NULL: a reference to the export, NULL for a disk without one. */
 int admin_add(const char *text, struct export **ret, struct platter_error *error);
 
 /*
+ * Reads the partition tables of the disks that were added before the reactors
+ * ran; those that are added later are read at once.  admin_wants_scan(): whether there are any.
+ */
+bool admin_wants_scan(void);
+void admin_scan_all(void);
+
+/*
  * Removes the export NAME, and its disk if that has the same name.  One that
- * clients use stays (-EBUSY), unless they leave within WAIT_NS; until then
+ * clients use stays (-EBUSY), unless they leave while PATIENCE lasts; until then
  * nobody new is let in.
  */
-int admin_remove(const char *name, uint64_t wait_ns, struct platter_error *error);
+int admin_remove(const char *name, const struct patience *patience, struct platter_error *error);
 
 #endif

@@ -48,7 +48,7 @@ static struct disk *take_due(uint64_t *next)
 /* Until it is UNTIL, or something changes.  False when it is time to end. */
 static bool wait_until(uint64_t until)
 {
-	const struct timespec limit = { .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
+	const struct timespec limit = clock_timespec(until);
 	bool goes_on;
 	int result = 0;
 

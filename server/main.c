@@ -23,6 +23,7 @@
 #include "server/reactor.h"
 #include "server/records.h"
 #include "server/signals.h"
+#include "server/startup.h"
 
 /* Threads for file I/O that blocks, and for drivers' open and release. */
 #define IO_THREADS 64
@@ -112,16 +113,19 @@ static void serve(void)
 	int result;
 
 	signals_watch(stop);
-	listen_start(reactor);
+	startup_run(listen_start);
 	if (disk_events_start() < 0)
 		log_warning("no thread to look for disks that change: they are looked at only on request");
 	result = control_start();
-	if (result < 0)
-		log_warning("the control socket is not served: %s", strerror(-result));
+	if (result < 0) {
+		log_warning("no thread for the control socket: %s; it is closed", strerror(-result));
+		control_close();
+	}
 	reactor_run(reactor);
 	while (listen_busy())
 		engine_wait(reactor->engine, false);
 	signals_unwatch();
+	startup_wait();
 	disk_events_stop();
 	control_close();
 	reactors_finish();
@@ -133,6 +137,10 @@ static int prepare(const struct options *options)
 	/* First: a second server on the same machine is told so before it touches anything. */
 	if (open_control(options->control) < 0)
 		return -1;
+	if (!*options->exports && !control_is_open()) {
+		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
+		return -1;
+	}
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
@@ -162,9 +170,8 @@ int main(int argc, char **argv)
 	status = EXIT_FAILURE;
 	records_init();
 	signals_init();
-	if (pool_create(&io_pool, "io", IO_THREADS) < 0 ||
-	    pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
-		log_error("cannot start: %s", strerror(errno));
+	if (pool_create(&io_pool, "io", IO_THREADS) < 0 || pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
+		log_error("cannot start: no memory");
 		goto out;
 	}
 	raise_descriptor_limit(options.max_connections);
@@ -176,9 +183,10 @@ int main(int argc, char **argv)
 	serve();
 	status = EXIT_SUCCESS;
 out:
-	/* Releases run on the control pool: they end here. */
+	/* Releases run on the control pool: they end here.  Both pools post to reactors. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
+	reactors_destroy();
 	/* A disk may have lost what it acknowledged. */
 	if (disk_any_failed())
 		status = EXIT_FAILURE;

@@ -204,9 +204,5 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	if (listening == 0)
 		options->listen[0] = LISTEN_DEFAULT;
 	options->exports = argv + optind;
-	if (optind == argc && options->control && strcmp(options->control, "none") == 0) {
-		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
-		return -EINVAL;
-	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "server/block/disk.h"
 #include "server/host/fd_io.h"
 #include "server/net/conn.h"
 
@@ -190,6 +191,7 @@ int reactors_start(const struct reactor_config *config)
 	result = reactor_init(&reactors[0], 0, config);
 	if (result < 0) {
 		free(reactors);
+		reactors = NULL;
 		return result;
 	}
 	for (count = 1; count < config->count; count++) {
@@ -267,19 +269,22 @@ static void call_run(struct engine_message *message)
 	sem_post(call->done);
 }
 
-void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument)
+static void call_one(struct reactor *reactor, void (*fn)(struct reactor *reactor, void *argument), void *argument)
 {
 	sem_t done;
+	struct call call = { { .run = call_run }, reactor, fn, argument, &done };
 
 	sem_init(&done, 0, 0);
-	for (unsigned i = 0; i < count; i++) {
-		struct call call = { { .run = call_run }, &reactors[i], fn, argument, &done };
-
-		engine_post(reactors[i].engine, &call.message);
-		while (sem_wait(&done) < 0)
-			;
-	}
+	engine_post(reactor->engine, &call.message);
+	while (sem_wait(&done) < 0)
+		;
 	sem_destroy(&done);
+}
+
+void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument)
+{
+	for (unsigned i = 0; i < count; i++)
+		call_one(&reactors[i], fn, argument);
 }
 
 struct block_call {
@@ -294,11 +299,14 @@ static void block_call_run(struct reactor *reactor, void *argument)
 	call->fn(&reactor->block, call->argument);
 }
 
-void reactors_call_blocks(void (*fn)(struct block *block, void *argument), void *argument)
+void reactors_call_blocks(unsigned index, void (*fn)(struct block *block, void *argument), void *argument)
 {
 	struct block_call call = { fn, argument };
 
-	reactors_call(block_call_run, &call);
+	if (index == DISK_EVERY_REACTOR)
+		reactors_call(block_call_run, &call);
+	else
+		call_one(&reactors[index % count], block_call_run, &call);
 }
 
 void reactors_finish(void)
@@ -306,7 +314,13 @@ void reactors_finish(void)
 	for (unsigned i = 1; i < count; i++)
 		pthread_join(reactors[i].thread, NULL);
 	reactor_exit(&reactors[0]);
+}
+
+void reactors_destroy(void)
+{
 	for (unsigned i = 0; i < count; i++)
 		engine_destroy(reactors[i].engine);
 	free(reactors);
+	reactors = NULL;
+	count = 0;
 }

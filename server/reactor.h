@@ -73,11 +73,13 @@ void reactors_release(void);
  */
 void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument);
 
-/* The same with its part of the block layer, for disk_init(). */
-void reactors_call_blocks(void (*fn)(struct block *block, void *argument), void *argument);
+/* The same with its part of the block layer, for disk_init(): on one reactor or on DISK_EVERY_REACTOR. */
+void reactors_call_blocks(unsigned index, void (*fn)(struct block *block, void *argument), void *argument);
 
-/* After reactor_run() on the first: waits for the others and frees all. */
+/* After reactor_run() on the first: waits for the others.  Messages may still be posted, though nobody hears them. */
 void reactors_finish(void);
+/* Frees them all.  Harmless if there are none. */
+void reactors_destroy(void);
 
 unsigned reactor_count(void);
 struct reactor *reactor_at(unsigned index);

@@ -13,16 +13,28 @@
 #include "server/block/error.h"
 #include "server/block/registry.h"
 
+/* What is shown to clients and on terminals. */
+static bool is_text(const char *text)
+{
+	const uint8_t *at = (const uint8_t *)text;
+	size_t length = strlen(text);
+
+	if (length > NBD_MAX_STRING || u8_check(at, length))
+		return false;
+	for (; *at; at++)
+		if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0))
+			return false;
+	return true;
+}
+
 static int set_name(struct spec *spec, char *name, struct platter_error *error)
 {
-	size_t length;
-
 	escape_remove(name);
-	length = strlen(name);
-	if (length == 0)
+	if (!*name)
 		return platter_fail(error, EINVAL, "an export's name cannot be empty");
-	if (length > NBD_MAX_STRING || u8_check((const uint8_t *)name, length))
-		return platter_fail(error, EINVAL, "an export's name must be UTF-8 of at most %d bytes", NBD_MAX_STRING);
+	if (!is_text(name))
+		return platter_fail(error, EINVAL, "an export's name must be UTF-8 of at most %d bytes, without control characters",
+				    NBD_MAX_STRING);
 	spec->name = strdup(name);
 	return spec->name ? 0 : platter_fail(error, ENOMEM, "no memory");
 }
@@ -41,20 +53,26 @@ static int unknown_driver(const char *name, struct platter_error *error)
 	return platter_fail(error, EINVAL, "unknown driver \"%s\" (there are: %s; a path starts with / or ./)", name, known);
 }
 
+/* A bare key means on. */
+static int parse_bool(const char *key, const char *value, bool *ret, struct platter_error *error)
+{
+	*ret = true;
+	if (value && !args_parse_bool(value, ret))
+		return platter_fail(error, EINVAL, "%s=%s: write on or off", key, value);
+	return 0;
+}
+
 /* Keys of the export; all others are the driver's. */
 static int set_key(struct spec *spec, const char *key, const char *value, struct platter_error *error)
 {
-	if (strcmp(key, "readonly") == 0) {
-		spec->read_only = true;
-		if (value && !args_parse_bool(value, &spec->read_only))
-			return platter_fail(error, EINVAL, "readonly=%s: write on or off", value);
-		return 0;
-	}
+	if (strcmp(key, "readonly") == 0)
+		return parse_bool(key, value, &spec->read_only, error);
 	if (strcmp(key, "description") == 0) {
 		if (!value || spec->description)
 			return platter_fail(error, EINVAL, "description: %s", value ? "given twice" : "a text is missing");
-		if (strlen(value) > NBD_MAX_STRING || u8_check((const uint8_t *)value, strlen(value)))
-			return platter_fail(error, EINVAL, "a description must be UTF-8 of at most %d bytes", NBD_MAX_STRING);
+		if (!is_text(value))
+			return platter_fail(error, EINVAL, "a description must be UTF-8 of at most %d bytes, without control characters",
+					    NBD_MAX_STRING);
 		spec->description = strdup(value);
 		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
 	}
@@ -63,12 +81,13 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 				    key);
 	if (strcmp(key, "export") == 0) {
 		bool exported = true;
+		int result = parse_bool(key, value, &exported, error);
 
-		if (value && !args_parse_bool(value, &exported))
-			return platter_fail(error, EINVAL, "export=%s: write on or off", value);
 		spec->unlisted = !exported;
-		return 0;
+		return result;
 	}
+	if (strcmp(key, "partitions") == 0)
+		return parse_bool(key, value, &spec->partitions, error);
 	return args_set(spec->args, spec->driver, key, value, error);
 }
 

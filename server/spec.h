@@ -21,6 +21,7 @@ struct spec {
 	char *description; /* NULL: the driver's, or the disk's */
 	bool read_only;
 	bool unlisted;     /* the disk gets no export */
+	bool partitions;   /* its partitions become disks */
 	struct args *args; /* of the driver; whoever takes them sets this to NULL */
 };
 

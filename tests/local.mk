@@ -5,6 +5,7 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_engine \
 	tests/unit/test_memory \
+	tests/unit/test_partition \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -22,6 +23,9 @@ tests_unit_test_engine_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)
+tests_unit_test_partition_SOURCES = tests/unit/test_partition.c tests/unit/table.c tests/unit/table.h tests/unit/unit.h
+tests_unit_test_partition_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_partition_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
@@ -39,11 +43,17 @@ tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_stream_LDADD = $(unit_ldadd)
 endif
 
+# For tests/partitions.
+check_PROGRAMS += tests/partitions/partition_list
+tests_partitions_partition_list_SOURCES = tests/partitions/partition_list.c
+tests_partitions_partition_list_LDADD = libplatterd.a $(UNISTRING_LIBS) $(BLKID_LIBS)
+
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon
-check-daemon: platterd platterctl
+check-daemon: platterd platterctl tests/partitions/partition_list
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
-	PLATTERD=$(abs_builddir)/platterd $(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
+	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
+		$(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
 		$(srcdir)/tests $(PYTESTFLAGS)
 
 check-local: check-daemon
@@ -56,6 +66,7 @@ EXTRA_DIST += \
 	tests/daemon.py \
 	tests/drivers \
 	tests/meta \
+	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/seeds.py \
 	tests/wire \

@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/args.h"
 #include "server/block/block.h"
 #include "server/block/device.h"
 #include "server/block/driver.h"
 #include "server/block/export.h"
+#include "server/block/partitions.h"
 #include "server/block/registry.h"
+#include "server/block/request.h"
 
 /* How long the users of a disk whose driver goes are waited for at a time. */
 #define REMOVE_NS (UINT64_C(10) * 1000000000)
@@ -21,14 +24,14 @@ static struct list_head disks = LIST_HEAD_INIT(disks);
 static unsigned next_home;
 static unsigned reactor_count = 1;
 static struct pool *control_pool;
-static disk_each_block *each_block;
+static disk_call *call_reactors;
 static atomic_bool any_failed;
 
-void disk_init(unsigned reactors, struct pool *control, disk_each_block *each)
+void disk_init(unsigned reactors, struct pool *control, disk_call *call)
 {
 	reactor_count = reactors;
 	control_pool = control;
-	each_block = each;
+	call_reactors = call;
 }
 
 struct list_head *disk_list(void)
@@ -71,6 +74,7 @@ static void disk_free(struct disk *disk)
 	pthread_mutex_destroy(&disk->calls);
 	args_free(disk->args);
 	driver_put(disk->driver);
+	disk_put(disk->whole);
 	free(disk->queues);
 	free(disk->io);
 	free(disk->description);
@@ -123,51 +127,83 @@ static bool name_is_taken(const char *name)
 	return disk_name_is_other(name, NULL) || export_exists(name);
 }
 
-/* NAME, or DRIVER0, DRIVER1, ...: the first that is free. */
-static char *choose_name(const char *name, const char *driver)
+/* Marks NUMBER as taken in a table of COUNT. */
+static void take_number(bool *taken, size_t count, unsigned long number)
 {
-	char *chosen = NULL;
-
-	if (name)
-		return strdup(name);
-	for (unsigned number = 0;; number++) {
-		if (asprintf(&chosen, "%s%u", driver, number) < 0)
-			return NULL;
-		if (!name_is_taken(chosen))
-			return chosen;
-		free(chosen);
-	}
+	if (number < count)
+		taken[number] = true;
 }
 
-static bool minor_is_taken(unsigned major, unsigned minor)
+/* If NAME is PREFIX and a number, as a number is written. */
+static void take_name(bool *taken, size_t count, const char *name, const char *prefix)
 {
+	size_t length = strlen(prefix);
+	const char *digits = name + length;
+
+	if (strncmp(name, prefix, length) == 0 && *digits && digits[strspn(digits, "0123456789")] == '\0' &&
+	    (*digits != '0' || !digits[1]) && strlen(digits) < 10)
+		take_number(taken, count, strtoul(digits, NULL, 10));
+}
+
+static unsigned first_free(const bool *taken)
+{
+	unsigned number = 0;
+
+	while (taken[number])
+		number++;
+	return number;
+}
+
+/* With the registry's lock held: one look at every disk and export. */
+static int choose_numbers(struct disk *disk, unsigned *number)
+{
+	const char *prefix = disk->driver->name;
 	struct list_head *node;
+	size_t count = 1;
+	bool *names, *minors;
 
+	list_for_each(node, &disks)
+		count++;
+	list_for_each(node, export_list())
+		count++;
+	names = calloc(2 * count, sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	minors = names + count;
 	list_for_each(node, &disks) {
-		const struct disk *disk = container_of(node, struct disk, link);
+		const struct disk *other = container_of(node, struct disk, link);
 
-		if (disk->major == major && disk->minor == minor)
-			return true;
+		take_name(names, count, other->name, prefix);
+		if (other->major == disk->major)
+			take_number(minors, count, other->minor);
 	}
-	return false;
+	list_for_each(node, export_list())
+		take_name(names, count, container_of(node, struct export, link)->name, prefix);
+	*number = first_free(names);
+	disk->minor = first_free(minors);
+	free(names);
+	return 0;
 }
 
-/* Takes a name and the first free minor; nobody finds the disk yet. */
+/* Takes NAME, or the driver's and the first free number, and the first free minor; nobody finds the disk yet. */
 static int reserve(struct disk *disk, const char *name, struct platter_error *error)
 {
-	int result = 0;
+	unsigned number = 0;
+	int result;
 
 	registry_lock();
-	disk->major = device_major(disk->driver->name);
-	while (disk->minor < DEVICE_MINORS && minor_is_taken(disk->major, disk->minor))
-		disk->minor++;
-	disk->name = choose_name(name, disk->driver->name);
+	disk->major = disk->whole ? disk->whole->major : device_major(disk->driver->name);
+	result = choose_numbers(disk, &number);
+	if (result == 0 && !name && asprintf(&disk->name, "%s%u", disk->driver->name, number) < 0)
+		disk->name = NULL;
+	if (name)
+		disk->name = strdup(name);
 	disk->driver_side.name = disk->name;
-	if (!disk->name)
+	if (result < 0 || !disk->name)
 		result = platter_fail(error, ENOMEM, "no memory");
-	else if (name && name_is_taken(name))
+	else if (name_is_taken(disk->name))
 		result = platter_fail(error, EEXIST, "there is already an export of this name");
-	else if (disk->minor == DEVICE_MINORS)
+	else if (disk->minor >= DEVICE_MINORS)
 		result = platter_fail(error, ENOSPC, "%s has no free minor number", disk->driver->name);
 	else
 		list_add_tail(&disk->link, &disks);
@@ -190,21 +226,14 @@ static void take_out(struct disk *disk)
 	registry_unlock();
 }
 
-int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
-	     struct args *args, bool read_only, struct platter_error *error)
+/* Takes DISK, which is complete but for its name. */
+static int add(struct disk **ret, struct disk *disk, const char *name, struct platter_error *error)
 {
-	struct disk *disk = disk_new(driver, description);
-	int result;
+	int result = reserve(disk, name, error);
 
-	if (!disk) {
-		args_free(args);
-		return platter_fail(error, ENOMEM, "no memory");
-	}
-	disk->args = args;
-	disk->read_only = read_only;
-	result = reserve(disk, name, error);
 	if (result == 0)
-		result = driver->probe(&disk->driver_side, args_driver_side(args), read_only, error);
+		result = disk->driver->probe(&disk->driver_side, disk->args ? args_driver_side(disk->args) : NULL, disk->read_only,
+					     error);
 	if (result < 0) {
 		take_out(disk);
 		disk_put(disk);
@@ -212,22 +241,86 @@ int disk_add(struct disk **ret, const struct platter_driver *driver, const char 
 	}
 	*ret = disk_get(disk);
 	registry_lock();
-	disk->home = next_home++ % reactor_count;
+	disk->home = disk->whole ? disk->whole->home : next_home++ % reactor_count;
 	disk->state = DISK_LIVE;
 	registry_unlock();
 	return 0;
 }
 
-static bool start_removing(struct disk *disk)
+int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
+	     struct args *args, bool read_only, struct platter_error *error)
 {
-	bool live;
+	struct disk *disk = disk_new(driver, description);
+
+	if (!disk) {
+		args_free(args);
+		return platter_fail(error, ENOMEM, "no memory");
+	}
+	disk->args = args;
+	disk->read_only = read_only;
+	return add(ret, disk, name, error);
+}
+
+int disk_add_partition(struct disk **ret, struct disk *whole, const struct platter_driver *driver, const char *name,
+		       const char *description, uint64_t start, uint64_t length, struct platter_error *error)
+{
+	struct disk *disk = disk_new(driver, description);
+
+	if (!disk)
+		return platter_fail(error, ENOMEM, "no memory");
+	disk->whole = disk_get(whole);
+	disk->start = start;
+	disk->length = length;
+	disk->capacity = length;
+	disk->read_only = whole->read_only;
+	return add(ret, disk, name, error);
+}
+
+struct disk *disk_partition(const struct disk *whole)
+{
+	struct disk *found = NULL;
+	struct list_head *node;
 
 	registry_lock();
-	live = disk->state == DISK_LIVE;
-	if (live)
+	list_for_each(node, &disks) {
+		struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->whole == whole && disk->state == DISK_LIVE && !found)
+			found = disk_get(disk);
+	}
+	registry_unlock();
+	return found;
+}
+
+void disk_submit(struct disk *disk, struct block *block, struct request *request)
+{
+	/* A FLUSH has no range. */
+	if (disk->whole && request->driver.op != PLATTER_OP_FLUSH)
+		request->driver.offset += disk->start;
+	queue_add(&disk_whole(disk)->queues[block->index], request);
+}
+
+void disk_on_home(struct disk *disk, void (*fn)(struct block *block, void *argument), void *argument)
+{
+	call_reactors(disk_whole(disk)->home, fn, argument);
+}
+
+/* Other names than its own keep a disk, unless it has to go. */
+static int start_removing(struct disk *disk, bool force, struct platter_error *error)
+{
+	const struct export *other;
+	int result = 0;
+
+	registry_lock();
+	other = force ? NULL : export_other(disk, disk->name);
+	if (disk->state != DISK_LIVE)
+		result = platter_fail(error, ENODEV, "%s is being removed already", disk->name);
+	else if (other)
+		result = platter_fail(error, EBUSY, "%s is exported as %.64s, too: remove that first", disk->name, other->name);
+	else
 		disk->state = DISK_REMOVING;
 	registry_unlock();
-	return live;
+	return result;
 }
 
 /* A reactor may still mean to look at it this turn, for nothing. */
@@ -239,19 +332,22 @@ static void forget(struct block *block, void *argument)
 	list_del_init(&disk->io[block->index].commit);
 }
 
-int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error)
+static int removes(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
 {
-	int result;
+	int result = start_removing(disk, force, error);
 
-	if (!start_removing(disk))
-		return platter_fail(error, ENODEV, "%s is being removed already", disk->name);
-	result = open_shut(disk, wait_ns, error);
+	if (result < 0)
+		return result;
+	result = open_shut(disk, patience, error);
 	if (result < 0) {
 		set_state(disk, DISK_LIVE);
 		return result;
 	}
+	if (disk_failure(disk))
+		log_warning("%s: removed with the memory of its failure to make data durable", disk->name);
+	partitions_remove(disk);
 	export_remove_disk(disk);
-	each_block(forget, disk);
+	call_reactors(DISK_EVERY_REACTOR, forget, disk);
 	pthread_mutex_lock(&disk->calls);
 	disk->removed = true;
 	if (disk->driver->remove)
@@ -260,6 +356,23 @@ int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error
 	take_out(disk);
 	disk_put(disk);
 	return 0;
+}
+
+int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error)
+{
+	return removes(disk, false, patience, error);
+}
+
+void disk_force_remove(struct disk *disk)
+{
+	struct platter_error error = { "" };
+	int result;
+
+	do {
+		result = removes(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
+		if (result == -EBUSY)
+			log_error("%s: has to be removed: %s; still waiting", disk->name, error.text);
+	} while (result == -EBUSY);
 }
 
 /* The first disk of DRIVER, a reference. */
@@ -281,13 +394,11 @@ static struct disk *disk_of_driver(const struct platter_driver *driver)
 
 void disk_remove_driver(const struct platter_driver *driver)
 {
-	struct platter_error error = { "" };
 	struct disk *disk;
 
 	while ((disk = disk_of_driver(driver))) {
 		log_warning("%s: removed with its driver, %s", disk->name, driver->name);
-		if (disk_remove(disk, REMOVE_NS, &error) < 0)
-			log_error("%s: cannot be removed: %s; still waiting", disk->name, error.text);
+		disk_force_remove(disk);
 		disk_put(disk);
 	}
 }
@@ -307,6 +418,8 @@ void disk_remove_all(void)
 
 bool disk_any_thread(const struct disk *disk)
 {
+	if (disk->whole)
+		disk = disk->whole;
 	return disk->read_only || (disk->geometry.capabilities & PLATTER_DISK_ANY_THREAD);
 }
 

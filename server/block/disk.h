@@ -8,6 +8,7 @@
 #ifndef BLOCK_DISK_H
 #define BLOCK_DISK_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,6 +23,8 @@
 
 struct args;
 struct block;
+struct patience;
+struct request;
 
 /* File I/O of a disk on one reactor, for host/fd_io.c. */
 struct disk_io {
@@ -41,6 +44,9 @@ struct platter_disk {
 	const char *name;
 };
 
+/* Whether partitions become disks: not; they are still to be found; they were. */
+enum disk_partitions { PARTITIONS_OFF, PARTITIONS_WANTED, PARTITIONS_READ };
+
 /* Under the registry's lock. */
 enum disk_state { DISK_ADDING, DISK_LIVE, DISK_REMOVING };
 
@@ -50,11 +56,15 @@ struct disk {
 	atomic_uint references;
 	enum disk_state state;
 	unsigned major, minor;           /* major 0: the driver has none */
+	struct disk *whole;              /* of a partition: the disk that it is on, a reference; NULL */
+	uint64_t start, length;          /* of a partition: where it lies there, bytes */
+	enum disk_partitions partitions;
+	bool unlisted;                   /* neither it nor its partitions are exported by themselves */
 	const struct platter_driver *driver; /* a reference */
 	struct args *args;
 	char *name;
 	char *description;
-	bool read_only;                  /* asked for, or found out when it was opened */
+	atomic_bool read_only;           /* asked for, or found out when it was opened */
 	unsigned home;                   /* the reactor that serves it, modulo how many there are, unless disk_any_thread() */
 	struct queue *queues;            /* one for each reactor */
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
@@ -68,11 +78,12 @@ struct disk {
 	struct disk_io *io;              /* one for each reactor */
 };
 
-/* Has FN run once on each reactor's thread, between its phases, and waits for all. */
-typedef void disk_each_block(void (*fn)(struct block *block, void *argument), void *argument);
+/* Has FN run on a reactor's thread, or once on each (DISK_EVERY_REACTOR), between its phases, and waits for that. */
+typedef void disk_call(unsigned reactor, void (*fn)(struct block *block, void *argument), void *argument);
+#define DISK_EVERY_REACTOR UINT_MAX
 
 /* Before the first disk: how many reactors there will be, and where drivers' open and release run. */
-void disk_init(unsigned reactors, struct pool *control, disk_each_block *each_block);
+void disk_init(unsigned reactors, struct pool *control, disk_call *call);
 
 /*
  * Makes a disk with its driver's probe and adds it; a reference for the caller.
@@ -82,14 +93,24 @@ void disk_init(unsigned reactors, struct pool *control, disk_each_block *each_bl
 int disk_add(struct disk **ret, const struct platter_driver *driver, const char *name, const char *description,
 	     struct args *args, bool read_only, struct platter_error *error);
 
-/*
- * Removes DISK with its exports when nobody uses it; WAIT_NS: how long its users
- * have to leave, while nobody new is let in.  -EBUSY, with the reason:
- * everything is as it was.  Not on a reactor.
- */
-int disk_remove(struct disk *disk, uint64_t wait_ns, struct platter_error *error);
+/* The same for LENGTH bytes of WHOLE, an open disk, from START on, which lie within it. */
+int disk_add_partition(struct disk **ret, struct disk *whole, const struct platter_driver *driver, const char *name,
+		       const char *description, uint64_t start, uint64_t length, struct platter_error *error);
 
-/* Removes all disks of DRIVER, which is complained of; waits for those that are in use.  Not on a reactor. */
+/* A partition of WHOLE, a reference; NULL when it has none. */
+struct disk *disk_partition(const struct disk *whole);
+
+/*
+ * Removes DISK with its export and partitions when nobody uses it; nobody new is
+ * let in meanwhile.  -EBUSY, with the reason, also when it is exported under another
+ * name: everything is as it was.  Not on a reactor.
+ */
+int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error);
+
+/* Removes it however long that takes, with all exports. */
+void disk_force_remove(struct disk *disk);
+
+/* The same for all disks of DRIVER, which is complained of. */
 void disk_remove_driver(const struct platter_driver *driver);
 
 /* Every disk; none may be open. */
@@ -108,8 +129,29 @@ bool disk_name_is_other(const char *name, const struct disk *disk);
 /* Its size in bytes; 0 when that isn't known before it is opened.  Any thread: it may change at any time. */
 static inline uint64_t disk_capacity(const struct disk *disk)
 {
-	return atomic_load_explicit(&disk->capacity, memory_order_acquire);
+	uint64_t bytes = atomic_load_explicit(&disk->capacity, memory_order_acquire);
+	uint64_t whole;
+
+	if (!disk->whole)
+		return bytes;
+	/* The whole disk may have shrunk. */
+	whole = atomic_load_explicit(&disk->whole->capacity, memory_order_acquire);
+	if (whole < disk->start)
+		return 0;
+	return bytes < whole - disk->start ? bytes : whole - disk->start;
 }
+
+/* Where its requests go: a partition's to the whole disk. */
+static inline struct disk *disk_whole(struct disk *disk)
+{
+	return disk->whole ? disk->whole : disk;
+}
+
+/* Queues REQUEST, whose range is DISK's, on BLOCK's thread. */
+void disk_submit(struct disk *disk, struct block *block, struct request *request);
+
+/* Has FN run on the thread of the reactor that serves DISK.  Not on a reactor. */
+void disk_on_home(struct disk *disk, void (*fn)(struct block *block, void *argument), void *argument);
 
 /* Whether any reactor may serve it; while it is open. */
 bool disk_any_thread(const struct disk *disk);

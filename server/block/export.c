@@ -2,20 +2,15 @@
 #include "server/block/export.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <platter/driver.h>
 
-#include "common/clock.h"
 #include "server/block/disk.h"
 #include "server/block/registry.h"
 
 static struct list_head exports = LIST_HEAD_INIT(exports);
-static pthread_mutex_t references_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t reference_gone = PTHREAD_COND_INITIALIZER;
 
 struct list_head *export_list(void)
 {
@@ -29,7 +24,21 @@ static struct export *find(const char *name, size_t length)
 	list_for_each(node, &exports) {
 		struct export *export = container_of(node, struct export, link);
 
-		if (length == 0 || (strlen(export->name) == length && memcmp(export->name, name, length) == 0))
+		if (strlen(export->name) == length && memcmp(export->name, name, length) == 0)
+			return export;
+	}
+	return NULL;
+}
+
+/* What a client gets that names none. */
+static struct export *first(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, &exports) {
+		struct export *export = container_of(node, struct export, link);
+
+		if (!export->removing)
 			return export;
 	}
 	return NULL;
@@ -40,14 +49,14 @@ bool export_exists(const char *name)
 	return find(name, strlen(name)) != NULL;
 }
 
-struct export *export_other(const struct disk *disk, const struct export *than)
+struct export *export_other(const struct disk *disk, const char *name)
 {
 	struct list_head *node;
 
 	list_for_each(node, &exports) {
 		struct export *export = container_of(node, struct export, link);
 
-		if (export->disk == disk && export != than)
+		if (export->disk == disk && !(name && strcmp(export->name, name) == 0))
 			return export;
 	}
 	return NULL;
@@ -100,21 +109,41 @@ int export_add(const char *name, const char *description, struct disk *disk, boo
 	return result;
 }
 
-static void reference(struct export *export)
-{
-	pthread_mutex_lock(&references_lock);
-	export->references++;
-	pthread_mutex_unlock(&references_lock);
-}
-
-struct export *export_get(const char *name, size_t length)
+struct export *export_use(const char *name, size_t length)
 {
 	struct export *export;
 
 	registry_lock();
-	export = find(name, length);
+	export = length ? find(name, length) : first();
+	if (export && export->removing)
+		export = NULL;
+	if (export) {
+		export->references++;
+		export->users++;
+	}
+	registry_unlock();
+	return export;
+}
+
+void export_unuse(struct export *export)
+{
+	if (!export)
+		return;
+	registry_lock();
+	export->users--;
+	registry_changed();
+	registry_unlock();
+	export_put(export);
+}
+
+struct export *export_get(const char *name)
+{
+	struct export *export;
+
+	registry_lock();
+	export = find(name, strlen(name));
 	if (export)
-		reference(export);
+		export->references++;
 	registry_unlock();
 	return export;
 }
@@ -125,55 +154,44 @@ void export_put(struct export *export)
 
 	if (!export)
 		return;
-	pthread_mutex_lock(&references_lock);
+	registry_lock();
 	left = --export->references;
-	pthread_cond_broadcast(&reference_gone);
-	pthread_mutex_unlock(&references_lock);
+	registry_unlock();
 	if (left == 0)
 		export_free(export);
 }
 
-static bool set_listed(struct export *export, bool listed)
+/* With the registry's lock held, which is let go meanwhile: 0, or how many sessions are left. */
+static unsigned wait_for_sessions(const struct export *export, const struct patience *patience)
 {
-	bool changed;
-
-	registry_lock();
-	changed = list_empty(&export->link) == listed;
-	list_del_init(&export->link);
-	if (listed)
-		list_add_tail(&export->link, &exports);
-	registry_unlock();
-	return changed;
+	while (export->users && patience_lasts(patience))
+		registry_wait(patience_step(patience));
+	return export->users;
 }
 
-/* Waits, until UNTIL, for all references but the list's and the caller's; the number of those that are left. */
-static unsigned wait_for_sessions(const struct export *export, uint64_t until)
+int export_remove(struct export *export, const struct patience *patience, struct platter_error *error)
 {
-	const struct timespec limit = { .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
-	unsigned left;
+	unsigned left = 0;
 	int result = 0;
 
-	pthread_mutex_lock(&references_lock);
-	while (export->references > 2 && result != ETIMEDOUT)
-		result = pthread_cond_clockwait(&reference_gone, &references_lock, CLOCK_MONOTONIC, &limit);
-	left = export->references - 2;
-	pthread_mutex_unlock(&references_lock);
-	return left;
-}
-
-int export_remove(struct export *export, uint64_t wait_ns, struct platter_error *error)
-{
-	unsigned left;
-
-	if (!set_listed(export, false))
-		return platter_fail(error, ENOENT, "%s has been removed already", export->name);
-	left = wait_for_sessions(export, clock_ns() + wait_ns);
-	if (left) {
-		set_listed(export, true);
-		return platter_fail(error, EBUSY, "%s is in use by %u", export->name, left);
+	registry_lock();
+	if (export->removing || list_empty(&export->link)) {
+		result = platter_fail(error, ENOENT, "%s is being removed already", export->name);
+	} else if (export->users && !patience->until) {
+		left = export->users;
+	} else {
+		export->removing = true;
+		left = wait_for_sessions(export, patience);
+		export->removing = left == 0;
 	}
-	export_put(export);
-	return 0;
+	if (result == 0 && left)
+		result = platter_fail(error, EBUSY, "%s is in use by %u", export->name, left);
+	if (result == 0)
+		list_del_init(&export->link);
+	registry_unlock();
+	if (result == 0)
+		export_put(export);
+	return result;
 }
 
 void export_remove_disk(const struct disk *disk)
@@ -196,16 +214,6 @@ void export_remove_all(void)
 
 	while ((node = list_pop(&exports)))
 		export_put(container_of(node, struct export, link));
-}
-
-unsigned export_users(const struct export *export)
-{
-	unsigned users;
-
-	pthread_mutex_lock(&references_lock);
-	users = export->references - 1;
-	pthread_mutex_unlock(&references_lock);
-	return users;
 }
 
 const char *export_description(const struct export *export)

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "server/block/disk.h"
+#include "server/block/registry.h"
 
 /* Locks the disk's calls, unless its driver has forgotten it meanwhile: -ENODEV. */
 static int enter(struct disk *disk, struct platter_error *error)
@@ -75,7 +76,7 @@ int media_resize(struct disk *disk, uint64_t bytes, struct platter_error *error)
 		return platter_fail(error, EINVAL, "%" PRIu64 " is not a multiple of the disk's block, %" PRIu32, bytes,
 				    disk->geometry.min_block);
 	/* What would be cut off may be in use, by requests that have passed the check of their range, too. */
-	if (smaller && open_shut(disk, 0, error) < 0)
+	if (smaller && open_shut(disk, PATIENCE_NONE, error) < 0)
 		return platter_fail(error, EBUSY, "%s is in use: it can only become larger", disk->name);
 	result = enter(disk, error);
 	if (result == 0) {

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/block/geometry.h"
+#include "server/block/registry.h"
 
 void open_init(struct open_state *state, struct pool *control)
 {
@@ -85,7 +86,8 @@ static void open_run(struct pool_job *job)
 	if (result == 0) {
 		disk->geometry = geometry;
 		disk->capacity = geometry.bytes;
-		disk->read_only |= (geometry.capabilities & PLATTER_DISK_READ_ONLY) != 0;
+		if (geometry.capabilities & PLATTER_DISK_READ_ONLY)
+			disk->read_only = true;
 	}
 	state->phase = result == 0 ? DISK_OPEN : DISK_CLOSED;
 	while ((node = list_pop(&state->openers))) {
@@ -191,17 +193,6 @@ unsigned disk_users(struct disk *disk)
 	return users;
 }
 
-/* With the lock held; waits until the last user is gone, or it is UNTIL. */
-static bool wait_for_users(struct open_state *state, uint64_t until)
-{
-	const struct timespec limit = { .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
-	int result = 0;
-
-	while (state->users && result != ETIMEDOUT)
-		result = pthread_cond_clockwait(&state->idle, &state->lock, CLOCK_MONOTONIC, &limit);
-	return state->users == 0;
-}
-
 void open_unshut(struct disk *disk)
 {
 	pthread_mutex_lock(&disk->open.lock);
@@ -209,14 +200,26 @@ void open_unshut(struct disk *disk)
 	pthread_mutex_unlock(&disk->open.lock);
 }
 
-int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error)
+/* With the lock held, which is let go meanwhile. */
+static void wait_for_idle(struct open_state *state, uint64_t until)
+{
+	const struct timespec limit = clock_timespec(until);
+
+	pthread_cond_clockwait(&state->idle, &state->lock, CLOCK_MONOTONIC, &limit);
+}
+
+int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
 	struct open_state *state = &disk->open;
 	int result = 0;
 
 	pthread_mutex_lock(&state->lock);
-	state->shut = true;
-	if (state->users && (wait_ns == 0 || !wait_for_users(state, clock_ns() + wait_ns))) {
+	if (state->users && !patience->until)
+		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
+	state->shut = result == 0;
+	while (state->shut && state->users && patience_lasts(patience))
+		wait_for_idle(state, patience_step(patience));
+	if (state->shut && state->users) {
 		state->shut = false;
 		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
 	}

@@ -15,6 +15,7 @@
 #include "server/engine/pool.h"
 
 struct disk;
+struct patience;
 
 enum open_phase { DISK_CLOSED, DISK_OPENING, DISK_OPEN, DISK_RELEASING };
 
@@ -61,10 +62,10 @@ void disk_release(struct disk *disk);
 unsigned disk_users(struct disk *disk);
 
 /*
- * Lets nobody new in and waits, up to WAIT_NS, for the users to leave; then
+ * Lets nobody new in and waits for the users to leave, as long as PATIENCE lasts; then
  * until the driver has released it.  -EBUSY, with the reason: it is as it was.
  */
-int open_shut(struct disk *disk, uint64_t wait_ns, struct platter_error *error);
+int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error);
 void open_unshut(struct disk *disk);
 
 #endif

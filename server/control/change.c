@@ -5,11 +5,13 @@
 
 #include <platter/driver.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/admin.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/media.h"
+#include "server/block/registry.h"
 #include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
@@ -37,8 +39,15 @@ static int export_add_method(struct call *call)
 	return 0;
 }
 
+static bool peer_has_gone(void *peer)
+{
+	return peer_gone(peer);
+}
+
 static int export_remove_method(struct call *call)
 {
+	/* Whoever asked has gone: nobody wants it any more. */
+	struct patience patience = { .give_up = peer_has_gone, .argument = call->peer };
 	const char *name;
 	json_int_t drain = 0;
 	int result = method_params(call, "{s:s, s?I!}", "name", &name, "drain", &drain);
@@ -46,8 +55,9 @@ static int export_remove_method(struct call *call)
 	if (result == 0 && (drain < 0 || drain > MOST_DRAIN))
 		result = platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds",
 				      drain, MOST_DRAIN);
+	patience.until = drain ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
 	if (result == 0)
-		result = admin_remove(name, (uint64_t)drain * 1000000000u, &call->error);
+		result = admin_remove(name, &patience, &call->error);
 	if (result < 0)
 		return result;
 	log_notice("%s: removed (user %u)", name, call->peer->uid);
@@ -58,7 +68,10 @@ static int export_remove_method(struct call *call)
 static int find_disk(struct call *call, const char *name, struct disk **ret)
 {
 	*ret = disk_find(name);
-	return *ret ? 0 : platter_fail(&call->error, ENOENT, "there is no disk named \"%s\"", name);
+	if (*ret)
+		return 0;
+	(void)platter_fail(&call->error, ENOENT, "there is no disk named \"%s\"", name);
+	return -ENOENT;
 }
 
 static json_t *size_result(const struct disk *disk)
@@ -78,7 +91,7 @@ static int disk_resize_method(struct call *call)
 		return platter_fail(&call->error, EINVAL, "params: size: must be above 0");
 	if (result == 0)
 		result = find_disk(call, name, &disk);
-	if (result < 0)
+	if (!disk)
 		return result;
 	before = disk_capacity(disk);
 	result = media_resize(disk, (uint64_t)bytes, &call->error);
@@ -101,7 +114,7 @@ static int disk_check_method(struct call *call)
 
 	if (result == 0)
 		result = find_disk(call, name, &disk);
-	if (result < 0)
+	if (!disk)
 		return result;
 	events = media_check_events(disk);
 	result = media_revalidate(disk, &resized, &call->error);

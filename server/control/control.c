@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +23,9 @@
 
 /* Administrators at the same time. */
 #define MOST_PEERS 64
-#define DIRECTORY "/run/platter"
+#define MOST_READERS 32
+#define DEFAULT_MODE 0600
+#define SOCKET_PATH sizeof(((struct sockaddr_un *)NULL)->sun_path)
 #define FILE_NAME "control.sock"
 
 static struct {
@@ -33,7 +36,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t gone;
 	struct list_head peers;    /* under the lock; each has a thread */
-	unsigned count;
+	unsigned count, readers;   /* of them; who may not change anything */
 } control = {
 	.socket = { .fd = -1 },
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -46,59 +49,85 @@ bool control_stopping(void)
 	return atomic_load(&control.stopping);
 }
 
-/* Where administrators look for a server that was told nothing; false when there is no such place. */
+/* Where administrators look for a server that was told nothing; false, saying why, when there is no such place. */
 static bool default_path(char *path, size_t size)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char directory[128] = DIRECTORY;
+	const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
 
-	if (geteuid() != 0) {
-		if (!runtime || *runtime != '/' || strlen(runtime) > 80)
-			return false;
-		snprintf(directory, sizeof(directory), "%s/platter", runtime);
+	if (!runtime || *runtime != '/') {
+		log_notice("no control socket: XDG_RUNTIME_DIR is %s; see --control", runtime ? "no absolute path" : "not set");
+		return false;
 	}
-	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
-		log_warning("%s: %s", directory, strerror(errno));
-	snprintf(path, size, "%s/" FILE_NAME, directory);
+	if (strlen(runtime) + sizeof("/platter/" FILE_NAME) > SOCKET_PATH) {
+		log_notice("no control socket: XDG_RUNTIME_DIR is too long for a socket's path; see --control");
+		return false;
+	}
+	snprintf(path, size, "%s/platter", runtime);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+		log_warning("no control socket: %s: %s; see --control", path, strerror(errno));
+		return false;
+	}
+	snprintf(path, size, "%s/platter/" FILE_NAME, runtime);
 	return true;
+}
+
+static int open_default(struct platter_error *error)
+{
+	char path[SOCKET_PATH];
+	int result;
+
+	if (!default_path(path, sizeof(path)))
+		return 0;
+	result = unix_socket_listen(&control.socket, path, DEFAULT_MODE, error);
+	if (result == -EADDRINUSE)
+		return platter_fail(error, EADDRINUSE, "%s: another server has it; write --control=PATH for this one, or --control=none",
+				    path);
+	if (result < 0)
+		log_warning("no control socket: %s: %s; see --control", path, strerror(-result));
+	return 0;
 }
 
 int control_open(const char *text, struct platter_error *error)
 {
-	struct address address = { .is_unix = true, .mode = 0600 };
+	struct address address;
 	int result;
 
-	if (text)
-		result = address_parse_unix(&address, text, error);
-	else if (default_path(address.host, sizeof(address.host)))
-		result = 0;
-	else {
-		log_notice("no control socket: XDG_RUNTIME_DIR is not set; see --control");
-		return 0;
-	}
-	if (result == 0)
-		result = unix_socket_listen(&control.socket, address.host, address.mode, error);
-	return result;
+	if (!text)
+		return open_default(error);
+	result = address_parse_unix(&address, text, error);
+	return result < 0 ? result : unix_socket_listen(&control.socket, address.host, address.mode, error);
 }
 
-static bool peer_list(struct peer *peer)
+bool control_is_open(void)
 {
-	bool room;
+	return control.socket.fd >= 0;
+}
+
+/* NULL: it is in; otherwise why not. */
+static const char *peer_list(struct peer *peer)
+{
+	const char *refusal = NULL;
 
 	pthread_mutex_lock(&control.lock);
-	room = control.count < MOST_PEERS && !control.stopping;
-	if (room) {
+	/* Those who only look don't keep out those who may change things. */
+	if (control.stopping)
+		refusal = "the server is shutting down";
+	else if (control.count >= MOST_PEERS || (!peer->may_change && control.readers >= MOST_READERS))
+		refusal = "there are too many administrators already";
+	if (!refusal) {
 		control.count++;
+		control.readers += !peer->may_change;
 		list_add_tail(&peer->link, &control.peers);
 	}
 	pthread_mutex_unlock(&control.lock);
-	return room;
+	return refusal;
 }
 
 static void peer_unlist(struct peer *peer)
 {
 	pthread_mutex_lock(&control.lock);
 	list_del_init(&peer->link);
+	control.readers -= !peer->may_change;
 	peer_free(peer);
 	control.count--;
 	pthread_cond_broadcast(&control.gone);
@@ -139,11 +168,13 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 static void welcome(int fd)
 {
 	struct peer *peer = peer_new(fd);
+	const char *refusal;
 
 	if (!peer)
 		return;
-	if (!peer_list(peer)) {
-		(void)peer_send(peer, method_error(NULL, EAGAIN, "there are too many administrators already"));
+	refusal = peer_list(peer);
+	if (refusal) {
+		(void)peer_send(peer, method_error(NULL, EAGAIN, refusal));
 		peer_free(peer);
 	} else if (start_thread(NULL, serve, peer) < 0) {
 		(void)peer_send(peer, method_error(NULL, EAGAIN, "no thread can be had"));

@@ -13,10 +13,11 @@ struct platter_error;
 
 /*
  * Listens at ADDRESS: PATH[,mode=OCTAL].  NULL: /run/platter/control.sock, or
- * platter/control.sock under XDG_RUNTIME_DIR for a user other than root, and
- * none, saying so, when that isn't set.
+ * platter/control.sock under XDG_RUNTIME_DIR for a user other than root; where
+ * there can be none it says so and goes on, unless another server has it.
  */
 int control_open(const char *address, struct platter_error *error);
+bool control_is_open(void);
 
 /* Serves whoever comes, once the reactors run; -errno. */
 int control_start(void);

@@ -62,10 +62,12 @@ static int list_disks(struct call *call)
 
 		if (disk->state == DISK_ADDING)
 			continue;
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:s, s:s, s:i}", "name", disk->name,
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:s?, s:s, s:s, s:i}", "name", disk->name,
 						      "major", (int)disk->major, "minor", (int)disk->minor,
 						      "size", size_of(disk), "read_only", (int)disk->read_only,
-						      "type", "disk", "driver", disk->driver->name,
+						      "type", disk->whole ? "part" : "disk",
+						      "parent", disk->whole ? disk->whole->name : NULL,
+						      "driver", disk_whole(disk)->driver->name,
 						      "description", disk->description, "users", (int)disk_users(disk)));
 	}
 	registry_unlock();
@@ -105,7 +107,7 @@ static int list_exports(struct call *call)
 						      "disk", export->disk->name, "size", size_of(export->disk),
 						      "read_only", (int)(export->read_only || export->disk->read_only),
 						      "description", export_description(export),
-						      "clients", (int)export_users(export)));
+						      "clients", (int)export->users));
 	}
 	registry_unlock();
 	return give_list(call, "exports", list);
@@ -142,11 +144,11 @@ static int list_clients(struct call *call)
 }
 
 const struct method list_methods[] = {
-	{ .name = "version", .run = list_version },
-	{ .name = "devices", .run = list_devices },
-	{ .name = "disks", .run = list_disks },
+	{ .name = "version", .plain = true, .run = list_version },
+	{ .name = "devices", .plain = true, .run = list_devices },
+	{ .name = "disks", .plain = true, .run = list_disks },
 	{ .name = "disk.commands", .run = list_commands },
-	{ .name = "exports", .run = list_exports },
-	{ .name = "clients", .run = list_clients },
+	{ .name = "exports", .plain = true, .run = list_exports },
+	{ .name = "clients", .plain = true, .run = list_clients },
 	{ .name = NULL },
 };

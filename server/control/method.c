@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistr.h>
 
 #include <platter/driver.h>
 
@@ -32,10 +33,16 @@ static const char *code_name(int code)
 
 json_t *json_text(const char *text)
 {
-	json_t *string = json_string(text);
+	size_t length = strlen(text);
+	const uint8_t *wrong = u8_check((const uint8_t *)text, length);
 	char printable[1024];
 
-	return string ? string : json_string(log_printable(printable, sizeof(printable), text, (unsigned)strlen(text)));
+	/* A text that was cut may end in the middle of a character. */
+	if (wrong && (size_t)(wrong - (const uint8_t *)text) + 4 > length)
+		length = (size_t)(wrong - (const uint8_t *)text);
+	else if (wrong)
+		return json_string(log_printable(printable, sizeof(printable), text, (unsigned)length));
+	return json_stringn(text, length);
 }
 
 json_t *method_error(const json_t *id, int code, const char *text)
@@ -65,6 +72,8 @@ static int run(const struct method *method, struct call *call, json_t *params)
 		return platter_fail(&call->error, EACCES, "%s is for root and the server's own user", method->name);
 	if (params && !json_is_object(params))
 		return platter_fail(&call->error, EINVAL, "params: not an object");
+	if (method->plain && json_object_size(params))
+		return platter_fail(&call->error, EINVAL, "params: %s takes none", method->name);
 	if (!reactors_hold())
 		return platter_fail(&call->error, ESHUTDOWN, "the server is shutting down");
 	call->params = params ? json_incref(params) : json_object();
@@ -95,8 +104,10 @@ static bool answer(struct peer *peer, json_t *request)
 	else
 		sent = peer_send(peer, json_pack("{s:O*, s:o}", "id", id, "result",
 						 call.result ? json_incref(call.result) : json_object()));
-	if (result == 0 && sent && method->stream)
+	if (result == 0 && sent && method->stream) {
 		method->stream(&call);
+		sent = false;
+	}
 	json_decref(call.params);
 	json_decref(call.result);
 	return sent;

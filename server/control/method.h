@@ -22,9 +22,10 @@ struct call {
 struct method {
 	const char *name;
 	bool changes;                    /* only for those who may change things */
+	bool plain;                      /* takes no parameters */
 	/* 0, or -errno with call->error. */
 	int (*run)(struct call *call);
-	/* Afterwards, when it was answered: goes on sending, until this returns.  NULL for most. */
+	/* Afterwards, when it was answered: goes on sending; the connection ends with it.  NULL for most. */
 	void (*stream)(struct call *call);
 };
 

@@ -138,7 +138,7 @@ bool peer_send(struct peer *peer, json_t *value)
 
 bool peer_gone(const struct peer *peer)
 {
-	struct pollfd state = { .fd = peer->fd, .events = POLLRDHUP };
+	struct pollfd state = { .fd = peer->fd };
 
 	return poll(&state, 1, 0) > 0;
 }

@@ -39,7 +39,7 @@ const char *peer_read(struct peer *peer, size_t *length, int *error);
 /* Sends VALUE, which it takes, as a line; false when the peer doesn't read it, or has gone. */
 bool peer_send(struct peer *peer, json_t *value);
 
-/* Whether the peer has hung up. */
+/* Whether the peer has closed its socket; one that only says no more may still listen. */
 bool peer_gone(const struct peer *peer);
 
 #endif

@@ -76,7 +76,7 @@ static void want_open(struct nbd_session *session, struct export *export)
 
 static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	struct export *export = is_string(data, length) ? export_get((const char *)data, length) : NULL;
+	struct export *export = is_string(data, length) ? export_use((const char *)data, length) : NULL;
 
 	if (export)
 		want_open(session, export);
@@ -95,6 +95,8 @@ static void answer_list(struct nbd_session *session)
 		size_t name = strlen(export->name);
 		size_t description = strlen(text);
 
+		if (export->removing)
+			continue;
 		reply_header(session, NBD_REP_SERVER, 4 + name + description);
 		output_be32(&session->out, (uint32_t)name);
 		output_append(&session->out, export->name, name);
@@ -128,7 +130,7 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 	for (uint16_t i = 0; i < count; i++)
 		session->infos |= info_bit(get_be16(data + 6 + name_length + 2u * i));
 	session->by_default = name_length == 0;
-	export = export_get((const char *)data + 4, name_length);
+	export = export_use((const char *)data + 4, name_length);
 	if (export)
 		want_open(session, export);
 	else

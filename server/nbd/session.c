@@ -52,12 +52,12 @@ void nbd_payload_done(struct nbd_session *session)
 
 void nbd_opened(struct nbd_session *session, int result, const char *reason)
 {
-	export_put(session->export);
+	export_unuse(session->export);
 	session->export = NULL;
 	if (result == 0)
 		session->export = session->opening;
 	else
-		export_put(session->opening);
+		export_unuse(session->opening);
 	session->opening = NULL;
 	option_opened(session, result, reason);
 }
@@ -98,7 +98,7 @@ static void drop_unstarted(struct nbd_session *session)
 	drop_list(session, &session->held);
 	session->dropping = true;
 	if (session->export && session->in_flight)
-		queue_drop(&session->export->disk->queues[session->block->index], session);
+		queue_drop(&disk_whole(session->export->disk)->queues[session->block->index], session);
 	session->dropping = false;
 }
 
@@ -134,7 +134,7 @@ void nbd_mute(struct nbd_session *session)
 
 void nbd_destroy(struct nbd_session *session)
 {
-	export_put(session->opening);
-	export_put(session->export);
+	export_unuse(session->opening);
+	export_unuse(session->export);
 	output_free(&session->out);
 }

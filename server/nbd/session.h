@@ -55,11 +55,11 @@ struct nbd_session {
 	enum nbd_want want;
 	size_t need;
 	uint64_t skip;
-	struct export *opening;      /* a reference */
+	struct export *opening;      /* the session uses it */
 	const char *reason;
 
 	struct block *block;         /* of the thread that has the session */
-	struct export *export;       /* whose disk the session is a user of, a reference; NULL */
+	struct export *export;       /* whose disk, too, the session is a user of; NULL */
 
 	/* Handshake */
 	bool no_zeroes;

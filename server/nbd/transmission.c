@@ -68,12 +68,10 @@ static void done(struct request *request)
 
 static void start(struct nbd_session *session, struct request *request)
 {
-	struct disk *disk = session->export->disk;
-
 	if (session->hung_up)
 		list_add_tail(&request->link, &session->held);
 	else
-		queue_add(&disk->queues[session->block->index], request);
+		disk_submit(session->export->disk, session->block, request);
 }
 
 /* 0, or the error that the request gets without having been tried. */

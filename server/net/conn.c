@@ -225,7 +225,7 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 	if (session->state != NBD_STATE_TRANSMISSION)
 		return;
 	log_info("%s: uses %s", conn->peer, session->export->name);
-	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk->home % reactor_count());
+	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk_whole(disk)->home % reactor_count());
 	if (conn->moving_to == conn->reactor) {
 		conn->moving_to = NULL;
 		conn_enter(conn);
@@ -259,7 +259,7 @@ static void start_open(struct conn *conn)
 	}
 	if (session->export)
 		disk_release(session->export->disk);
-	export_put(session->export);
+	export_unuse(session->export);
 	session->export = NULL;
 	conn->opening = true;
 	/* The client's clock stands still meanwhile. */

@@ -47,7 +47,7 @@ def test_several_requests_in_one_piece_and_one_in_several(daemon):
     ('{"method":"export.add","params":{"spec":"ram:1M","more":1}}', "EINVAL"),
     ('{"method":"export.remove","params":{"name":"a","drain":-1}}', "EINVAL"),
     ('{"method":"export.remove","params":{"name":"a","drain":86401}}', "EINVAL"),
-    ('{"method":"watch"}', "EINVAL"), ('{"method":"nothing"}', "ENOSYS"), ('{"method":""}', "ENOSYS"),
+    ('{"method":"disks","params":{"more":1}}', "EINVAL"), ('{"method":"watch"}', "EINVAL"), ('{"method":"nothing"}', "ENOSYS"), ('{"method":""}', "ENOSYS"),
     ('{"method":"' + "x" * 5000 + '"}', "ENOSYS"), ("[" * 3000, "EPROTO"),
 ])
 def test_a_bad_line_gets_an_error_and_the_next_one_is_served(daemon, line, code):
@@ -93,6 +93,32 @@ def test_too_many_administrators_are_told_so(daemon):
             return "result" in client.call("version")
 
     wait_for(served, "a place is free again")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_those_who_only_look_keep_nobody_out(directory):
+    os.chmod(directory, 0o755)
+    with Daemon(directory, "a=ram:1M", options=["--control", f"{directory}/open.sock,mode=0666"]) as daemon:
+        daemon.control = f"{directory}/open.sock"
+        program = ("import socket, sys\n"
+                   "all = [socket.socket(socket.AF_UNIX) for _ in range(64)]\n"
+                   "for s in all: s.connect(sys.argv[1])\n"
+                   "print('ready', flush=True); sys.stdin.read()\n")
+        with subprocess.Popen(["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", program, daemon.control],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
+            assert crowd.stdout.readline() == "ready\n"
+            assert daemon.ctl("exports")
+            crowd.stdin.close()
+
+
+def test_what_stands_behind_watch_is_never_done(daemon):
+    with ControlClient(daemon) as client:
+        client.send('{"method":"watch","params":{"events":true}}\n{"method":"export.remove","params":{"name":"a"}}\n')
+        assert client.receive() == {"result": {}}
+    descriptors = daemon.descriptors()
+    daemon.ctl("export", "add", "b=ram:1M")
+    wait_for(lambda: daemon.descriptors() <= descriptors, "the watcher is gone")
+    assert "a" in daemon.ctl("exports")
 
 
 def test_connections_leave_nothing_behind(daemon):
@@ -162,6 +188,26 @@ def test_a_control_socket_that_cannot_be_had_is_one_clear_line(directory, value)
     assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1
     assert value.split(",")[-1] in done.stderr or value in done.stderr
     assert os.listdir(directory) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("runtime, said", [
+    ("/nowhere", "no control socket: /nowhere/platter"), ("relative", "no absolute path"), ("/" + "x" * 200, "too long"),
+])
+def test_without_a_place_for_the_default_the_server_runs_all_the_same(directory, runtime, said):
+    os.chmod(directory, 0o777)
+    with open(os.path.join(directory, "log"), "w+", encoding="utf-8") as log:
+        command = ["setpriv", "--reuid", "65534", "--clear-groups", PLATTERD, "--listen", f"unix:{directory}/n.sock"]
+        environment = {**os.environ, "XDG_RUNTIME_DIR": runtime}
+        with subprocess.Popen([*command, "ram:1M"], stderr=log, env=environment) as process:
+            wait_for(lambda: os.path.exists(f"{directory}/n.sock") or process.poll() is not None, "it listens")
+            process.terminate()
+            assert process.wait(60) == 0
+        log.seek(0)
+        text = log.read()
+        assert said in text and "--control" in text
+        nothing = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, timeout=60, check=False)
+        assert nothing.returncode == 1 and "nothing to serve" in nothing.stderr
 
 
 def test_the_default_is_in_the_user_s_runtime_directory(directory):

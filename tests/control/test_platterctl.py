@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import select
 import subprocess
 
 import pytest
@@ -81,9 +82,16 @@ def test_dmesg_keeps_the_newest(daemon):
 @pytest.mark.parametrize("verb, expected", [(("dmesg", "-w"), "] x: added"), (("watch",), '"event":"export-added"')])
 def test_what_happens_is_seen_as_it_does(daemon, verb, expected):
     with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, *verb], stdout=subprocess.PIPE, text=True) as watcher:
-        wait_for(lambda: daemon.ctl("export", "add", "x=ram:1M") and daemon.ctl("export", "remove", "x") == "", "the export came and went")
-        while expected not in watcher.stdout.readline():
-            pass
+        seen = []
+
+        def comes_and_goes():
+            daemon.ctl("export", "add", "x=ram:1M")
+            daemon.ctl("export", "remove", "x")
+            while select.select([watcher.stdout], [], [], 0)[0]:
+                seen.append(os.read(watcher.stdout.fileno(), 65536).decode())
+            return expected in "".join(seen)
+
+        wait_for(comes_and_goes, "the watcher sees it")
         assert daemon.stop() == 0
         watcher.stdout.read()
         assert watcher.wait(60) == 0
@@ -121,7 +129,34 @@ def test_without_a_server_it_exits_with_3(directory):
 
 def test_a_refusal_exits_with_1(daemon):
     assert daemon.ctl("export", "remove", "x", status=1) == 'platterctl: error: there is no export named "x"\n'
-    assert "this was x=ram:0" in daemon.ctl("export", "add", "x=ram:0", "y=ram:1M", status=1)
+    assert "that was x=ram:0" in daemon.ctl("export", "add", "x=ram:0", "y=ram:1M", status=1)
+
+
+def test_options_of_remove_stand_anywhere_and_names_may_begin_with_a_dash(daemon):
+    daemon.ctl("export", "add", "-y=ram:1M", "z=ram:1M")
+    with Wire(daemon).go(b"z") as wire:
+        assert "in use by 1" in daemon.ctl("export", "remove", "z", "--drain=1", status=1)
+        wire.disconnect()
+    daemon.ctl("export", "remove", "--", "-y")
+    daemon.ctl("export", "remove", "z", "--drain=60")
+    assert "that was nope" in daemon.ctl("export", "remove", "nope", "a", status=1)
+
+
+def test_a_path_is_meant_from_where_platterctl_runs(daemon, directory):
+    here = os.path.join(directory, "a,b=c")
+    os.mkdir(here)
+    with open(os.path.join(here, "img, one"), "wb") as image:
+        image.truncate(1 << 20)
+    for spec in ("./img\\, one,readonly", "x=./img\\, one,readonly"):
+        done = run("--socket", daemon.control, "export", "add", spec, cwd=here)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_is_not_utf_8_is_refused_here(daemon):
+    for verb in ("add", "remove"):
+        done = subprocess.run([PLATTERCTL, "--socket", daemon.control, "export", verb, b"/tmp/\xff"], capture_output=True, timeout=60,
+                              check=False)
+        assert done.returncode == 2 and b"not UTF-8" in done.stderr
 
 
 def test_help_and_version():

@@ -137,6 +137,58 @@ def test_draining_that_takes_too_long_changes_nothing(daemon):
     other.disconnect()
 
 
+def test_an_alias_that_drains_keeps_its_name_and_its_place(daemon):
+    daemon.ctl("export", "add", "x=disk:a", "y=disk:a")
+    wire = Wire(daemon).go(b"x")
+    with ControlClient(daemon) as client:
+        client.send('{"id":1,"method":"export.remove","params":{"name":"x","drain":2}}\n')
+        wait_for(lambda: listed_to_clients(daemon) == ["a", "y"], "it is no more listed to clients")
+        assert "already an export" in daemon.ctl("export", "add", "x=null:5M", status=1)
+        assert "exported as x" in daemon.ctl("export", "remove", "a", status=1)
+        assert client.receive()["error"]["code"] == "EBUSY"
+    assert names(daemon) == listed_to_clients(daemon) == ["a", "x", "y"]
+    wire.disconnect()
+
+
+def test_removing_a_disk_takes_no_other_export_along(daemon):
+    daemon.ctl("export", "add", "hidden=ram:1M,export=off", "x=disk:hidden")
+    assert "exported as x" in daemon.ctl("export", "remove", "hidden", status=1)
+    assert names(daemon) == ["a", "x"]
+
+
+def test_nobody_waits_for_an_administrator_who_has_gone(daemon):
+    wire = Wire(daemon).go(b"a")
+    with ControlClient(daemon) as client:
+        client.send('{"id":1,"method":"export.remove","params":{"name":"a","drain":600}}\n')
+
+        def refused():
+            with Wire(daemon) as newcomer:
+                return b"being removed" in try_go(newcomer, b"a")[1]
+
+        wait_for(refused, "newcomers are refused")
+
+    def served():
+        with Wire(daemon) as newcomer:
+            return try_go(newcomer, b"a")[0] == REP_ACK
+
+    wait_for(served, "newcomers are served again")
+    assert names(daemon) == ["a"]
+    wire.disconnect()
+
+
+def test_a_thousand_unnamed_exports_are_added_in_no_time(daemon):
+    with ControlClient(daemon) as client:
+        for _ in range(1000):
+            client.result("export.add", spec="null:1M")
+    assert names(daemon)[-1] == "null999"
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "two\nlines", "\x7f", "c1\u0085"])
+def test_control_characters_are_no_part_of_a_name(daemon, name):
+    assert "without control characters" in daemon.ctl("export", "add", name + "=ram:1M", status=1)
+    assert "without control characters" in daemon.ctl("export", "add", "x=ram:1M,description=" + name, status=1)
+
+
 def test_a_server_that_drains_an_export_can_be_stopped(daemon):
     wire = Wire(daemon).go(b"a")
     with ControlClient(daemon) as client:
