@@ -7,6 +7,7 @@ UNIT_TESTS = \
 	tests/unit/test_memory \
 	tests/unit/test_module_file \
 	tests/unit/test_module_info \
+	tests/unit/test_module_symbols \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -33,6 +34,9 @@ tests_unit_test_module_file_LDADD = $(unit_ldadd)
 tests_unit_test_module_info_SOURCES = tests/unit/test_module_info.c $(module_fixture)
 tests_unit_test_module_info_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_info_LDADD = $(unit_ldadd)
+tests_unit_test_module_symbols_SOURCES = tests/unit/test_module_symbols.c $(module_fixture)
+tests_unit_test_module_symbols_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_symbols_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
