@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_file \
 	tests/unit/test_module_info \
 	tests/unit/test_module_symbols \
+	tests/unit/test_module_trust \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -37,6 +38,9 @@ tests_unit_test_module_info_LDADD = $(unit_ldadd)
 tests_unit_test_module_symbols_SOURCES = tests/unit/test_module_symbols.c $(module_fixture)
 tests_unit_test_module_symbols_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_symbols_LDADD = $(unit_ldadd)
+tests_unit_test_module_trust_SOURCES = tests/unit/test_module_trust.c $(module_fixture)
+tests_unit_test_module_trust_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_trust_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
