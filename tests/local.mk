@@ -6,6 +6,10 @@ UNIT_TESTS = \
 	tests/unit/test_engine \
 	tests/unit/test_memory \
 	tests/unit/test_partition \
+	tests/unit/test_module_file \
+	tests/unit/test_module_info \
+	tests/unit/test_module_symbols \
+	tests/unit/test_module_trust \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -26,6 +30,21 @@ tests_unit_test_memory_LDADD = $(unit_ldadd)
 tests_unit_test_partition_SOURCES = tests/unit/test_partition.c tests/unit/table.c tests/unit/table.h tests/unit/unit.h
 tests_unit_test_partition_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_partition_LDADD = $(unit_ldadd)
+# These compile modules.
+module_fixture = tests/unit/module_fixture.c tests/unit/module_fixture.h tests/unit/unit.h
+module_cppflags = $(unit_cppflags) $(LIBELF_CFLAGS) -DFIXTURE_CC='"$(CC)"' -DFIXTURE_ROOT='"$(abs_top_srcdir)"'
+tests_unit_test_module_file_SOURCES = tests/unit/test_module_file.c $(module_fixture)
+tests_unit_test_module_file_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_file_LDADD = $(unit_ldadd)
+tests_unit_test_module_info_SOURCES = tests/unit/test_module_info.c $(module_fixture)
+tests_unit_test_module_info_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_info_LDADD = $(unit_ldadd)
+tests_unit_test_module_symbols_SOURCES = tests/unit/test_module_symbols.c $(module_fixture)
+tests_unit_test_module_symbols_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_symbols_LDADD = $(unit_ldadd)
+tests_unit_test_module_trust_SOURCES = tests/unit/test_module_trust.c $(module_fixture)
+tests_unit_test_module_trust_CPPFLAGS = $(module_cppflags)
+tests_unit_test_module_trust_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)

@@ -22,6 +22,7 @@ LAYERS = {
     "server/nbd": ["platter/", "common/", "server/block/", "server/nbd/"],
     "server/net": ["platter/", "common/", "server/engine/", "server/block/", "server/nbd/", "server/net/", "server/reactor.h"],
     "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
+    "server/module": ["platter/", "common/", "server/block/", "server/module/"],
     "server/control": ["platter/", "common/", "server/"],
     "client": ["common/", "client/"],
     "bench": ["common/", "bench/"],

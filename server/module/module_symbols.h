@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The symbols that a module wants from outside.  ld.so would refuse it, too, but
+ * name one missing symbol only, and lend it whatever the daemon's libraries have.
+ */
+#ifndef MODULE_MODULE_SYMBOLS_H
+#define MODULE_MODULE_SYMBOLS_H
+
+#include <stdbool.h>
+
+#include "server/block/error.h"
+#include "server/module/module_file.h"
+#include "server/module/module_info.h"
+#include "server/module/module_names.h"
+
+/*
+ * Whether each symbol that FILE, a native one, leaves undefined is there: KNOWN
+ * says it is the host's (CONTEXT is passed on), or a library has it that the
+ * module was linked with, or the C library.  Weak ones may be missing.  Names
+ * that begin with platter_ are the host's or nobody's.
+ *
+ * They are looked up, with their versions, in those of the libraries that this
+ * process has loaded (RTLD_NOLOAD): nothing runs.  What else the daemon happens
+ * to be linked with doesn't count, but for the sanitizers' runtimes, which must
+ * have been there from the start: they end a process that loads them.
+ *
+ * Only if all is well so far are libraries that aren't loaded yet, but hold the
+ * answer for the remaining symbols, loaded for a moment, which runs THEIR
+ * constructors, as loading the module would.  So call this after module_check()
+ * and module_trust().  A library that can't be found this way while the module
+ * has a search path of its own (DT_RUNPATH, DT_RPATH, $ORIGIN) is left to
+ * ld.so, which with RTLD_NOW refuses the module before anything of it runs.
+ *
+ * 0, or -ENOENT: "cache: Unknown symbol platter_foo (err -2), platter_bar (err
+ * -2)" in ERROR, with INFO's name of the module, or a library that is missing;
+ * -ENOEXEC: damaged; -ENOMEM.  UNKNOWN, unless NULL, is empty, and the caller's
+ * to free in any case; it gets all names, even those that ERROR has no room for.
+ * May block.
+ */
+int module_symbols_check(const struct module_file *file, const struct module_info *info,
+			 bool (*known)(void *context, const char *name), void *context, struct module_names *unknown,
+			 struct platter_error *error);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/module/module_symbols.h"
+#include "tests/unit/module_fixture.h"
+#include "tests/unit/unit.h"
+
+static bool host_has(void *context, const char *name)
+{
+	(*(unsigned *)context)++;
+	return strcmp(name, "platter_log_warning") == 0;
+}
+
+/* The result of looking the symbols of the module at PATH up, with what was unknown and why. */
+static int symbols(const char *path, struct module_names *unknown, struct platter_error *error)
+{
+	struct fixture fixture;
+	unsigned asked = 0;
+	int result;
+
+	*unknown = (struct module_names){ 0 };
+	*error = (struct platter_error){ "" };
+	fixture_open(&fixture, path);
+	assert_string_equal(fixture.error.text, "");
+	result = module_symbols_check(&fixture.file, &fixture.info, host_has, &asked, unknown, error);
+	fixture_close(&fixture);
+	assert_true((result < 0) == (error->text[0] != '\0'));
+	return result;
+}
+
+static void test_known_symbols_are_found(void **state)
+{
+	struct module_names unknown;
+	struct platter_error error;
+
+	(void)state;
+	assert_int_equal(symbols(fixture_module("known.so", "#include <stdio.h>\n#include <string.h>\n"
+						"extern int missing(void) __attribute__((weak));\n"
+						"int use(const char *a) { platter_log_warning(a); printf(a); return missing ? 1 : strlen(a); }",
+						""), &unknown, &error), 0);
+	/* Without versions, and without a library that is named: the C library is there all the same. */
+	assert_int_equal(symbols(fixture_module("bare.so", "int puts(const char *); int use(const char *a) { return puts(a); }",
+						"-nostdlib"), &unknown, &error), 0);
+	/* What ld.so itself has, and a library that isn't loaded yet. */
+	assert_int_equal(symbols(fixture_module("thread.so", "__thread int local; int *use(void) { return &local; }", ""), &unknown,
+				 &error), 0);
+	assert_int_equal(symbols(fixture_module("math.so", "double cbrt(double); double use(double a) { return cbrt(a); }", "-lm"), &unknown,
+				 &error), 0);
+	assert_int_equal(unknown.count, 0);
+}
+
+/* The runtime of the address sanitizer ends a process that loads it late. */
+static void test_sanitized_modules_are_for_sanitized_servers(void **state)
+{
+	struct module_names unknown;
+	struct platter_error error;
+	int result = symbols(fixture_module("sanitized.so", "", "-fsanitize=address"), &unknown, &error);
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__)
+	assert_int_equal(result, 0);
+#else
+	assert_int_equal(result, -ENOENT);
+	assert_non_null(strstr(error.text, "__asan_init (err -2)"));
+#endif
+	module_names_free(&unknown);
+}
+
+static void test_all_unknown_symbols_are_named(void **state)
+{
+	struct module_names unknown;
+	struct platter_error error;
+	char more[8192];
+	size_t used = 0;
+
+	(void)state;
+	assert_int_equal(symbols(fixture_module("unknown.so", "int platter_foo(void), platter_bar(void), json_dumps(void), puts();\n"
+						"int use(void) { return platter_foo() + platter_bar() + json_dumps() + puts(\"\"); }",
+						""), &unknown, &error), -ENOENT);
+	assert_int_equal(unknown.count, 3);
+	assert_memory_equal(error.text, "module_example: Unknown symbol ", 31);
+	assert_non_null(strstr(error.text, "platter_foo (err -2)"));
+	assert_non_null(strstr(error.text, "platter_bar (err -2)"));
+	assert_non_null(strstr(error.text, "json_dumps (err -2)")); /* this program has it, the module didn't ask for it */
+	module_names_free(&unknown);
+
+	for (unsigned i = 0; i < 60; i++)
+		used += (size_t)snprintf(more + used, sizeof(more) - used, "int platter_missing_%u(void);\nint use%u(void) "
+					 "{ return platter_missing_%u(); }\n", i, i, i);
+	assert_int_equal(symbols(fixture_module("many.so", more, ""), &unknown, &error), -ENOENT);
+	assert_int_equal(unknown.count, 60);
+	assert_non_null(strstr(error.text, " (err -2) and "));
+	assert_non_null(strstr(error.text, " more"));
+	module_names_free(&unknown);
+}
+
+static void test_libraries_run_only_when_all_else_is_well(void **state)
+{
+	static const char use[] = "int theirs(void), theirs_2(void); int use(void) { return theirs() + theirs_2(); }";
+	struct module_names unknown;
+	struct platter_error error;
+	char source[512], library[128];
+
+	(void)state;
+	snprintf(library, sizeof(library), "%s", fixture_compile("libtheirs.so", "#include <stdlib.h>\nint theirs(void) { return 1; }\n"
+		"__attribute__((constructor)) static void start(void) { setenv(\"FIXTURE_RAN\", \"1\", 1); }\n", "-shared"));
+	snprintf(source, sizeof(source), "%s int platter_foo(void); int use_2(void) { return platter_foo(); }", use);
+	assert_int_equal(symbols(fixture_module("both.so", source, library), &unknown, &error), -ENOENT);
+	assert_string_equal(error.text, "module_example: Unknown symbol platter_foo (err -2)");
+	assert_null(getenv("FIXTURE_RAN"));
+	module_names_free(&unknown);
+
+	assert_int_equal(symbols(fixture_module("theirs.so", use, library), &unknown, &error), -ENOENT);
+	assert_string_equal(error.text, "module_example: Unknown symbol theirs_2 (err -2)");
+	assert_non_null(getenv("FIXTURE_RAN"));
+	module_names_free(&unknown);
+
+	assert_int_equal(symbols(fixture_module("one.so", "int theirs(void); int use(void) { return theirs(); }", library), &unknown,
+				 &error), 0);
+	assert_int_equal(unlink(library), 0);
+	assert_int_equal(symbols(fixture_path("one.so"), &unknown, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "a library that it needs can't be loaded: "));
+	assert_non_null(strstr(error.text, "libtheirs.so"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_known_symbols_are_found),
+		cmocka_unit_test(test_sanitized_modules_are_for_sanitized_servers),
+		cmocka_unit_test(test_all_unknown_symbols_are_named),
+		cmocka_unit_test(test_libraries_run_only_when_all_else_is_well),
+	};
+
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
