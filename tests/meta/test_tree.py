@@ -19,6 +19,7 @@ LAYERS = {
     "common": ["common/"],
     "server/engine": ["common/", "server/engine/"],
     "server/block": ["platter/", "common/", "server/engine/", "server/block/", "plugins/builtin.h"],
+    "server/module": ["platter/", "common/", "server/block/", "server/module/"],
     "server/nbd": ["platter/", "common/", "server/block/", "server/nbd/"],
     "server/net": ["platter/", "common/", "server/engine/", "server/block/", "server/nbd/", "server/net/", "server/reactor.h"],
     "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
