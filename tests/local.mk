@@ -5,6 +5,7 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_engine \
 	tests/unit/test_memory \
+	tests/unit/test_param \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -22,6 +23,9 @@ tests_unit_test_engine_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)
+tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
+tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_param_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
