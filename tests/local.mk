@@ -6,6 +6,7 @@ UNIT_TESTS = \
 	tests/unit/test_engine \
 	tests/unit/test_memory \
 	tests/unit/test_modconf \
+	tests/unit/test_moddep \
 	tests/unit/test_param \
 	tests/unit/test_queue \
 	tests/unit/test_session \
@@ -27,6 +28,9 @@ tests_unit_test_memory_LDADD = $(unit_ldadd)
 tests_unit_test_modconf_SOURCES = tests/unit/test_modconf.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_modconf_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_modconf_LDADD = $(unit_ldadd)
+tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_moddep_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_moddep_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
 tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_param_LDADD = $(unit_ldadd)
