@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which module needs which, and depmod's files. */
+/* Which module needs which, depmod's files, and what modprobe makes of them. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "server/module/modconf.h"
 #include "server/module/moddep.h"
 #include "server/module/modindex.h"
+#include "server/module/modplan.h"
 #include "tests/unit/mutate.h"
 #include "tests/unit/unit.h"
 
@@ -370,10 +371,107 @@ static void test_names_are_resolved_as_by_modprobe(void **state)
 	modindex_free(index);
 }
 
+/* PLAN: the modules in order, those that aren't required behind a '?'. */
+static void plans(const struct modindex *index, const char *text, const char *module, const char *expected)
+{
+	struct modconf *conf = modconf_new();
+	struct platter_error error = { "" };
+	struct modplan *plan;
+	char steps[200] = "";
+
+	assert_int_equal(modconf_parse(conf, "conf", text, &error), 0);
+	if (modplan_new(index, conf, module, &plan, &error) < 0)
+		fail_msg("%s", error.text);
+	for (size_t i = 0; i < plan->count; i++) {
+		size_t used = strlen(steps);
+
+		snprintf(steps + used, sizeof(steps) - used, "%s%s%s", i ? " " : "", plan->steps[i].required ? "" : "?",
+			 plan->steps[i].module);
+		assert_string_equal(plan->steps[i].path, modindex_path(index, plan->steps[i].module));
+	}
+	assert_string_equal(steps, expected);
+	modplan_free(plan);
+	modconf_free(conf);
+}
+
+static void test_plans(void **state)
+{
+	struct platter_error error = { "" };
+	struct modplan *plan;
+	struct modindex *index;
+
+	(void)state;
+	write_five();
+	index = read_index();
+	plans(index, "", "c", "c");
+	plans(index, "", "b", "c b");
+	/* a wants s, which is my-s, which wants nobody, who isn't there, and d. */
+	plans(index, "", "a", "c d ?my_s b a");
+	plans(index, "", "my-s", "?c ?d my_s");
+	plans(index, "softdep b pre: d post: my-s nobody", "b", "c ?d b ?my_s");
+	plans(index, "softdep c post: b", "c", "c ?b");
+	/* Those that would have to come before what they need don't. */
+	plans(index, "softdep c pre: b", "c", "c");
+	plans(index, "softdep c pre: a post: d", "b", "c ?d b");
+	plans(index, "softdep b pre: my_s\nsoftdep my_s pre: b", "b", "c ?d ?my_s b");
+	/* One that is wanted first, and needed anyway. */
+	plans(index, "softdep b pre: c\nblacklist c", "b", "c b");
+	assert_int_equal(modplan_new(index, modindex_conf(index), "foo", &plan, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "foo: there is no such module"));
+	modindex_free(index);
+}
+
+/* Whether each that MODULE needs stands before it. */
+static void check_order(const struct modindex *index, const struct modplan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const char *needed;
+
+		for (size_t j = 0; (needed = modindex_before(index, plan->steps[i].module, j)); j++) {
+			size_t at = 0;
+
+			while (at < i && plan->steps[at].module != needed)
+				at++;
+			assert_true(at < i);
+		}
+	}
+}
+
+/* Whatever soft dependencies there are: nothing is planned before what it needs, nor twice, and all comes to an end. */
+static void test_any_soft_dependencies(void **state)
+{
+	static const char *const names[] = { "a", "b", "c", "d", "my_s" };
+	uint64_t random = mutate_seed();
+	struct modindex *index;
+
+	(void)state;
+	write_five();
+	index = read_index();
+	for (size_t i = 0; i < 5000; i++) {
+		struct modconf *conf = modconf_new();
+		struct platter_error error = { "" };
+		struct modplan *plan;
+		char line[80];
+
+		for (size_t j = mutate_random(&random) % 10; j > 0; j--) {
+			snprintf(line, sizeof(line), "softdep %s %s: %s", names[mutate_random(&random) % 5],
+				 mutate_random(&random) % 2 ? "pre" : "post", names[mutate_random(&random) % 5]);
+			assert_int_equal(modconf_parse(conf, "conf", line, &error), 0);
+		}
+		assert_int_equal(modplan_new(index, conf, names[i % 5], &plan, &error), 0);
+		assert_in_range(plan->count, 1, 5);
+		check_order(index, plan);
+		modplan_free(plan);
+		modconf_free(conf);
+	}
+	modindex_free(index);
+}
+
 static void test_spoiled_indexes_do_no_harm(void **state)
 {
 	static const char text[] = "a.so: d.so x/b.so c.so\nx/b.so: c.so\nc.so:\nd.so: c.so\nmy-s.so:\n";
 	uint64_t random = mutate_seed();
+	struct modconf *conf = modconf_new();
 	size_t refused = 0;
 
 	(void)state;
@@ -381,17 +479,23 @@ static void test_spoiled_indexes_do_no_harm(void **state)
 		struct platter_error error = { "" };
 		char *spoiled = mutate(text, &random);
 		struct modindex *index;
+		struct modplan *plan;
 
 		assert_non_null(spoiled);
 		if (modindex_parse("dep", spoiled, &index, &error) < 0) {
 			assert_memory_equal(error.text, "dep:", 4);
 			refused++;
 		} else {
+			if (modplan_new(index, conf, "a", &plan, &error) == 0) {
+				check_order(index, plan);
+				modplan_free(plan);
+			}
 			modindex_free(index);
 		}
 		free(spoiled);
 	}
 	assert_in_range(refused, 1000, 19900);
+	modconf_free(conf);
 }
 
 int main(void)
@@ -408,6 +512,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_files_that_are_missing_or_wrong, enter, leave),
 		cmocka_unit_test(test_wrong_lines_are_named),
 		cmocka_unit_test_setup_teardown(test_names_are_resolved_as_by_modprobe, enter, leave),
+		cmocka_unit_test_setup_teardown(test_plans, enter, leave),
+		cmocka_unit_test_setup_teardown(test_any_soft_dependencies, enter, leave),
 		cmocka_unit_test(test_spoiled_indexes_do_no_harm),
 	};
 
