@@ -10,6 +10,9 @@ UNIT_TESTS = \
 	tests/unit/test_module_info \
 	tests/unit/test_module_symbols \
 	tests/unit/test_module_trust \
+	tests/unit/test_modconf \
+	tests/unit/test_moddep \
+	tests/unit/test_param \
 	tests/unit/test_queue \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -45,6 +48,15 @@ tests_unit_test_module_symbols_LDADD = $(unit_ldadd)
 tests_unit_test_module_trust_SOURCES = tests/unit/test_module_trust.c $(module_fixture)
 tests_unit_test_module_trust_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_trust_LDADD = $(unit_ldadd)
+tests_unit_test_modconf_SOURCES = tests/unit/test_modconf.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_modconf_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_modconf_LDADD = $(unit_ldadd)
+tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_moddep_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_moddep_LDADD = $(unit_ldadd)
+tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
+tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_param_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
