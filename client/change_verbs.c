@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Verbs that change the running server. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,21 +9,7 @@
 #include "client/table.h"
 #include "client/verb.h"
 #include "common/escape.h"
-#include "common/log.h"
 #include "common/size.h"
-
-/* How long `export remove --drain` waits for clients that was told no time. */
-#define DRAIN_SECONDS 30
-
-/* Prints what came of one call, with --json. */
-static void print_result(json_t *result)
-{
-	if (verb_json && result) {
-		json_dumpf(result, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	json_decref(result);
-}
 
 /* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
 static char *absolute(const char *spec)
@@ -60,7 +45,7 @@ static int add_one(const char *spec)
 	name = json_string_value(json_object_get(result, "name"));
 	if (status == CALL_OK && name && !verb_json)
 		puts(name);
-	print_result(result);
+	verb_print(result, NULL);
 	return status;
 }
 
@@ -73,15 +58,7 @@ static int remove_one(const char *name, long drain)
 	if (!params)
 		return verb_usage("export remove: %s: not UTF-8", name);
 	status = call_method("export.remove", params, &result);
-	print_result(result);
-	return status;
-}
-
-/* STATUS of one of several: says where it ended. */
-static int ended_at(int status, const char *which, bool last)
-{
-	if (status != CALL_OK && !last)
-		log_error("that was %s; what stands behind it was not tried", which);
+	verb_print(result, NULL);
 	return status;
 }
 
@@ -92,37 +69,22 @@ static int export_add(int argc, char **argv)
 	if (argc < 2)
 		return verb_usage("export add: what? for example vm1=/srv/vm1.img,readonly or ram:1G");
 	for (int i = 1; i < argc && status == CALL_OK; i++)
-		status = ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
+		status = verb_ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
 	return status;
-}
-
-static bool parse_drain(const char *text, long *seconds)
-{
-	char *end;
-
-	if (!text) {
-		*seconds = DRAIN_SECONDS;
-		return true;
-	}
-	*seconds = strtol(text, &end, 10);
-	return *text >= '0' && *text <= '9' && *end == '\0';
 }
 
 static int export_remove(int argc, char **argv)
 {
-	static const struct option options[] = { { "drain", optional_argument, NULL, 'd' }, { NULL, 0, NULL, 0 } };
 	int status = CALL_OK;
 	long drain = 0;
-	int option;
+	int first = verb_drain(argc, argv, &drain);
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-		if (option != 'd' || !parse_drain(optarg, &drain))
-			return verb_usage("export remove: %s: not an option, or not a number of seconds", argv[optind - 1]);
-	if (optind == argc)
+	if (first < 0)
+		return CALL_USAGE;
+	if (first == argc)
 		return verb_usage("export remove: which?");
-	for (int i = optind; i < argc && status == CALL_OK; i++)
-		status = ended_at(remove_one(argv[i], drain), argv[i], i + 1 == argc);
+	for (int i = first; i < argc && status == CALL_OK; i++)
+		status = verb_ended_at(remove_one(argv[i], drain), argv[i], i + 1 == argc);
 	return status;
 }
 
@@ -137,7 +99,7 @@ static int export_resize(int argc, char **argv)
 	if (size_parse(argv[2], &bytes) < 0)
 		return verb_usage("export resize: %s: not a size", argv[2]);
 	status = call_method("disk.resize", json_pack("{s:s, s:I}", "disk", argv[1], "size", (json_int_t)bytes), &result);
-	print_result(result);
+	verb_print(result, NULL);
 	return status;
 }
 
@@ -166,7 +128,7 @@ static int check(int argc, char **argv)
 		printf("%" JSON_INTEGER_FORMAT " bytes%s\n", json_integer_value(json_object_get(result, "size")),
 		       json_is_true(json_object_get(result, "resized")) ? ", another size than before" : "");
 	}
-	print_result(result);
+	verb_print(result, NULL);
 	return status;
 }
 
@@ -188,7 +150,7 @@ static int list_commands(const char *disk)
 		}
 		table_print(table);
 	}
-	print_result(result);
+	verb_print(result, NULL);
 	return status;
 }
 
@@ -208,7 +170,7 @@ static int ioctl(int argc, char **argv)
 			     &result);
 	if (status == CALL_OK && !verb_json)
 		fputs(json_string_value(json_object_get(result, "text")), stdout);
-	print_result(result);
+	verb_print(result, NULL);
 	return status;
 }
 

@@ -2,19 +2,25 @@
 /* platterctl: administers a running platterd, with the verbs of the kernel's own tools. */
 #include <config.h>
 
+#include <getopt.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/call.h"
+#include "client/table.h"
 #include "client/verb.h"
 #include "common/log.h"
 
+/* How long --drain waits that was told no time. */
+#define DRAIN_SECONDS 30
+
 bool verb_json;
 
-static const struct verb *const tables[] = { list_verbs, change_verbs, log_verbs };
+static const struct verb *const tables[] = { list_verbs, change_verbs, module_verbs, log_verbs };
 
 static const char usage_head[] =
 	"Usage: platterctl [--socket=PATH] [--json] VERB [ARGUMENT...]\n"
@@ -61,6 +67,52 @@ int verb_usage(const char *format, ...)
 int verb_no_arguments(int argc, char **argv)
 {
 	return argc == 1 ? CALL_OK : verb_usage("%s: %s: not expected", argv[0], argv[1]);
+}
+
+void verb_print(json_t *result, struct table *table)
+{
+	if (verb_json && result) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		putchar('\n');
+		table_free(table);
+	} else if (table) {
+		table_print(table);
+	}
+	json_decref(result);
+}
+
+static bool parse_drain(const char *text, long *seconds)
+{
+	char *end;
+
+	if (!text) {
+		*seconds = DRAIN_SECONDS;
+		return true;
+	}
+	*seconds = strtol(text, &end, 10);
+	return *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+int verb_drain(int argc, char **argv, long *seconds)
+{
+	static const struct option options[] = { { "drain", optional_argument, NULL, 'd' }, { NULL, 0, NULL, 0 } };
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'd' && parse_drain(optarg, seconds))
+			continue;
+		verb_usage("%s: not an option, or not a number of seconds", argv[optind - 1]);
+		return -1;
+	}
+	return optind;
+}
+
+int verb_ended_at(int status, const char *which, bool last)
+{
+	if (status != CALL_OK && !last)
+		log_error("that was %s; what stands behind it was not tried", which);
+	return status;
 }
 
 static const struct verb *find(const char *name)

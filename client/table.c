@@ -35,6 +35,17 @@ static void add(struct table *table, char *text)
 	table->cells[table->count++] = need(text);
 }
 
+/* A copy without its mark; _ stands for a space. */
+static char *heading(const char *word)
+{
+	char *copy = need(strdup(*word == '>' ? word + 1 : word));
+	char *at;
+
+	while ((at = strchr(copy, '_')))
+		*at = ' ';
+	return copy;
+}
+
 struct table *table_new(const char *headings)
 {
 	struct table *table = need(calloc(1, sizeof(*table)));
@@ -43,7 +54,7 @@ struct table *table_new(const char *headings)
 
 	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
 		table->right[table->columns++] = *word == '>';
-		add(table, strdup(*word == '>' ? word + 1 : word));
+		add(table, heading(word));
 	}
 	free(copy);
 	return table;
@@ -112,6 +123,13 @@ void table_print(struct table *table)
 			widths[i % table->columns] = width(table->cells[i]);
 	for (size_t row = 0; row + table->columns <= table->count; row += table->columns)
 		print_row(table->cells + row, table, widths);
+	table_free(table);
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
 	for (size_t i = 0; i < table->count; i++)
 		free(table->cells[i]);
 	free(table->cells);

@@ -7,7 +7,7 @@
 
 struct table;
 
-/* HEADINGS: words separated by spaces; one that starts with > is of a column that is aligned to the right. */
+/* HEADINGS: words separated by spaces; one that starts with > is of a column that is aligned to the right; _ is a space. */
 struct table *table_new(const char *headings);
 
 /* The next cell, row by row; formatted as printf() does. */
@@ -18,5 +18,7 @@ void table_add_size(struct table *table, uint64_t bytes);
 
 /* Prints and frees it. */
 void table_print(struct table *table);
+/* NULL is allowed. */
+void table_free(struct table *table);
 
 #endif

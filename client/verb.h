@@ -3,7 +3,10 @@
 #ifndef CLIENT_VERB_H
 #define CLIENT_VERB_H
 
+#include <jansson.h>
 #include <stdbool.h>
+
+struct table;
 
 struct verb {
 	const char *name;
@@ -14,7 +17,7 @@ struct verb {
 };
 
 /* Ended by one without a name. */
-extern const struct verb list_verbs[], change_verbs[], log_verbs[];
+extern const struct verb list_verbs[], change_verbs[], log_verbs[], module_verbs[];
 
 /* --json: print the server's answer as it is. */
 extern bool verb_json;
@@ -24,5 +27,14 @@ int verb_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* CALL_USAGE, saying so, unless ARGV has no arguments but the verb. */
 int verb_no_arguments(int argc, char **argv);
+
+/* Prints RESULT as JSON if that was asked for, else TABLE; either may be NULL.  Takes both. */
+void verb_print(json_t *result, struct table *table);
+
+/* Takes the option --drain[=SECONDS] out of ARGV; the index of the first argument, or -1 with the complaint made. */
+int verb_drain(int argc, char **argv, long *seconds);
+
+/* STATUS, of one of several arguments; when it is none of the last, says where it ended. */
+int verb_ended_at(int status, const char *which, bool last);
 
 #endif

@@ -17,6 +17,7 @@
 #include "server/control/control.h"
 #include "server/disk_events.h"
 #include "server/host/fd_io.h"
+#include "server/module/module.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
 #include "server/options.h"
@@ -194,6 +195,7 @@ out:
 	listen_cleanup();
 	export_remove_all();
 	disk_remove_all();
+	module_unload_all();
 	driver_exit();
 	free(options.listen);
 	records_free();

@@ -97,6 +97,8 @@ EXTRA_DIST += \
 	tests/daemon.py \
 	tests/drivers \
 	tests/meta \
+	tests/modules \
+	tests/modules_support.py \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/seeds.py \

@@ -16,6 +16,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+/* Modules call what is declared here. */
+#pragma GCC visibility push(default)
+
 struct platter_disk;    /* the host's; a driver keeps its own data with platter_disk_set_data() */
 struct platter_error;   /* where a failing call puts its reason, with platter_fail() */
 
@@ -156,5 +159,7 @@ void platter_reply(struct platter_reply *reply, const char *format, ...) __attri
 
 /* The disk's name, which is also its export's.  Valid as long as the disk. */
 const char *platter_disk_name(const struct platter_disk *disk);
+
+#pragma GCC visibility pop
 
 #endif

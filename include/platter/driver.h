@@ -11,6 +11,9 @@
 
 #include <platter/disk.h>
 
+/* Modules call what is declared here. */
+#pragma GCC visibility push(default)
+
 enum platter_key_type {
 	PLATTER_KEY_STRING = 0,
 	PLATTER_KEY_SIZE = 1,   /* 512, 4K, 1G, 10GiB */
@@ -83,5 +86,7 @@ int platter_register_blkdev(unsigned major, const char *name);
 
 /* Frees MAJOR again, if NAME has it.  Any thread. */
 void platter_unregister_blkdev(unsigned major, const char *name);
+
+#pragma GCC visibility pop
 
 #endif

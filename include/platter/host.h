@@ -8,6 +8,9 @@
 
 #include <platter/disk.h>
 
+/* Modules call what is declared here. */
+#pragma GCC visibility push(default)
+
 enum platter_fd_op {
 	PLATTER_FD_READ = 0,
 	PLATTER_FD_WRITE = 1,
@@ -61,5 +64,7 @@ void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
 
 /* One line in the daemon's log.  Any thread. */
 void platter_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,9 +7,11 @@
 
 #include <platter/driver.h>
 
+#include "server/block/driver.h"
 #include "server/block/registry.h"
 
 static char *names[DEVICE_MAJORS];
+static const void *owners[DEVICE_MAJORS];
 
 const char *device_name(unsigned major)
 {
@@ -54,6 +56,7 @@ int platter_register_blkdev(unsigned major, const char *name)
 		free(copy);
 	} else {
 		names[major] = copy;
+		owners[major] = driver_owner();
 	}
 	registry_unlock();
 	return result;
@@ -67,6 +70,21 @@ void platter_unregister_blkdev(unsigned major, const char *name)
 		names[major] = NULL;
 	}
 	registry_unlock();
+}
+
+char *device_forget(const void *owner)
+{
+	char *name = NULL;
+
+	registry_lock();
+	for (unsigned major = 1; major < DEVICE_MAJORS && !name; major++) {
+		if (!names[major] || owners[major] != owner)
+			continue;
+		name = names[major];
+		names[major] = NULL;
+	}
+	registry_unlock();
+	return name;
 }
 
 void device_unregister_all(void)

@@ -15,6 +15,9 @@ const char *device_name(unsigned major);
 /* The major of NAME, 0 when it has none.  Under the registry's lock. */
 unsigned device_major(const char *name);
 
+/* Frees a major that OWNER (see driver.h) registered and forgot: its name, which the caller frees; NULL when there is none. */
+char *device_forget(const void *owner);
+
 /* Frees the whole table. */
 void device_unregister_all(void);
 

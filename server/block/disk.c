@@ -332,17 +332,26 @@ static void forget(struct block *block, void *argument)
 	list_del_init(&disk->io[block->index].commit);
 }
 
-static int removes(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
+int disk_shut(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
 {
 	int result = start_removing(disk, force, error);
 
 	if (result < 0)
 		return result;
 	result = open_shut(disk, patience, error);
-	if (result < 0) {
+	if (result < 0)
 		set_state(disk, DISK_LIVE);
-		return result;
-	}
+	return result;
+}
+
+void disk_unshut(struct disk *disk)
+{
+	open_unshut(disk);
+	set_state(disk, DISK_LIVE);
+}
+
+void disk_drop(struct disk *disk)
+{
 	if (disk_failure(disk))
 		log_warning("%s: removed with the memory of its failure to make data durable", disk->name);
 	partitions_remove(disk);
@@ -355,12 +364,15 @@ static int removes(struct disk *disk, bool force, const struct patience *patienc
 	pthread_mutex_unlock(&disk->calls);
 	take_out(disk);
 	disk_put(disk);
-	return 0;
 }
 
 int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
-	return removes(disk, false, patience, error);
+	int result = disk_shut(disk, false, patience, error);
+
+	if (result == 0)
+		disk_drop(disk);
+	return result;
 }
 
 void disk_force_remove(struct disk *disk)
@@ -369,10 +381,12 @@ void disk_force_remove(struct disk *disk)
 	int result;
 
 	do {
-		result = removes(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
+		result = disk_shut(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
 		if (result == -EBUSY)
 			log_error("%s: has to be removed: %s; still waiting", disk->name, error.text);
 	} while (result == -EBUSY);
+	if (result == 0)
+		disk_drop(disk);
 }
 
 /* The first disk of DRIVER, a reference. */

@@ -107,6 +107,14 @@ struct disk *disk_partition(const struct disk *whole);
  */
 int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error);
 
+/*
+ * The two halves of that.  disk_shut() has everybody leave, or changes nothing; FORCE: other exports don't
+ * keep it.  Then disk_drop() removes it, or disk_unshut() lets everybody in again.
+ */
+int disk_shut(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error);
+void disk_unshut(struct disk *disk);
+void disk_drop(struct disk *disk);
+
 /* Removes it however long that takes, with all exports. */
 void disk_force_remove(struct disk *disk);
 

@@ -16,6 +16,18 @@
 
 static struct list_head drivers = LIST_HEAD_INIT(drivers);
 
+static _Thread_local void *current_owner;
+
+void driver_set_owner(void *owner)
+{
+	current_owner = owner;
+}
+
+void *driver_owner(void)
+{
+	return current_owner;
+}
+
 static struct driver *of(const struct platter_driver *driver)
 {
 	return container_of((struct platter_driver *)(uintptr_t)driver, struct driver, driver);
@@ -45,6 +57,8 @@ const struct platter_driver *driver_get(const char *name)
 
 	registry_lock();
 	driver = find(name);
+	if (driver && driver->shut)
+		driver = NULL;
 	if (driver)
 		driver->users++;
 	registry_unlock();
@@ -95,6 +109,7 @@ void driver_put(const struct platter_driver *driver)
 		return;
 	registry_lock();
 	last = --of(driver)->users == 0;
+	registry_changed();
 	registry_unlock();
 	if (last)
 		driver_free(of(driver));
@@ -155,6 +170,7 @@ static struct driver *copy_driver(const struct platter_driver *origin)
 	memcpy(&driver->driver, origin, origin->size);
 	memcpy(&driver->ops, origin->ops, origin->ops->size);
 	driver->origin = origin;
+	driver->owner = current_owner;
 	driver->users = 1;
 	driver->driver.ops = &driver->ops;
 	driver->driver.name = copy_text(driver->driver.name);
@@ -225,24 +241,67 @@ int platter_register_driver(const struct platter_driver *origin)
 	return result;
 }
 
-void platter_unregister_driver(const struct platter_driver *origin)
+void driver_unregister(const struct platter_driver *known)
 {
-	struct driver *driver = NULL;
+	struct driver *driver = of(known);
+	bool listed;
+
+	registry_lock();
+	listed = !list_empty(&driver->link);
+	list_del_init(&driver->link);
+	registry_unlock();
+	if (!listed)
+		return;
+	disk_remove_driver(known);
+	if (driver->own_major)
+		platter_unregister_blkdev(driver->own_major, known->name);
+	driver_put(known);
+}
+
+/* The first in the list for which MATCHES is true, a reference. */
+static struct driver *search(bool (*matches)(const struct driver *driver, const void *argument), const void *argument)
+{
+	struct driver *found = NULL;
 	struct list_head *node;
 
 	registry_lock();
-	list_for_each(node, &drivers)
-		if (container_of(node, struct driver, link)->origin == origin)
-			driver = container_of(node, struct driver, link);
-	if (driver)
-		list_del_init(&driver->link);
+	list_for_each(node, &drivers) {
+		struct driver *driver = container_of(node, struct driver, link);
+
+		if (!found && matches(driver, argument))
+			found = driver;
+	}
+	if (found)
+		found->users++;
 	registry_unlock();
+	return found;
+}
+
+static bool has_origin(const struct driver *driver, const void *origin)
+{
+	return driver->origin == origin;
+}
+
+static bool has_owner(const struct driver *driver, const void *owner)
+{
+	return driver->owner == owner;
+}
+
+void platter_unregister_driver(const struct platter_driver *origin)
+{
+	struct driver *driver = search(has_origin, origin);
+
 	if (!driver)
 		return;
-	disk_remove_driver(&driver->driver);
-	if (driver->own_major)
-		platter_unregister_blkdev(driver->own_major, driver->driver.name);
+	driver_unregister(&driver->driver);
 	driver_put(&driver->driver);
+}
+
+const struct platter_driver *driver_of_owner(const void *owner)
+{
+	struct driver *driver = search(has_owner, owner);
+
+	return driver ? &driver->driver : NULL;
 }
 
 int driver_init(void)

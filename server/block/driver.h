@@ -3,11 +3,14 @@
 #ifndef BLOCK_DRIVER_H
 #define BLOCK_DRIVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <platter/driver.h>
 
 #include "common/list.h"
+
+struct patience;
 
 /* The host's copy of what was registered. */
 struct driver {
@@ -16,7 +19,10 @@ struct driver {
 	struct platter_disk_ops ops;        /* what driver.ops points to */
 	unsigned own_major;                 /* registered with the driver; 0: the name had one */
 	const struct platter_driver *origin; /* whose copy it is */
-	unsigned users;                     /* who has a reference, disks among them; under the registry's lock */
+	void *owner;                        /* the module that registered it; NULL: the host */
+	/* Under the registry's lock: */
+	unsigned users;                     /* who has a reference: the list, and its disks among them */
+	bool shut;                          /* nobody new finds it */
 };
 
 /* Registers the drivers that are linked in; -errno. */
@@ -30,6 +36,28 @@ const struct platter_driver *driver_get(const char *name);
 const struct platter_driver *driver_ref(const struct platter_driver *driver);
 /* NULL is allowed. */
 void driver_put(const struct platter_driver *driver);
+
+/*
+ * Owners: modules, of which this layer knows nothing.  What the calling thread
+ * registers from now on is OWNER's; NULL: the host's.
+ */
+void driver_set_owner(void *owner);
+void *driver_owner(void);
+
+/* A driver that OWNER has registered, a reference; NULL when there is none. */
+const struct platter_driver *driver_of_owner(const void *owner);
+
+/* Takes DRIVER out of the list, with its disks; not on a reactor. */
+void driver_unregister(const struct platter_driver *driver);
+
+/*
+ * Removes all disks of OWNER's drivers when nobody uses any of them; nobody new is let in meanwhile, nor
+ * makes disks.  -EBUSY, with the reason: all are as they were.  Not on a reactor.
+ */
+int driver_shut_owner(const void *owner, const struct patience *patience, struct platter_error *error);
+
+/* The users of their disks. */
+unsigned driver_owner_users(const void *owner);
 
 /* Under the registry's lock: all, as a list of driver.link. */
 struct list_head *driver_list(void);

@@ -16,8 +16,6 @@
 #include "server/control/method.h"
 #include "server/control/peer.h"
 
-/* The most seconds that removing waits for users to leave. */
-#define MOST_DRAIN 86400
 #define IOCTL_MOST_ARGUMENTS 32
 
 static int export_add_method(struct call *call)
@@ -52,9 +50,9 @@ static int export_remove_method(struct call *call)
 	json_int_t drain = 0;
 	int result = method_params(call, "{s:s, s?I!}", "name", &name, "drain", &drain);
 
-	if (result == 0 && (drain < 0 || drain > MOST_DRAIN))
+	if (result == 0 && (drain < 0 || drain > METHOD_MOST_DRAIN))
 		result = platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds",
-				      drain, MOST_DRAIN);
+				      drain, METHOD_MOST_DRAIN);
 	patience.until = drain ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
 	if (result == 0)
 		result = admin_remove(name, &patience, &call->error);

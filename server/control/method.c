@@ -12,7 +12,7 @@
 #include "server/control/peer.h"
 #include "server/reactor.h"
 
-static const struct method *const tables[] = { list_methods, change_methods, watch_methods };
+static const struct method *const tables[] = { list_methods, change_methods, module_methods, watch_methods };
 
 static const struct method *find(const char *name)
 {

@@ -30,7 +30,10 @@ struct method {
 };
 
 /* Ended by one without a name. */
-extern const struct method list_methods[], change_methods[], watch_methods[];
+extern const struct method list_methods[], change_methods[], module_methods[], watch_methods[];
+
+/* The most seconds that a method waits for users to leave. */
+#define METHOD_MOST_DRAIN 86400
 
 /* Does what LINE, a request, says, and answers PEER; false when PEER hears no more. */
 bool method_call(struct peer *peer, const char *line, size_t length);

@@ -71,7 +71,7 @@ def test_a_bad_spec_is_refused_and_nothing_stays_behind(daemon, spec, reason):
     before = daemon.ctl_json("lsblk")
     assert reason in daemon.ctl("export", "add", spec, status=1)
     assert daemon.ctl_json("lsblk") == before and names(daemon) == ["a"]
-    wait_for(lambda: daemon.descriptors() == descriptors, "descriptors are closed")
+    wait_for(lambda: daemon.descriptors() <= descriptors, "descriptors are closed")
 
 
 def test_another_export_of_a_disk_may_allow_less(daemon):

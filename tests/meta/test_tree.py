@@ -59,6 +59,22 @@ def test_only_the_ring_knows_io_uring():
     assert [os.path.relpath(path, ROOT) for path in users] == ["server/engine/ring.c"]
 
 
+def test_the_daemon_shows_modules_its_interface_and_nothing_else():
+    declared = set()
+    for path in sources("include/platter", ".h"):
+        if not path.endswith("module.h"):
+            declared |= set(re.findall(r"^[a-z][^;{}()#]*?\b\*?(platter_\w+)\(", read(path), re.M))
+    shown = {name for name in subprocess.run(["nm", "-D", "--defined-only", "--format=posix", PLATTERD], capture_output=True, text=True,
+                                             check=True, timeout=60).stdout.split("\n") if name}
+    shown = {line.split()[0] for line in shown}
+    # What else there is are the C library's own variables, and a sanitizer's runtime.
+    ours = {name for name in shown if name.startswith("platter")}
+    assert ours == declared
+    others = {name for name in shown - ours if "@" not in name}
+    if b"__asan_init" not in open(PLATTERD, "rb").read():
+        assert not others, others
+
+
 def test_public_headers_stand_alone(directory):
     for path in sources("include/platter", ".h"):
         name = os.path.relpath(path, os.path.join(ROOT, "include"))

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Methods on modules. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <platter/driver.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/block/registry.h"
+#include "server/control/event.h"
+#include "server/control/method.h"
+#include "server/control/peer.h"
+#include "server/module/module.h"
+#include "server/module/symbol.h"
+
+static const char *state_name(enum module_state state)
+{
+	static const char *const names[] = { [MODULE_LOADING] = "Loading", [MODULE_LIVE] = "Live", [MODULE_UNLOADING] = "Unloading" };
+
+	return names[state];
+}
+
+/* With the modules' lock held: the names of those that import from MODULE. */
+static json_t *users_of(const struct module *module)
+{
+	json_t *names = json_array();
+	struct list_head *node;
+
+	list_for_each(node, module_list()) {
+		const struct module *other = container_of(node, struct module, link);
+
+		for (struct module **used = other->uses; used && *used; used++)
+			if (*used == module)
+				json_array_append_new(names, json_string(other->info.name));
+	}
+	return names;
+}
+
+static int modules_list(struct call *call)
+{
+	json_t *list = json_array();
+	struct list_head *node;
+
+	module_lock();
+	list_for_each(node, module_list()) {
+		const struct module *module = container_of(node, struct module, link);
+		unsigned disks = module_disk_users(module);
+
+		json_array_append_new(list, json_pack("{s:s, s:I, s:i, s:o, s:i, s:s, s:s, s:s, s:s, s:s}", "name", module->info.name,
+						      "size", (json_int_t)module->size, "users", (int)(module->users + disks),
+						      "used_by", users_of(module), "disk_users", (int)disks,
+						      "state", state_name(module->state),
+						      "taint", module->free_license ? "" : "P", "version", module->info.version,
+						      "license", module->info.license, "file", module->path));
+	}
+	module_unlock();
+	call->result = json_pack("{s:o}", "modules", list);
+	return 0;
+}
+
+/* An address as /proc/kallsyms shows it. */
+static json_t *symbol(void (*address)(void), const char *name, const struct module *module)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%016" PRIxPTR, (uintptr_t)address);
+	return json_pack("{s:s, s:s, s:s, s:s?}", "address", text, "type", "T", "name", name,
+			 "module", module ? module->info.name : NULL);
+}
+
+static void append_exports(json_t *list, const struct module *module)
+{
+	const struct platter_module *descriptor = module->state == MODULE_LIVE ? module->descriptor : NULL;
+
+	for (const struct platter_export *export = descriptor ? descriptor->exports : NULL; export && export < descriptor->exports_end;
+	     export++)
+		json_array_append_new(list, symbol(export->address, export->name, module));
+}
+
+static int modules_symbols(struct call *call)
+{
+	json_t *list = json_array();
+	const struct symbol *host;
+	struct list_head *node;
+
+	for (size_t i = 0; (host = symbol_host(i)); i++)
+		json_array_append_new(list, symbol(host->address, host->name, NULL));
+	module_lock();
+	list_for_each(node, module_list())
+		append_exports(list, container_of(node, struct module, link));
+	module_unlock();
+	call->result = json_pack("{s:o}", "symbols", list);
+	return 0;
+}
+
+static int load(struct call *call, const char *file, json_t *args)
+{
+	size_t count = json_array_size(args);
+	const char **texts = calloc(count + 1, sizeof(*texts));
+	int result = 0;
+
+	if (!texts)
+		return platter_fail(&call->error, ENOMEM, "no memory");
+	for (size_t i = 0; i < count && result == 0; i++) {
+		texts[i] = json_string_value(json_array_get(args, i));
+		if (!texts[i])
+			result = platter_fail(&call->error, EINVAL, "params: args: not all are strings");
+	}
+	if (result == 0)
+		result = module_load(file, texts, count, &call->error);
+	free(texts);
+	return result;
+}
+
+static int modules_insmod(struct call *call)
+{
+	json_t *args = NULL;
+	const char *file;
+	int result = method_params(call, "{s:s, s?o!}", "file", &file, "args", &args);
+
+	if (result < 0)
+		return result;
+	if (args && !json_is_array(args))
+		return platter_fail(&call->error, EINVAL, "params: args: not an array");
+	if (*file != '/')
+		return platter_fail(&call->error, EINVAL, "params: file: %.64s: not an absolute path", file);
+	result = load(call, file, args);
+	if (result < 0)
+		return result;
+	log_notice("%s: loaded (user %u)", file, call->peer->uid);
+	event_tell("module-loaded", file);
+	return 0;
+}
+
+static bool peer_has_gone(void *peer)
+{
+	return peer_gone(peer);
+}
+
+static int modules_rmmod(struct call *call)
+{
+	struct patience patience = { .give_up = peer_has_gone, .argument = call->peer };
+	json_int_t drain = 0;
+	const char *name;
+	int result = method_params(call, "{s:s, s?I!}", "name", &name, "drain", &drain);
+
+	if (result == 0 && (drain < 0 || drain > METHOD_MOST_DRAIN))
+		result = platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds",
+				      drain, METHOD_MOST_DRAIN);
+	patience.until = drain > 0 ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
+	if (result == 0)
+		result = module_unload(name, &patience, &call->error);
+	if (result < 0)
+		return result;
+	log_notice("%s: unloaded (user %u)", name, call->peer->uid);
+	event_tell("module-unloaded", name);
+	return 0;
+}
+
+/* With the modules' lock held: the parameters that can be seen, with their values. */
+static json_t *params_of(const struct module *module)
+{
+	json_t *list = json_array();
+	const struct platter_param *param = module->params.params;
+
+	for (; param && param < module->params.end; param++) {
+		char *value = param->permissions & 0444 ? param_format(param) : NULL;
+
+		if (value)
+			json_array_append_new(list, json_pack("{s:s, s:o, s:b}", "name", param->name, "value", json_text(value),
+							      "writable", (int)(param->permissions & 0222)));
+		free(value);
+	}
+	return list;
+}
+
+static int modules_params(struct call *call)
+{
+	const struct module *module;
+	const char *name;
+	int result = method_params(call, "{s:s!}", "name", &name);
+
+	if (result < 0)
+		return result;
+	module_lock();
+	module = module_find(name);
+	if (module && module->state == MODULE_LIVE)
+		call->result = json_pack("{s:o}", "params", params_of(module));
+	else
+		result = platter_fail(&call->error, ENOENT, "there is no module named \"%.64s\"", name);
+	module_unlock();
+	return result;
+}
+
+static int modules_param_set(struct call *call)
+{
+	const char *name, *param, *value;
+	int result = method_params(call, "{s:s, s:s, s:s!}", "name", &name, "param", &param, "value", &value);
+
+	if (result == 0)
+		result = module_param_set(name, param, value, &call->error);
+	if (result == 0)
+		log_notice("%s: parameter %s set to %.200s (user %u)", name, param, value, call->peer->uid);
+	return result;
+}
+
+const struct method module_methods[] = {
+	{ .name = "modules", .plain = true, .run = modules_list },
+	{ .name = "symbols", .plain = true, .run = modules_symbols },
+	{ .name = "module.params", .run = modules_params },
+	{ .name = "module.insmod", .changes = true, .run = modules_insmod },
+	{ .name = "module.rmmod", .changes = true, .run = modules_rmmod },
+	{ .name = "module.param.set", .changes = true, .run = modules_param_set },
+	{ .name = NULL },
+};

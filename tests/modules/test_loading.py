@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""insmod, rmmod, lsmod, param and symbols."""
+
+import os
+import subprocess
+import threading
+
+import pytest
+
+from control_client import ControlClient
+from daemon import PLATTERCTL, SANITIZED, Daemon, wait_for
+from modules_support import build, driver, exporter, hello, importer, module
+from wire_client import OPT_GO, REP_ACK, Wire, go_data
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def daemon(directory):
+    with Daemon(directory, "a=ram:1M") as running:
+        yield running
+
+
+def loaded(daemon):
+    return [one["name"] for one in daemon.ctl_json("lsmod")["modules"]]
+
+
+def mapped(daemon, name):
+    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
+        return name in maps.read()
+
+
+def refused(daemon, *arguments):
+    """What insmod complains of; nothing stays behind."""
+    before, descriptors = loaded(daemon), daemon.descriptors()
+    complaint = daemon.ctl("insmod", *arguments, status=1)
+    assert loaded(daemon) == before
+    wait_for(lambda: daemon.descriptors() <= descriptors, "descriptors are closed")
+    assert len(complaint.splitlines()) == 1
+    return complaint
+
+
+def test_a_module_lives_and_goes(daemon, directory):
+    path = build(directory, "hello", hello())
+    daemon.ctl("insmod", path)
+    assert "warning: hello\n" in daemon.log() and mapped(daemon, "hello.so")
+    lines = daemon.ctl("lsmod").splitlines()
+    assert lines[0].split() == ["Module", "Size", "Used", "by"] and lines[1].split()[0] == "hello" and lines[1].split()[2] == "0"
+    found = daemon.ctl_json("lsmod")["modules"][0]
+    assert (found["state"], found["users"], found["taint"], found["version"], found["file"]) == ("Live", 0, "", "1.0", path)
+    assert "loaded already" in refused(daemon, path)
+    daemon.ctl("rmmod", "hello")
+    assert "goodbye" in daemon.log() and loaded(daemon) == [] and not mapped(daemon, "hello.so")
+    assert 'no module named "hello"' in daemon.ctl("rmmod", "hello", status=1)
+
+
+def test_a_module_that_was_built_anew_runs_the_new_code(daemon, directory):
+    for text in ("first", "second", "third"):
+        daemon.ctl("insmod", build(directory, "hello", hello(text=text)))
+        assert f"warning: {text}\n" in daemon.log()
+        daemon.ctl("rmmod", "hello")
+
+
+def test_modules_that_are_loaded_at_the_end_are_unloaded(directory):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "lib", exporter()))
+        daemon.ctl("insmod", build(directory, "user", importer()))
+        daemon.ctl("insmod", build(directory, "mem", driver()))
+        daemon.ctl("export", "add", "m=mem:1M")
+        assert daemon.stop() == 0
+
+
+def test_parameters(daemon, directory):
+    source = '''
+        static unsigned char byte = 1; PLATTER_PARAM(byte, byte, 0644, "x");
+        static short small = -1; PLATTER_PARAM(small, short, 0444, "x");
+        static char *text = (char *)"one"; PLATTER_PARAM(text, charp, 0644, "x");
+        static bool flag; PLATTER_PARAM(flag, bool, 0644, "x");
+        static int secret = 7; PLATTER_PARAM(secret, int, 0, "x");
+        static unsigned long list[3]; static unsigned int given;
+        PLATTER_PARAM_ARRAY(list, ulong, given, 0644, "x");
+    ''' + hello("parm")
+    path = build(directory, "parm", source)
+    for argument, said in (("byte=256", "byte"), ("byte=-1", "byte"), ("small=x", "small"), ("list=1,2,3,4", "list"),
+                           ("nothing=1", "nothing"), ("flag=maybe", "flag")):
+        assert said in refused(daemon, path, argument) and "hello" not in daemon.log()
+    daemon.ctl("insmod", path, "byte=0x10", "text=two words", "flag", "list=1,2", "secret=3")
+    assert sorted(daemon.ctl("param", "parm").splitlines()) == ["byte=16", "flag=Y", "list=1,2", "small=-1", "text=two words"]
+    daemon.ctl("param", "parm", "byte", "255")
+    assert daemon.ctl("param", "parm", "byte") == "255\n"
+    assert "cannot be set" in daemon.ctl("param", "parm", "small", "2", status=1)
+    assert "no parameter" in daemon.ctl("param", "parm", "secret", "2", status=1)
+    assert "no parameter" in daemon.ctl("param", "parm", "secret", status=1)
+    assert "256" in daemon.ctl("param", "parm", "byte", "256", status=1)
+    assert daemon.ctl("param", "parm", "byte") == "255\n"
+    assert "no module named" in daemon.ctl("param", "nothing", status=1)
+
+
+def test_every_unknown_symbol_is_named_in_one_message(daemon, directory):
+    start, names = refused(daemon, build(directory, "user", importer(names=("one", "two", "three")))).strip().split("Unknown symbol ")
+    assert start == "platterctl: error: user: "
+    assert sorted(names.split(", ")) == ["one (err -2)", "three (err -2)", "two (err -2)"]
+    source = "void platter_foo(void); void nobody_has_this(void);\nint both(void) { platter_foo(); nobody_has_this(); return 0; }\n"
+    said = refused(daemon, build(directory, "user", source + hello("user")))
+    assert "user: Unknown symbol" in said and "platter_foo (err -2)" in said and "nobody_has_this (err -2)" in said
+    assert "hello" not in daemon.log()
+
+
+def test_importing_is_a_use(daemon, directory):
+    daemon.ctl("insmod", build(directory, "lib", exporter()))
+    daemon.ctl("insmod", build(directory, "user", importer()))
+    assert "twice is 42" in daemon.log()
+    assert daemon.ctl("lsmod").splitlines()[1].split()[2:] == ["1", "user"]
+    assert "lib is in use by: user" in daemon.ctl("rmmod", "lib", status=1)
+    assert "twice\t[lib]" in daemon.ctl("symbols") and "T platter_fail\n" in daemon.ctl("symbols")
+    daemon.ctl("rmmod", "user", "lib")
+    assert loaded(daemon) == [] and "[lib]" not in daemon.ctl("symbols")
+
+
+def test_other_versions_licenses_and_second_exporters_are_refused(daemon, directory):
+    daemon.ctl("insmod", build(directory, "lib", exporter(gpl="_GPL")))
+    said = refused(daemon, build(directory, "user", importer(version="2")))
+    assert "version 2 of the symbol twice" in said and "version 1" in said
+    assert "GPL-compatible modules only" in refused(daemon, build(directory, "user", importer(license="Proprietary")))
+    assert "exports the symbol twice, which lib exports already" in refused(daemon, build(directory, "other", exporter("other")))
+    daemon.ctl("insmod", build(directory, "user", importer(license="Dual BSD/GPL")))
+
+
+def test_a_license_that_is_not_free_taints(daemon, directory):
+    daemon.ctl("insmod", build(directory, "dark", module("dark", "Proprietary")))
+    assert daemon.ctl("lsmod").splitlines()[1].endswith("(P)") and "taints" in daemon.log()
+
+
+def test_an_init_that_fails_leaves_nothing(daemon, directory):
+    said = refused(daemon, build(directory, "mem", driver(init='platter_register_blkdev(77, "extra"); return -EXDEV;')))
+    assert "mem: its init failed: Invalid cross-device link" in said
+    assert "forgot to unregister its driver mem" in daemon.log() and "block device extra" in daemon.log()
+    assert daemon.ctl("devices") == "Block devices:\n252 ram\n253 null\n254 file\n"
+    assert "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+    odd = "static int start(void) { return 5; }" + module("odd") + "PLATTER_INIT(start);"
+    assert "odd: its init failed: not a negative errno" in refused(daemon, build(directory, "odd", odd))
+
+
+def test_an_exit_that_forgets_its_driver_is_helped(daemon, directory):
+    daemon.ctl("insmod", build(directory, "mem", driver(exit="")))
+    daemon.ctl("export", "add", "m=mem:1M")
+    daemon.ctl("rmmod", "mem")
+    assert "forgot to unregister its driver mem" in daemon.log()
+    assert "mem" not in daemon.ctl("devices") and "m " not in daemon.ctl("lsblk")
+    assert daemon.ctl("exports").count("\n") == 2
+
+
+def test_disks_of_a_module(daemon, directory):
+    path = build(directory, "mem", driver())
+    assert "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+    daemon.ctl("insmod", path)
+    assert daemon.ctl("devices") == "Block devices:\n251 mem\n252 ram\n253 null\n254 file\n"
+    daemon.ctl("export", "add", "m=mem:1M", "n=mem:2M", "ro=disk:m,readonly")
+    wire = Wire(daemon).go(b"ro")
+    assert wire.read(0, 512) == bytes(512)
+    assert daemon.ctl_json("lsmod")["modules"][0]["disk_users"] == 1
+    assert daemon.ctl("lsmod").splitlines()[1].split()[2] == "1"
+    # Nothing has changed when it is refused: neither n, which nobody uses, nor m.
+    assert "m is in use by 1" in daemon.ctl("rmmod", "mem", status=1)
+    assert [one["name"] for one in daemon.ctl_json("exports")["exports"]] == ["a", "m", "n", "ro"]
+    with Wire(daemon).go(b"n") as other:
+        assert other.write(0, b"x" * 512) == 0 and other.read(0, 512) == b"x" * 512
+        other.disconnect()
+    wire.disconnect()
+    daemon.ctl("rmmod", "--drain=60", "mem")
+    assert [one["name"] for one in daemon.ctl_json("exports")["exports"]] == ["a"] and loaded(daemon) == []
+    assert not mapped(daemon, "mem.so") and "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+
+
+def test_a_driver_s_name_or_major_that_is_taken_is_refused(daemon, directory):
+    assert "Device or resource busy" in refused(daemon, build(directory, "ram", driver("ram")))
+    source = ('static int start(void) { int result = platter_register_blkdev(300, "mine"); '
+              'if (result) return result; return platter_register_blkdev(300, "other"); }'
+              'static void end(void) { platter_unregister_blkdev(300, "mine"); }')
+    assert "Device or resource busy" in refused(daemon, build(directory, "majors", source + module("majors") + "PLATTER_INIT(start); PLATTER_EXIT(end);"))
+    assert "mine" not in daemon.ctl("devices")
+
+
+@pytest.mark.parametrize("spoil, said", [
+    (lambda path: os.chmod(path, 0o666), "others than its owner may write it"), (lambda path: os.truncate(path, 0), "is empty"),
+    (lambda path: os.truncate(path, 100), "not a Platter module"), (os.unlink, "No such file"),
+])
+def test_files_that_are_not_to_be_trusted_are_refused(daemon, directory, spoil, said):
+    path = build(directory, "hello", hello())
+    spoil(path)
+    assert said in refused(daemon, path) and "warning: hello" not in daemon.log()
+
+
+def test_what_cannot_be_unloaded_is_not_loaded(daemon, directory):
+    for flags, said in ((("-Wl,-z,nodelete",), "NODELETE"), (("-Wl,-z,execstack",), "stack")):
+        assert said in refused(daemon, build(directory, "hello", hello(), *flags))
+    assert not mapped(daemon, "hello.so")
+
+
+def test_a_file_must_be_called_like_its_module(daemon, directory):
+    assert "the file's name must be the module's, hello.so" in refused(daemon, build(directory, "other", hello()))
+    assert "regular file" in refused(daemon, directory)
+
+
+def test_a_relative_file_is_meant_from_where_platterctl_runs(daemon, directory):
+    build(directory, "hello", hello())
+    subprocess.run([os.path.abspath(PLATTERCTL), "--socket", daemon.control, "insmod", "hello.so"], cwd=directory, check=True, timeout=60)
+    with ControlClient(daemon) as client:
+        assert client.error("module.insmod", file="hello.so")["code"] == "EINVAL"
+        assert client.error("module.insmod", file="/x", args=[1])["code"] == "EINVAL"
+        assert client.error("module.insmod", file="/x", args={})["code"] == "EINVAL"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_only_the_server_s_user_may_load(directory):
+    os.chmod(directory, 0o755)
+    with Daemon(directory, "a=ram:1M", options=["--control", f"{directory}/open.sock,mode=0666"]) as daemon:
+        path = build(directory, "hello", hello())
+        done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", os.path.abspath(PLATTERCTL), "--socket",
+                               f"{directory}/open.sock", "insmod", path], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "root and the server's own user" in done.stderr
+
+
+def test_loading_and_unloading_does_not_grow(daemon, directory):
+    path = build(directory, "mem", driver())
+
+    def cycles(count):
+        with ControlClient(daemon) as client:
+            for _ in range(count):
+                client.result("module.insmod", file=path)
+                client.result("export.add", spec="m=mem:64K")
+                client.result("module.rmmod", name="mem")
+
+    cycles(50)
+    memory, descriptors = daemon.memory(), daemon.descriptors()
+    cycles(300)
+    wait_for(lambda: daemon.descriptors() <= descriptors, "descriptors are closed")
+    assert SANITIZED or daemon.memory() < memory + MIB
+
+
+def test_many_administrators_load_unload_and_use_at_once(daemon, directory):
+    """Whatever is refused is refused with a reason; in the end all can be unloaded."""
+    paths = {"lib": build(directory, "lib", exporter()), "user": build(directory, "user", importer()),
+             "mem": build(directory, "mem", driver())}
+    errors, stop = [], threading.Event()
+    allowed = {"EEXIST", "ENOENT", "EBUSY", "EINVAL", "ENODEV"}
+
+    def administrate(number):
+        try:
+            with ControlClient(daemon) as client:
+                for i in range(80):
+                    name = ("lib", "user", "mem")[(i + number) % 3]
+                    for answer in (client.call("module.insmod", file=paths[name]), client.call("export.add", spec=f"m{number}=mem:64K"),
+                                   client.call("modules"), client.call("symbols"), client.call("export.remove", name=f"m{number}"),
+                                   client.call("module.rmmod", name=("user", "lib", "mem")[i % 3])):
+                        assert "result" in answer or answer["error"]["code"] in allowed, answer
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    def use():
+        try:
+            while not stop.is_set():
+                with Wire(daemon) as wire:
+                    wire.flags()
+                    if wire.option(OPT_GO, go_data(b"m1"))[-1][0] == REP_ACK:
+                        assert wire.write(0, b"x" * 4096) == 0
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    threads = [threading.Thread(target=administrate, args=(i,)) for i in range(4)]
+    users = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads + users:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    for thread in users:
+        thread.join()
+    assert not errors, errors
+    for name in ("user", "lib", "mem"):
+        if name in loaded(daemon):
+            wait_for(lambda name=name: name not in loaded(daemon) or daemon.ctl("rmmod", "--drain=60", name) == "", f"{name} goes")
+    assert loaded(daemon) == []

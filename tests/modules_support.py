@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Modules that tests write, compile and load."""
+
+import os
+import shlex
+import subprocess
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CC = shlex.split(os.environ.get("CC", "cc"))
+
+
+def build(directory, name, source, *flags):
+    """Compiles SOURCE, which need not include the header, to DIRECTORY/NAME.so; its path."""
+    path = os.path.join(directory, name + ".so")
+    # A new file each time: the old one may be mapped.
+    if os.path.exists(path):
+        os.unlink(path)
+    subprocess.run([*CC, "-w", "-O1", "-fPIC", "-fvisibility=hidden", "-shared", "-I", os.path.join(ROOT, "include"), *flags,
+                    "-x", "c", "-", "-o", path],
+                   input="#include <errno.h>\n#include <stdbool.h>\n#include <stdlib.h>\n#include <string.h>\n"
+                         "#include <platter/module.h>\n" + source, text=True, check=True, timeout=60)
+    os.chmod(path, 0o644)
+    return path
+
+
+def module(name, license="MIT", version="1.0"):
+    return f'PLATTER_MODULE("{name}", "{version}", "{license}", "the tests", "a test");\n'
+
+
+def hello(name="hello", text="hello"):
+    return f'''
+        static int start(void) {{ platter_log_warning("{text}"); return 0; }}
+        static void end(void) {{ platter_log_warning("goodbye"); }}
+        {module(name)} PLATTER_INIT(start); PLATTER_EXIT(end);
+    '''
+
+
+def driver(name="mem", init="", exit="platter_unregister_driver(&driver);", more=""):
+    """A driver of disks in memory that completes inside submit."""
+    return f'''
+        struct mem {{ uint64_t size; char *memory; }};
+        static int mem_probe(struct platter_disk *disk, const struct platter_args *args, bool ro, struct platter_error *error)
+        {{
+            struct mem *mem = calloc(1, sizeof(*mem));
+            mem->size = platter_args_size(args, "size", 0);
+            if (mem->size == 0) {{ free(mem); return platter_fail(error, EINVAL, "no size"); }}
+            mem->memory = calloc(1, mem->size);
+            platter_disk_set_data(disk, mem);
+            platter_disk_set_capacity(disk, mem->size);
+            return 0;
+        }}
+        static void mem_remove(struct platter_disk *disk)
+        {{
+            struct mem *mem = platter_disk_data(disk);
+            free(mem->memory); free(mem);
+        }}
+        static int mem_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
+        {{
+            struct mem *mem = platter_disk_data(disk);
+            geometry->bytes = mem->size;
+            geometry->capabilities = PLATTER_DISK_FLUSH;
+            return 0;
+        }}
+        static void mem_submit(struct platter_disk *disk, struct platter_request *request)
+        {{
+            struct mem *mem = platter_disk_data(disk);
+            char *at = mem->memory + request->offset;
+            for (uint32_t i = 0; i < request->iovcnt; i++) {{
+                if (request->op == PLATTER_OP_READ) memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
+                if (request->op == PLATTER_OP_WRITE) memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
+                at += request->iov[i].iov_len;
+            }}
+            platter_request_complete(request, 0);
+        }}
+        static const struct platter_key keys[] = {{ {{ "size", PLATTER_KEY_SIZE, "of the disk" }}, {{ NULL }} }};
+        static const struct platter_disk_ops ops = {{ .size = sizeof(ops), .open = mem_open, .submit = mem_submit }};
+        static const struct platter_driver driver = {{ .size = sizeof(driver), .name = "{name}", .description = "memory",
+            .keys = keys, .ops = &ops, .probe = mem_probe, .remove = mem_remove }};
+        static int start(void) {{ int result = platter_register_driver(&driver); if (result < 0) return result; {init} return 0; }}
+        static void end(void) {{ {exit} }}
+        {more}
+        {module(name)} PLATTER_INIT(start); PLATTER_EXIT(end); PLATTER_ALIAS("driver:{name}");
+    '''
+
+
+def symbol(name="twice", version="1"):
+    """What a header that two modules share would declare."""
+    return f'#define {name}_VERSION "{version}"\ntypedef int {name}_FN(int);\n'
+
+
+def exporter(module_name="lib", name="twice", version="1", gpl=""):
+    return symbol(name, version) + f'''
+        PLATTER_EXPORT_SYMBOL{gpl}({name});
+        int {name}(int number) {{ return 2 * number; }}
+        {module(module_name)}
+    '''
+
+
+def importer(module_name="user", names=("twice",), version="1", license="MIT"):
+    calls = " + ".join(f"{name}(21)" for name in names)
+    return "".join(symbol(name, version) + f"PLATTER_IMPORT({name});\n" for name in names) + f'''
+        static int start(void) {{ platter_log_warning("twice is %d", {calls}); return 0; }}
+        {module(module_name, license)} PLATTER_INIT(start);
+    '''
