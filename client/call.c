@@ -32,24 +32,47 @@ static void socket_path(char *path, size_t size)
 		snprintf(path, size, "/run/platter/control.sock");
 }
 
-static int connect_to_server(FILE **ret)
+/* -errno, -ENAMETOOLONG for a path that no socket can have. */
+static int try_to_connect(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int result, fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	result = -errno;
+	close(fd);
+	return result;
+}
+
+bool call_is_possible(void)
+{
 	char path[4096];
 	int fd;
 
 	socket_path(path, sizeof(path));
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		log_error("%s: a socket's path has at most %zu bytes", path, sizeof(address.sun_path) - 1);
-		return CALL_USAGE;
-	}
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		log_error("%s: %s%s", path, strerror(errno),
-			  errno == ENOENT || errno == ECONNREFUSED ? "; does platterd run? (--socket names another one)" : "");
-		if (fd >= 0)
-			close(fd);
+	fd = try_to_connect(path);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int connect_to_server(FILE **ret)
+{
+	char path[4096];
+	int fd;
+
+	socket_path(path, sizeof(path));
+	fd = try_to_connect(path);
+	if (fd < 0) {
+		log_error("%s: %s%s", path, strerror(-fd),
+			  fd == -ENOENT || fd == -ECONNREFUSED ? "; does platterd run? (--socket names another one)" : "");
 		return CALL_UNREACHABLE;
 	}
 	*ret = fdopen(fd, "r+");

@@ -4,6 +4,7 @@
 #define CLIENT_CALL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 /* What platterctl exits with. */
 enum {
@@ -15,6 +16,9 @@ enum {
 
 /* The socket of the server to talk to; NULL: the default one. */
 void call_set_socket(const char *path);
+
+/* Whether a server answers; silent. */
+bool call_is_possible(void);
 
 /*
  * Calls METHOD with PARAMS, which it takes; NULL: none.  CALL_OK, and the

@@ -108,6 +108,24 @@ static int insmod(int argc, char **argv)
 	return status;
 }
 
+static int modprobe(int argc, char **argv)
+{
+	bool removes = argc > 1 && strcmp(argv[1], "-r") == 0;
+	int first = removes ? 2 : 1;
+	json_t *result = NULL, *args, *params;
+	int status;
+
+	if (argc <= first || (removes && argc > first + 1))
+		return verb_usage("modprobe: write NAME [PARAMETER=VALUE...] or -r NAME");
+	args = arguments(argc - first - 1, argv + first + 1);
+	params = args ? json_pack("{s:s, s:o, s:b}", "name", argv[first], "args", args, "remove", (int)removes) : NULL;
+	if (!params)
+		return CALL_USAGE;
+	status = call_method("module.modprobe", params, &result);
+	verb_print(result, NULL);
+	return status;
+}
+
 static int rmmod(int argc, char **argv)
 {
 	int status = CALL_OK;
@@ -184,6 +202,8 @@ const struct verb module_verbs[] = {
 	{ "lsmod", "", "the modules that are loaded", lsmod },
 	{ "insmod", "FILE [PARAMETER=VALUE...]", "load a module", insmod },
 	{ "rmmod", "[--drain[=SECONDS]] NAME...", "unload it, when nothing uses it", rmmod },
+	{ "modprobe", "NAME [PARAMETER=VALUE...]", "load a module, or what an alias stands for, and what it needs", modprobe },
+	{ "modprobe", "-r NAME", "unload it, and what it needed, if unused", modprobe },
 	{ "param", "MODULE [PARAMETER [VALUE]]", "show parameters, or set one", param },
 	{ "symbols", "", "what modules can call", symbols },
 	{ .name = NULL },

@@ -17,6 +17,7 @@
 #include "server/control/control.h"
 #include "server/disk_events.h"
 #include "server/host/fd_io.h"
+#include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
@@ -142,6 +143,8 @@ static int prepare(const struct options *options)
 		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
 		return -1;
 	}
+	modprobe_set_directories(options->modules, options->module_conf);
+	modprobe_load_configured();
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;

@@ -28,6 +28,10 @@ static const char usage_head[] =
 	"                           (tcp:localhost:10809)\n"
 	"      --control=PATH|none  socket for platterctl: PATH[,mode=OCTAL]\n"
 	"                           (/run/platter/control.sock)\n"
+	"      --modules=DIR        where driver modules lie\n"
+	"                           (" MODULE_DIR ")\n"
+	"      --module-conf=DIR    where *.conf files about them lie\n"
+	"                           (" MODULE_CONF_DIR ")\n"
 	"  -t, --threads=N          reactors (one for each core that the process may use)\n"
 	"      --poll-us=N|auto     poll for N microseconds before sleeping (0)\n"
 	"      --max-connections=N  refuse clients beyond that many (4096)\n"
@@ -80,11 +84,13 @@ static unsigned usable_cores(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-enum { OPTION_CONTROL = 256, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
+enum { OPTION_CONTROL = 256, OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, 'l' },
 	{ "control", required_argument, NULL, OPTION_CONTROL },
+	{ "modules", required_argument, NULL, OPTION_MODULES },
+	{ "module-conf", required_argument, NULL, OPTION_MODULE_CONF },
 	{ "threads", required_argument, NULL, 't' },
 	{ "poll-us", required_argument, NULL, OPTION_POLL },
 	{ "max-connections", required_argument, NULL, OPTION_CONNECTIONS },
@@ -120,6 +126,12 @@ static bool set_option(struct options *options, int option, const char *value, s
 	case OPTION_CONTROL:
 		options->control = value;
 		return *value != '\0';
+	case OPTION_MODULES:
+		options->modules = value;
+		return *value == '/';
+	case OPTION_MODULE_CONF:
+		options->module_conf = value;
+		return *value == '/';
 	case 't':
 		return parse_number(value, 1024, &options->threads) && options->threads > 0;
 	case OPTION_POLL:
@@ -141,6 +153,9 @@ static const char *values_of(int option)
 	switch (option) {
 	case OPTION_CONTROL:
 		return "a path, or none";
+	case OPTION_MODULES:
+	case OPTION_MODULE_CONF:
+		return "an absolute path";
 	case 't':
 		return "a number from 1 to 1024";
 	case OPTION_POLL:
@@ -169,6 +184,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 
 	*options = (struct options){
 		.threads = usable_cores(), .max_connections = 4096, .drain_seconds = 10, .memory = UINT64_C(1) << 30,
+		.modules = MODULE_DIR, .module_conf = MODULE_CONF_DIR,
 	};
 	*status = EXIT_USAGE;
 	options->listen = calloc((size_t)argc + 1, sizeof(*options->listen));

@@ -10,6 +10,7 @@ struct options {
 	const char **listen;      /* addresses; NULL-terminated, at least one */
 	char **exports;           /* what spec_parse() reads; NULL-terminated */
 	const char *control;      /* PATH[,mode=OCTAL]; NULL: the default, "none": none */
+	const char *modules, *module_conf; /* directories */
 	unsigned threads;
 	uint64_t poll_ns;
 	bool poll_auto;

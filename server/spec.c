@@ -12,6 +12,7 @@
 #include "server/block/driver.h"
 #include "server/block/error.h"
 #include "server/block/registry.h"
+#include "server/module/modprobe.h"
 
 /* What is shown to clients and on terminals. */
 static bool is_text(const char *text)
@@ -128,6 +129,14 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 	if (strcmp(source, "disk") == 0)
 		return set_disk(spec, arg, error);
 	spec->driver = driver_get(escape_remove(source));
+	/* A module may have it. */
+	if (!spec->driver) {
+		int result = modprobe_driver(source, error);
+
+		if (result < 0 && result != -ENOENT)
+			return result;
+		spec->driver = driver_get(source);
+	}
 	if (!spec->driver)
 		return unknown_driver(source, error);
 	if (!arg)

@@ -42,7 +42,8 @@ class Daemon:
         self.good_statuses = {0, -signal.SIGKILL}
         # Nothing is left behind, even if the test run is killed.
         arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket,
-                     "--control", self.control]
+                     "--control", self.control, "--modules", os.path.join(self.directory, "modules"),
+                     "--module-conf", os.path.join(self.directory, "modules.d")]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
         arguments += [*OPTIONS, *options, *exports]

@@ -13,6 +13,7 @@
 #include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
+#include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/module/symbol.h"
 
@@ -96,7 +97,10 @@ static int modules_symbols(struct call *call)
 	return 0;
 }
 
-static int load(struct call *call, const char *file, json_t *args)
+typedef int load_function(const char *what, const char *const *args, size_t count, struct platter_error *error);
+
+/* Loads WHAT with the strings of ARGS. */
+static int load(struct call *call, load_function *load_it, const char *what, json_t *args)
 {
 	size_t count = json_array_size(args);
 	const char **texts = calloc(count + 1, sizeof(*texts));
@@ -110,7 +114,7 @@ static int load(struct call *call, const char *file, json_t *args)
 			result = platter_fail(&call->error, EINVAL, "params: args: not all are strings");
 	}
 	if (result == 0)
-		result = module_load(file, texts, count, &call->error);
+		result = load_it(what, texts, count, &call->error);
 	free(texts);
 	return result;
 }
@@ -127,7 +131,7 @@ static int modules_insmod(struct call *call)
 		return platter_fail(&call->error, EINVAL, "params: args: not an array");
 	if (*file != '/')
 		return platter_fail(&call->error, EINVAL, "params: file: %.64s: not an absolute path", file);
-	result = load(call, file, args);
+	result = load(call, module_load, file, args);
 	if (result < 0)
 		return result;
 	log_notice("%s: loaded (user %u)", file, call->peer->uid);
@@ -157,6 +161,28 @@ static int modules_rmmod(struct call *call)
 		return result;
 	log_notice("%s: unloaded (user %u)", name, call->peer->uid);
 	event_tell("module-unloaded", name);
+	return 0;
+}
+
+static int modules_modprobe(struct call *call)
+{
+	json_t *args = NULL;
+	const char *name;
+	int removes = 0;
+	int result = method_params(call, "{s:s, s?o, s?b!}", "name", &name, "args", &args, "remove", &removes);
+
+	if (result < 0)
+		return result;
+	if (args && !json_is_array(args))
+		return platter_fail(&call->error, EINVAL, "params: args: not an array");
+	if (removes)
+		result = modprobe_unload(name, PATIENCE_NONE, &call->error);
+	else
+		result = load(call, modprobe_load, name, args);
+	if (result < 0)
+		return result;
+	log_notice("%s: %s (user %u)", name, removes ? "unloaded" : "loaded", call->peer->uid);
+	event_tell(removes ? "module-unloaded" : "module-loaded", name);
 	return 0;
 }
 
@@ -213,6 +239,7 @@ const struct method module_methods[] = {
 	{ .name = "module.params", .run = modules_params },
 	{ .name = "module.insmod", .changes = true, .run = modules_insmod },
 	{ .name = "module.rmmod", .changes = true, .run = modules_rmmod },
+	{ .name = "module.modprobe", .changes = true, .run = modules_modprobe },
 	{ .name = "module.param.set", .changes = true, .run = modules_param_set },
 	{ .name = NULL },
 };

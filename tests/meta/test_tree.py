@@ -24,7 +24,7 @@ LAYERS = {
     "server/net": ["platter/", "common/", "server/engine/", "server/block/", "server/nbd/", "server/net/", "server/reactor.h"],
     "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
     "server/control": ["platter/", "common/", "server/"],
-    "client": ["common/", "client/"],
+    "client": ["common/", "client/", "server/module/", "server/block/error.h"],
     "bench": ["common/", "bench/"],
 }
 OURS = ("platter/", "common/", "server/", "client/", "plugins/", "bench/", "tests/")

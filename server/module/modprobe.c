@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/module/modprobe.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <platter/driver.h>
+
+#include "common/log.h"
+#include "server/block/error.h"
+#include "server/block/registry.h"
+#include "server/module/modconf.h"
+#include "server/module/modindex.h"
+#include "server/module/modplan.h"
+#include "server/module/module.h"
+
+static const char *module_directory;
+static const char *conf_directory;
+
+void modprobe_set_directories(const char *modules, const char *configuration)
+{
+	module_directory = modules;
+	conf_directory = configuration;
+}
+
+/* What is known of modules just now. */
+struct knowledge {
+	struct modconf *conf;
+	struct modindex *index;
+};
+
+static void forget(struct knowledge *knowledge)
+{
+	modindex_free(knowledge->index);
+	modconf_free(knowledge->conf);
+}
+
+static int learn(struct knowledge *knowledge, struct platter_error *error)
+{
+	int result;
+
+	*knowledge = (struct knowledge){ .conf = modconf_new() };
+	if (!knowledge->conf)
+		return platter_fail(error, ENOMEM, "no memory");
+	result = modconf_read_directory(knowledge->conf, conf_directory, error);
+	if (result == 0)
+		result = modindex_read(module_directory, &knowledge->index, error);
+	if (result < 0)
+		forget(knowledge);
+	return result;
+}
+
+static bool is_loaded(const char *name)
+{
+	bool loaded;
+
+	module_lock();
+	loaded = module_find(name) != NULL;
+	module_unlock();
+	return loaded;
+}
+
+/* The configured options of MODULE and behind them ARGS; the caller frees the array. */
+static const char **all_args(const struct modconf *conf, const char *module, const char *const *args, size_t count, size_t *all)
+{
+	const char **texts;
+	size_t options = 0;
+
+	while (modconf_option(conf, module, options))
+		options++;
+	texts = calloc(options + count + 1, sizeof(*texts));
+	for (size_t i = 0; texts && i < options; i++)
+		texts[i] = modconf_option(conf, module, i);
+	for (size_t i = 0; texts && i < count; i++)
+		texts[options + i] = args[i];
+	*all = options + count;
+	return texts;
+}
+
+/* One module's file.  Somebody else may have loaded it since we looked. */
+static int load_file(const struct knowledge *knowledge, const struct modplan_step *step, const char *const *args, size_t count,
+		     struct platter_error *error)
+{
+	const char **texts;
+	char *path = NULL;
+	int result;
+
+	if (is_loaded(step->module))
+		return 0;
+	texts = all_args(knowledge->conf, step->module, args, count, &count);
+	if (!texts || asprintf(&path, "%s/%s", module_directory, step->path) < 0) {
+		free(texts);
+		return platter_fail(error, ENOMEM, "no memory");
+	}
+	result = module_load(path, texts, count, error);
+	free(path);
+	free(texts);
+	return result == -EEXIST && is_loaded(step->module) ? 0 : result;
+}
+
+/* MODULE, a module's own name, with what it needs; ARGS are its own. */
+static int load_planned(const struct knowledge *knowledge, const char *module, const char *const *args, size_t count,
+			struct platter_error *error)
+{
+	struct modplan *plan = NULL;
+	int result = modplan_new(knowledge->index, knowledge->conf, module, &plan, error);
+
+	for (size_t i = 0; result == 0 && i < plan->count; i++) {
+		const struct modplan_step *step = &plan->steps[i];
+		bool own = strcmp(step->module, module) == 0;
+		struct platter_error why = { "" };
+		int one = load_file(knowledge, step, own ? args : NULL, own ? count : 0, &why);
+
+		if (one < 0 && step->required) {
+			*error = why;
+			result = one;
+		} else if (one < 0) {
+			log_warning("%s", why.text);
+		}
+	}
+	modplan_free(plan);
+	return result;
+}
+
+/* All that NAME stands for; *FOUND: how many. */
+static int load_resolved(const struct knowledge *knowledge, const char *name, const char *const *args, size_t count, size_t *found,
+			 struct platter_error *error)
+{
+	const char *module;
+	int result = 0;
+
+	for (*found = 0; result == 0 && (module = modindex_resolve(knowledge->index, knowledge->conf, name, *found)); (*found)++)
+		result = load_planned(knowledge, module, args, count, error);
+	return result;
+}
+
+int modprobe_load(const char *name, const char *const *args, size_t count, struct platter_error *error)
+{
+	struct knowledge knowledge;
+	size_t found;
+	int result = learn(&knowledge, error);
+
+	if (result < 0)
+		return result;
+	result = load_resolved(&knowledge, name, args, count, &found, error);
+	forget(&knowledge);
+	if (result == 0 && found == 0)
+		result = platter_fail(error, ENOENT, "there is no module \"%.64s\" in %s; after a new one came, run platterctl depmod",
+				      name, module_directory);
+	return result;
+}
+
+int modprobe_driver(const char *name, struct platter_error *error)
+{
+	struct platter_error why = { "" };
+	struct knowledge knowledge;
+	size_t found;
+	char alias[80];
+	int result;
+
+	/* Most machines have no modules at all: no index is no complaint. */
+	if (strlen(name) > 64 || !module_directory || learn(&knowledge, &why) < 0)
+		return -ENOENT;
+	snprintf(alias, sizeof(alias), "driver:%s", name);
+	result = load_resolved(&knowledge, alias, NULL, 0, &found, error);
+	forget(&knowledge);
+	return result == 0 && found == 0 ? -ENOENT : result;
+}
+
+/* Whether anything uses it, its disks included. */
+static bool is_used(const char *name)
+{
+	const struct module *module;
+	bool used;
+
+	module_lock();
+	module = module_find(name);
+	used = !module || module->users || module_disk_users(module);
+	module_unlock();
+	return used;
+}
+
+int modprobe_unload(const char *name, const struct patience *patience, struct platter_error *error)
+{
+	struct platter_error ignored = { "" };
+	struct knowledge knowledge;
+	const char *needed, *module;
+	size_t count = 0;
+	int result = learn(&knowledge, error);
+
+	if (result < 0)
+		return result;
+	module = modindex_resolve(knowledge.index, knowledge.conf, name, 0);
+	if (!module)
+		module = name;
+	result = module_unload(module, patience, error);
+	while (result == 0 && modindex_before(knowledge.index, module, count))
+		count++;
+	/* The nearest first: the farther ones are used by these. */
+	while (result == 0 && count && (needed = modindex_before(knowledge.index, module, --count)))
+		if (!is_used(needed))
+			(void)module_unload(needed, PATIENCE_NONE, &ignored);
+	forget(&knowledge);
+	return result;
+}
+
+void modprobe_load_configured(void)
+{
+	struct modconf *conf = modconf_new();
+	struct platter_error error = { "" };
+	const char *name;
+
+	if (!conf || modconf_read_directory(conf, conf_directory, &error) < 0)
+		log_error("%s", *error.text ? error.text : "no memory");
+	for (size_t i = 0; conf && (name = modconf_load(conf, i)); i++)
+		if (modprobe_load(name, NULL, 0, &error) < 0)
+			log_error("%s: not loaded: %s", name, error.text);
+	modconf_free(conf);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * modprobe: loads modules by name or alias from the directory of modules, those
+ * that they need first, with the options of the configuration.  Both are read
+ * anew each time.  Any thread that may block.
+ */
+#ifndef MODULE_MODPROBE_H
+#define MODULE_MODPROBE_H
+
+#include <stddef.h>
+
+struct patience;
+struct platter_error;
+
+/* Where modules lie, and *.conf files about them; both stay the caller's. */
+void modprobe_set_directories(const char *modules, const char *configuration);
+
+/*
+ * Loads NAME, or what it is an alias of, with COUNT arguments "name=value"
+ * behind the configured ones.  What is loaded already is left as it is.
+ * -ENOENT: there is none; -EPERM: it is blacklisted.
+ */
+int modprobe_load(const char *name, const char *const *args, size_t count, struct platter_error *error);
+
+/* Unloads NAME, and then what it needed, as far as nothing else uses it. */
+int modprobe_unload(const char *name, const struct patience *patience, struct platter_error *error);
+
+/* Loads what provides the driver NAME; -ENOENT, which leaves ERROR alone: no module does. */
+int modprobe_driver(const char *name, struct platter_error *error);
+
+/* Loads what the configuration says is to be loaded at the start; each failure is logged. */
+void modprobe_load_configured(void);
+
+#endif

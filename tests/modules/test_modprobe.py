@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""depmod, modprobe, modinfo, the configuration, and drivers that are loaded because somebody asks for them."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from daemon import PLATTERCTL, Daemon
+from modules_support import build, driver, exporter, hello, importer, module
+from wire_client import Wire
+
+
+class Place:
+    """A directory of modules and one of configuration, where Daemon looks for them."""
+
+    def __init__(self, directory):
+        self.modules, self.conf = os.path.join(directory, "modules"), os.path.join(directory, "modules.d")
+        os.mkdir(self.modules)
+        os.mkdir(self.conf)
+
+    def add(self, name, source):
+        return build(self.modules, name, source)
+
+    def configure(self, text, name="test.conf"):
+        with open(os.path.join(self.conf, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def depmod(self, status=0):
+        done = subprocess.run([PLATTERCTL, "depmod", self.modules], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == status, done
+        return done.stderr
+
+    def read(self, name):
+        with open(os.path.join(self.modules, name), encoding="utf-8") as file:
+            return [line for line in file.read().splitlines() if not line.startswith("#")]
+
+
+@pytest.fixture
+def place(directory):
+    """lib <- middle <- top, and the driver mem."""
+    place = Place(directory)
+    place.add("lib", exporter())
+    middle = exporter("middle", "more").replace("PLATTER_MODULE", "PLATTER_IMPORT(twice); PLATTER_MODULE")
+    place.add("middle", '#define twice_VERSION "1"\ntypedef int twice_FN(int);\n' + middle)
+    place.add("top", importer("top", ("more",)) + 'PLATTER_ALIAS("the-top"); PLATTER_ALIAS("wild-*");')
+    place.add("mem", driver())
+    place.depmod()
+    return place
+
+
+def loaded(daemon):
+    return [one["name"] for one in daemon.ctl_json("lsmod")["modules"]]
+
+
+def test_depmod_writes_who_needs_whom(place):
+    assert sorted(place.read("modules.dep")) == ["lib.so:", "mem.so:", "middle.so: lib.so", "top.so: middle.so lib.so"]
+    assert sorted(place.read("modules.alias")) == ["alias driver:mem mem", "alias the-top top", "alias wild-* top"]
+
+
+def test_depmod_names_what_is_wrong(place):
+    place.add("orphan", importer("orphan", ("nowhere",)))
+    assert "orphan" in place.depmod() and "nowhere" in place.depmod()
+    with open(os.path.join(place.modules, "junk.so"), "wb") as file:
+        file.write(b"junk")
+    assert "junk.so: left out" in place.depmod()
+    assert "middle.so: lib.so" in place.read("modules.dep")
+    assert subprocess.run([PLATTERCTL, "depmod", "/nowhere"], capture_output=True, timeout=60, check=False).returncode == 1
+
+
+def test_modprobe_loads_what_is_needed_first_and_removes_what_is_unused(place, directory):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("modprobe", "top")
+        assert loaded(daemon) == ["lib", "middle", "top"]
+        daemon.ctl("modprobe", "top")
+        assert "middle is in use by: top" in daemon.ctl("modprobe", "-r", "middle", status=1)
+        daemon.ctl("modprobe", "-r", "top")
+        assert loaded(daemon) == []
+        daemon.ctl("insmod", os.path.join(place.modules, "lib.so"))
+        daemon.ctl("modprobe", "wild-card")
+        assert loaded(daemon) == ["lib", "middle", "top"]
+        assert "there is no module \"nothing\"" in daemon.ctl("modprobe", "nothing", status=1)
+        for arguments in ((), ("-r",), ("-r", "top", "x")):
+            daemon.ctl("modprobe", *arguments, status=2)
+
+
+def test_a_dependency_that_fails_fails_all(place, directory):
+    os.unlink(os.path.join(place.modules, "lib.so"))
+    with Daemon(directory, "a=ram:1M") as daemon:
+        assert "lib.so" in daemon.ctl("modprobe", "top", status=1)
+        assert loaded(daemon) == []
+
+
+def test_a_driver_s_module_is_loaded_when_it_is_asked_for(place, directory):
+    with Daemon(directory, "m=mem:1M") as daemon:
+        with Wire(daemon).go(b"m") as wire:
+            assert wire.write(0, b"x" * 512) == 0 and wire.read(0, 512) == b"x" * 512
+            wire.disconnect()
+        daemon.ctl("export", "remove", "--drain", "m")
+        daemon.ctl("modprobe", "-r", "mem")
+        assert loaded(daemon) == []
+        daemon.ctl("export", "add", "again=mem:2M")
+        assert loaded(daemon) == ["mem"]
+        assert "unknown driver \"nothing\"" in daemon.ctl("export", "add", "nothing:1M", status=1)
+
+
+def test_the_configuration(place, directory):
+    place.add("parm", 'static char *text = (char *)"none"; PLATTER_PARAM(text, charp, 0444, "x");\n' + hello("parm"))
+    place.add("soft", hello("soft", "soft") + 'PLATTER_SOFTDEP("lib");')
+    place.depmod()
+    place.configure('# ours\nalias nickname parm\noptions parm text="two words"\nload soft\nblacklist mem\n')
+    with Daemon(directory, "a=ram:1M") as daemon:
+        assert loaded(daemon) == ["lib", "soft"]
+        daemon.ctl("modprobe", "nickname")
+        assert daemon.ctl("param", "parm", "text") == "two words\n"
+        daemon.ctl("rmmod", "parm")
+        daemon.ctl("modprobe", "parm", "text=mine")
+        assert daemon.ctl("param", "parm", "text") == "mine\n"
+        # Blacklisted: no alias leads there; its own name still does.
+        assert "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+        daemon.ctl("modprobe", "mem")
+        daemon.ctl("export", "add", "m=mem:1M")
+
+
+def test_a_broken_configuration_is_named(place, directory):
+    place.configure("alias a\n", "10.conf")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        assert "10.conf:1: " in daemon.log()
+        assert "10.conf:1: " in daemon.ctl("modprobe", "top", status=1)
+        os.unlink(os.path.join(place.conf, "10.conf"))
+        daemon.ctl("modprobe", "top")
+
+
+def test_modinfo_reads_files_without_a_server(place):
+    path = place.add("parm", 'static int n[2]; static unsigned int count; PLATTER_PARAM_ARRAY(n, int, count, 0644, "some numbers");\n'
+                     'PLATTER_ALIAS("other"); PLATTER_SOFTDEP("lib");\n' + importer("parm", license="GPL"))
+    text = subprocess.run([PLATTERCTL, "modinfo", path], capture_output=True, text=True, check=True, timeout=60).stdout
+    lines = {line.split(":", 1)[0]: line.split(":", 1)[1].strip() for line in text.splitlines()}
+    assert lines["filename"] == path and lines["name"] == "parm" and lines["license"] == "GPL" and lines["abi"] == "1"
+    assert lines["parm"] == "n:some numbers (int[])" and lines["alias"] == "other" and lines["softdep"] == "lib"
+    assert lines["import"] == "twice version 1"
+    found = json.loads(subprocess.run([PLATTERCTL, "--json", "modinfo", path], capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert found["params"] == [{"name": "n", "type": "int[]", "permissions": "0644", "description": "some numbers"}]
+    assert found["imports"] == [{"name": "twice", "version": "1", "gpl_only": False}]
+    for wrong in ("/nowhere.so", "/dev/null", "/etc/passwd", "nothing-of-this-name"):
+        done = subprocess.run([PLATTERCTL, "modinfo", wrong], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+
+
+def test_modinfo_of_a_loaded_module(place, directory):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("modprobe", "lib")
+        assert f"filename:       {place.modules}/lib.so\n" in daemon.ctl("modinfo", "lib")
+        assert "export:         twice version 1\n" in daemon.ctl("modinfo", "lib")
+
+
+def test_a_module_may_taint_by_its_alias_too(place, directory):
+    place.add("dark", module("dark", "Proprietary") + 'PLATTER_ALIAS("driver:dark");')
+    place.depmod()
+    with Daemon(directory, "a=ram:1M") as daemon:
+        # It is loaded for the driver that its alias promises and that it hasn't got.
+        assert "unknown driver \"dark\"" in daemon.ctl("export", "add", "dark:1M", status=1)
+        assert loaded(daemon) == ["dark"] and "taints" in daemon.log()
