@@ -14,6 +14,7 @@
 #include "server/block/driver.h"
 #include "server/block/error.h"
 #include "server/block/export.h"
+#include "server/block/handle.h"
 #include "server/control/control.h"
 #include "server/disk_events.h"
 #include "server/host/fd_io.h"
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
 	}
 	raise_descriptor_limit(options.max_connections);
 	fd_io_init(io_pool);
+	handle_init(io_pool);
 	disk_init(options.threads, control_pool, reactors_call_blocks);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
 	if (prepare(&options) < 0 || start_reactors(&options) < 0)

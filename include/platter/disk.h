@@ -114,7 +114,7 @@ struct platter_disk_ops {
 	int (*release)(struct platter_disk *disk, struct platter_error *error);
 	/*
 	 * Starts a request; it is completed exactly once, inside this call, later
-	 * or from any thread, by platter_request_complete().
+	 * or from any thread, by platter_request_complete().  Either this or `handle`.
 	 */
 	void (*submit)(struct platter_disk *disk, struct platter_request *request);
 	/* Optional.  Finds out how large the disk is now, in bytes; whether it is open or not. */
@@ -127,6 +127,12 @@ struct platter_disk_ops {
 	int (*ioctl)(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv,
 		     struct platter_reply *reply, struct platter_error *error);
 	const struct platter_command *commands; /* ended by a NULL name; NULL: none */
+	/*
+	 * Instead of submit, for a driver that would rather wait: does a request,
+	 * on a thread of the I/O pool, and returns 0 or -errno, which completes it.
+	 * Several run at once, up to 16 for a disk; not for PLATTER_DISK_LENDS.
+	 */
+	int (*handle)(struct platter_disk *disk, struct platter_request *request);
 };
 
 /* Ends REQUEST, which the driver doesn't touch any more.  Any thread. */

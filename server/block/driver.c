@@ -183,6 +183,12 @@ static struct driver *copy_driver(const struct platter_driver *origin)
 	return NULL;
 }
 
+/* One or the other; an older module's structure may end before this. */
+static bool has_handle(const struct platter_disk_ops *ops)
+{
+	return ops->size >= offsetof(struct platter_disk_ops, handle) + sizeof(ops->handle) && ops->handle;
+}
+
 /* Its first member comes before anything else is believed. */
 static bool is_complete(const struct platter_driver *driver)
 {
@@ -192,7 +198,7 @@ static bool is_complete(const struct platter_driver *driver)
 		return false;
 	ops = driver->ops;
 	return driver->name && *driver->name && driver->probe && ops && ops->size <= sizeof(*ops) &&
-	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && ops->submit;
+	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && (ops->submit || has_handle(ops));
 }
 
 /* With the registry's lock held: in the order of names. */

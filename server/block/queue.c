@@ -3,8 +3,10 @@
 
 #include <errno.h>
 
+#include "common/log.h"
 #include "server/block/block.h"
 #include "server/block/disk.h"
+#include "server/block/handle.h"
 #include "server/block/request.h"
 #include "server/block/split.h"
 
@@ -18,6 +20,7 @@ void queue_init(struct queue *queue, struct disk *disk)
 	list_init(&queue->sync_waiting);
 	list_init(&queue->sync_flushes);
 	list_init(&queue->sync_done);
+	list_init(&queue->to_handle);
 }
 
 static void queue_mark_dirty(struct queue *queue, struct block *block)
@@ -97,6 +100,11 @@ static void finish(struct request *request, int error)
 		list_add_tail(node, &queue->pending);
 		queue_mark_dirty(queue, request->block);
 	}
+	/* A reply of another length would be the end of all that follow on its connection. */
+	if (error == 0 && request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
+		log_error("%s: its driver has answered a read with another length; that is an I/O error", queue->disk->name);
+		error = -EIO;
+	}
 	request->error = error;
 	request->done(request);
 }
@@ -138,7 +146,11 @@ static void submit(struct request *request)
 {
 	struct disk *disk = request->queue->disk;
 
-	disk->driver->ops->submit(&disk->driver_side, &request->driver);
+	request->with_driver = true;
+	if (disk->driver->ops->submit)
+		disk->driver->ops->submit(&disk->driver_side, &request->driver);
+	else
+		handle_start(request);
 }
 
 /* Hands the request, or its next part, to the driver. */
@@ -332,6 +344,10 @@ static void part_back(struct request *part)
 
 void queue_complete(struct request *request)
 {
+	if (request->job.run) {
+		request->job.run = NULL;
+		handle_back(request);
+	}
 	if (request->whole)
 		part_back(request);
 	else if (is_sync(request))
@@ -346,6 +362,11 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	struct block *home = request->block;
 	struct request *head;
 
+	if (!__atomic_load_n(&request->with_driver, __ATOMIC_RELAXED)) {
+		log_error("a driver has completed a request twice, or one that it hasn't got; that is ignored");
+		return;
+	}
+	__atomic_store_n(&request->with_driver, false, __ATOMIC_RELAXED);
 	request->error = error > 0 ? -error : error;
 	if (home == block_self()) {
 		queue_complete(request);

@@ -40,6 +40,9 @@ struct queue {
 	struct list_head sync_done;    /* members of the running group that are back */
 	unsigned sync_running;         /* members that aren't */
 	int sync_error;                /* the disk's failure in this group */
+
+	unsigned handling;             /* requests that the driver's `handle` has; see handle.h */
+	struct list_head to_handle;    /* those that wait for that */
 };
 
 void queue_init(struct queue *queue, struct disk *disk);

@@ -37,6 +37,8 @@ struct request *request_get(struct block *block)
 	request->issued = 0;
 	request->waiting = false;
 	request->whole = NULL;
+	request->with_driver = false;
+	request->job.run = NULL;
 	return request;
 }
 

@@ -7,12 +7,14 @@
 #ifndef BLOCK_REQUEST_H
 #define BLOCK_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <platter/disk.h>
 
 #include "common/list.h"
 #include "server/block/buffer.h"
+#include "server/engine/pool.h"
 
 struct block;
 struct queue;
@@ -37,6 +39,9 @@ struct request {
 	struct buffer *buffers;
 	struct buffer *input;
 	uint64_t reserved;             /* bytes taken from the budget */
+
+	bool with_driver;              /* submitted and not completed */
+	struct pool_job job;           /* for a driver's `handle` */
 
 	/* A split request: how far it has come.  A part: its whole. */
 	uint64_t issued;

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Drivers of every kind, as modules: those that complete at once, later, from a thread of their own, that block, and that misbehave."""
+
+import time
+
+import pytest
+
+from daemon import Daemon, wait_for
+from modules_support import build, driver
+from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, Wire, request
+
+MIB = 1 << 20
+
+# Instead of completing at once.
+COMPLETE = "platter_request_complete(request, 0);\n        }"
+
+
+def variant(name, complete, more="", ops=""):
+    """The driver of modules_support with another way to end a request."""
+    source = driver(name)
+    assert COMPLETE in source
+    source = source.replace(COMPLETE, complete + "\n        }")
+    source = source.replace("struct mem {", more + "\nstruct mem {", 1)
+    return source.replace(".submit = mem_submit };", (ops or ".submit = mem_submit") + " };")
+
+
+THREAD = '''
+#include <pthread.h>
+static void *later(void *argument) { platter_request_complete(argument, 0); return NULL; }
+static void from_thread(struct platter_request *request)
+{
+    pthread_t thread; pthread_attr_t attributes;
+    pthread_attr_init(&attributes); pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (pthread_create(&thread, &attributes, later, request)) platter_request_complete(request, -EAGAIN);
+}
+'''
+TIMER = '''
+struct wait { struct platter_timer timer; struct platter_request *request; };
+static void rang(struct platter_timer *timer) { platter_request_complete(((struct wait *)timer)->request, 0); }
+static void by_timer(struct platter_request *request)
+{
+    struct wait *wait = (struct wait *)request->data;
+    wait->timer.done = rang; wait->request = request; platter_timer_start(&wait->timer, 1000000);
+}
+'''
+KINDS = {
+    "at_once": driver("at_once"),
+    "by_thread": variant("by_thread", "from_thread(request);", THREAD),
+    "by_timer": variant("by_timer", "by_timer(request);", TIMER),
+    "by_handle": variant("by_handle", "return 0;", ops=".handle = mem_submit").replace(
+        "static void mem_submit(", "static int mem_submit("),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_driver_of_this_kind_serves(directory, kind):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, kind, KINDS[kind]))
+        daemon.ctl("export", "add", f"m={kind}:1M")
+        with Wire(daemon).go(b"m") as wire:
+            for i in range(64):
+                wire.send(request(CMD_WRITE, i * 16384, 16384, cookie=i, payload=bytes([i]) * 16384))
+            assert sorted(wire.reply()[1] for _ in range(64)) == list(range(64))
+            assert wire.command(CMD_FLUSH)[0] == 0
+            assert wire.read(0, MIB) == b"".join(bytes([i]) * 16384 for i in range(64))
+            assert wire.write(0, b"f" * 512, flags=1) == 0
+            wire.disconnect()
+        daemon.ctl("rmmod", "--drain", kind)
+
+
+def test_a_driver_that_blocks_keeps_nobody_else_waiting(directory):
+    source = KINDS["by_handle"].replace("return 0;\n        }", "{ struct timespec t = { 1 }; nanosleep(&t, NULL); } return 0;\n        }")
+    with Daemon(directory, "a=ram:1M", options=["--threads", "1"]) as daemon:
+        daemon.ctl("insmod", build(directory, "by_handle", "#include <time.h>\n" + source))
+        daemon.ctl("export", "add", "m=by_handle:1M")
+        slow, fast = Wire(daemon).go(b"m"), Wire(daemon).go(b"a")
+        start = time.monotonic()
+        # Sixteen are handled at once, the seventeenth has to wait for one of them.
+        for i in range(17):
+            slow.send(request(CMD_READ, 0, 512, cookie=i))
+        for _ in range(100):
+            fast.read(0, 4096)
+        assert time.monotonic() - start < 1
+        assert sorted(slow.reply(512)[1] for _ in range(17)) == list(range(17))
+        assert 2 <= time.monotonic() - start < 15
+        slow.disconnect()
+        fast.disconnect()
+
+
+def test_a_hang_up_with_requests_in_a_blocking_driver(directory):
+    source = KINDS["by_handle"].replace("return 0;\n        }", "{ struct timespec t = { 0, 100000000 }; nanosleep(&t, NULL); } return 0;\n        }")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "by_handle", "#include <time.h>\n" + source))
+        daemon.ctl("export", "add", "m=by_handle:1M")
+        with Wire(daemon).go(b"m") as wire:
+            for i in range(64):
+                wire.send(request(CMD_READ, 0, 4096, cookie=i))
+        daemon.ctl("rmmod", "--drain=60", "by_handle")
+        assert daemon.ctl_json("lsmod") == {"modules": []}
+
+
+@pytest.mark.parametrize("complete, error, said", [
+    ("platter_request_complete(request, 0); platter_request_complete(request, 0);", 0, "completed a request twice"),
+    ("platter_request_complete(request, -123456);", EIO, ""), ("platter_request_complete(request, EIO);", EIO, ""),
+    ("platter_request_complete(request, -EXDEV);", EIO, ""),
+])
+def test_what_a_driver_returns_is_not_trusted(directory, complete, error, said):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "odd", variant("odd", complete)))
+        daemon.ctl("export", "add", "m=odd:1M")
+        with Wire(daemon).go(b"m") as wire:
+            assert wire.command(CMD_READ, 0, 512)[0] == error
+            assert wire.write(0, b"x" * 512) == error
+            wire.disconnect()
+        with Wire(daemon).go(b"a") as wire:
+            assert wire.read(0, 512) == bytes(512)
+            wire.disconnect()
+        assert said in daemon.log()
+
+
+@pytest.mark.parametrize("lend", ["", "platter_request_lend(request, mem->memory, request->length / 2);",
+                                  "platter_request_lend(request, mem->memory, request->length); platter_request_lend(request, mem->memory, 512);"])
+def test_a_read_that_is_lent_another_length_is_an_error(directory, lend):
+    source = variant("lender", f"if (request->op == PLATTER_OP_READ) {{ {lend} }} " + COMPLETE.split("\n")[0]).replace(
+        "PLATTER_DISK_FLUSH;", "PLATTER_DISK_FLUSH | PLATTER_DISK_LENDS;").replace(
+        "if (request->op == PLATTER_OP_READ) memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);", "")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "lender", source))
+        daemon.ctl("export", "add", "m=lender:1M")
+        with Wire(daemon).go(b"m") as wire:
+            assert wire.command(CMD_READ, 0, 4096)[0] == EIO
+            assert wire.write(0, b"x" * 512) == 0
+            wire.disconnect()
+        assert "another length" in daemon.log()
+
+
+@pytest.mark.parametrize("geometry, said", [
+    ("geometry->bytes = 0;", "empty"), ("geometry->bytes = UINT64_MAX;", "size"), ("geometry->bytes = 1000; geometry->min_block = 512;", "block"),
+    ("geometry->min_block = 3;", "block"), ("geometry->preferred_block = 7;", "block"), ("geometry->memory_alignment = 3;", "alignment"),
+    ("return platter_fail(error, ENOMEDIUM, \"%s\", \"out of paper\");", "out of paper"),
+])
+def test_a_geometry_that_cannot_be_refuses_the_client(directory, geometry, said):
+    source = driver("odd").replace("geometry->capabilities =", geometry + " geometry->capabilities =")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "odd", source))
+        daemon.ctl("export", "add", "m=odd:1M")
+        for _ in range(2):
+            with Wire(daemon) as wire:
+                wire.flags()
+                kind, text = wire.option(7, b"\0\0\0\1m\0\0")[-1]
+                assert kind >= 2**31 and said in text.decode()
+        assert [disk["name"] for disk in daemon.ctl_json("lsblk")["disks"]] == ["a", "m"]
+        daemon.ctl("rmmod", "odd")
+
+
+def test_structures_of_another_size(directory):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        larger = driver("odd").replace(".size = sizeof(ops)", ".size = sizeof(ops) + 8")
+        assert "Invalid argument" in daemon.ctl("insmod", build(directory, "odd", larger), status=1)
+        smaller = driver("odd").replace(".size = sizeof(ops)", ".size = offsetof(struct platter_disk_ops, revalidate)")
+        daemon.ctl("insmod", build(directory, "odd", smaller))
+        daemon.ctl("export", "add", "m=odd:1M")
+        with Wire(daemon).go(b"m") as wire:
+            assert wire.write(0, b"x" * 512) == 0
+            wire.disconnect()
+        assert "cannot be resized" in daemon.ctl("export", "resize", "m", "2M", status=1)
+        wait_for(lambda: daemon.ctl_json("lsmod")["modules"][0]["users"] == 0, "the client has gone")
+        daemon.ctl("rmmod", "odd")
