@@ -21,6 +21,7 @@
 #include <platter/disk.h>
 #include <platter/driver.h>
 #include <platter/host.h>
+#include <platter/lower.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,7 @@ struct platter_abi {
 	uint32_t fd_io;
 	uint32_t timer;
 	uint32_t param;
+	uint32_t lower_io;
 };
 
 /* --- Parameters */
@@ -207,6 +209,7 @@ void platter_module_exit(void) PLATTER_WEAK_;
 			sizeof(struct platter_geometry), sizeof(struct platter_disk_ops),                 \
 			sizeof(struct platter_driver), sizeof(struct platter_fd_io),                      \
 			sizeof(struct platter_timer), sizeof(struct platter_param),                       \
+			sizeof(struct platter_lower_io),                                                  \
 		};                                                                                        \
 	const struct platter_module platter_module = {                                                    \
 		sizeof(struct platter_module), 0, platter_module_init, platter_module_exit,               \

@@ -276,6 +276,19 @@ int disk_add_partition(struct disk **ret, struct disk *whole, const struct platt
 	return add(ret, disk, name, error);
 }
 
+bool disk_partition_is_used(const struct disk *whole)
+{
+	struct list_head *node;
+
+	list_for_each(node, &disks) {
+		struct disk *disk = container_of(node, struct disk, link);
+
+		if (disk->whole == whole && disk_users(disk))
+			return true;
+	}
+	return false;
+}
+
 struct disk *disk_partition(const struct disk *whole)
 {
 	struct disk *found = NULL;
@@ -434,6 +447,8 @@ bool disk_any_thread(const struct disk *disk)
 {
 	if (disk->whole)
 		disk = disk->whole;
+	if (disk->tied)
+		return false;
 	return disk->read_only || (disk->geometry.capabilities & PLATTER_DISK_ANY_THREAD);
 }
 

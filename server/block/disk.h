@@ -58,6 +58,8 @@ struct disk {
 	unsigned major, minor;           /* major 0: the driver has none */
 	struct disk *whole;              /* of a partition: the disk that it is on, a reference; NULL */
 	uint64_t start, length;          /* of a partition: where it lies there, bytes */
+	struct disk *claimed_by;         /* the disk that stands on it, under the registry's lock; NULL */
+	bool tied;                       /* stands on one that only its home reactor may call */
 	enum disk_partitions partitions;
 	bool unlisted;                   /* neither it nor its partitions are exported by themselves */
 	const struct platter_driver *driver; /* a reference */
@@ -96,6 +98,9 @@ int disk_add(struct disk **ret, const struct platter_driver *driver, const char 
 /* The same for LENGTH bytes of WHOLE, an open disk, from START on, which lie within it. */
 int disk_add_partition(struct disk **ret, struct disk *whole, const struct platter_driver *driver, const char *name,
 		       const char *description, uint64_t start, uint64_t length, struct platter_error *error);
+
+/* Under the registry's lock: whether somebody uses a partition of WHOLE. */
+bool disk_partition_is_used(const struct disk *whole);
 
 /* A partition of WHOLE, a reference; NULL when it has none. */
 struct disk *disk_partition(const struct disk *whole);

@@ -75,6 +75,7 @@ static void open_run(struct pool_job *job)
 	int result;
 
 	pthread_mutex_lock(&disk->calls);
+	disk->tied = false;
 	result = disk->driver->ops->open(&disk->driver_side, &geometry, &error);
 	if (result == 0) {
 		result = geometry_check(&geometry, &error);
@@ -126,7 +127,8 @@ static void release_run(struct pool_job *job)
 	disk_put(disk);
 }
 
-void disk_open(struct disk *disk, struct disk_opener *opener)
+/* CLAIMANT: who has claimed it. */
+static void open_for(struct disk *disk, struct disk_opener *opener, bool claimant)
 {
 	struct open_state *state = &disk->open;
 	struct pool_job *job = NULL;
@@ -134,6 +136,8 @@ void disk_open(struct disk *disk, struct disk_opener *opener)
 	pthread_mutex_lock(&state->lock);
 	if (state->shut) {
 		opener_answer(opener, -ENODEV, &(struct platter_error){ "it is being removed or changed" });
+	} else if (state->claimed && !claimant) {
+		opener_answer(opener, -EBUSY, &(struct platter_error){ "another disk stands on it" });
 	} else if (state->phase == DISK_OPEN) {
 		state->users++;
 		opener_answer(opener, 0, &(struct platter_error){ "" });
@@ -144,6 +148,11 @@ void disk_open(struct disk *disk, struct disk_opener *opener)
 			job = enter(disk, DISK_OPENING, open_run);
 	}
 	unlock_and_run(state, job);
+}
+
+void disk_open(struct disk *disk, struct disk_opener *opener)
+{
+	open_for(disk, opener, false);
 }
 
 void disk_release(struct disk *disk)
@@ -169,18 +178,47 @@ static void waiting_done(struct disk_opener *opener)
 	sem_post(&container_of(opener, struct waiting_opener, opener)->done);
 }
 
-int disk_open_wait(struct disk *disk, struct platter_error *error)
+static int open_and_wait(struct disk *disk, bool claimant, struct platter_error *error)
 {
 	struct waiting_opener waiting = { .opener = { .done = waiting_done } };
 
 	sem_init(&waiting.done, 0, 0);
-	disk_open(disk, &waiting.opener);
+	open_for(disk, &waiting.opener, claimant);
 	while (sem_wait(&waiting.done) < 0)
 		;
 	sem_destroy(&waiting.done);
 	if (waiting.opener.result < 0)
 		*error = waiting.opener.error;
 	return waiting.opener.result;
+}
+
+int disk_open_wait(struct disk *disk, struct platter_error *error)
+{
+	return open_and_wait(disk, false, error);
+}
+
+int disk_open_claimed(struct disk *disk, struct platter_error *error)
+{
+	return open_and_wait(disk, true, error);
+}
+
+bool open_claim(struct disk *disk)
+{
+	struct open_state *state = &disk->open;
+	bool claimed;
+
+	pthread_mutex_lock(&state->lock);
+	claimed = !state->shut && !state->users;
+	state->claimed |= claimed;
+	pthread_mutex_unlock(&state->lock);
+	return claimed;
+}
+
+void open_unclaim(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->open.lock);
+	disk->open.claimed = false;
+	pthread_mutex_unlock(&disk->open.lock);
 }
 
 unsigned disk_users(struct disk *disk)

@@ -24,6 +24,7 @@ struct open_state {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;        /* closed, without users, while it is shut */
 	bool shut;                  /* nobody new is let in */
+	bool claimed;               /* only the disk that stands on it is */
 	enum open_phase phase;
 	unsigned users;             /* including those that wait for it to open */
 	struct list_head openers;   /* those that wait */
@@ -54,6 +55,14 @@ void disk_open(struct disk *disk, struct disk_opener *opener);
 
 /* The same for a thread that may wait. */
 int disk_open_wait(struct disk *disk, struct platter_error *error);
+
+/*
+ * For the disk that stands on this one: keeps all others out, if nobody is in; then opens it for itself, waiting;
+ * lets others in again.
+ */
+bool open_claim(struct disk *disk);
+int disk_open_claimed(struct disk *disk, struct platter_error *error);
+void open_unclaim(struct disk *disk);
 
 /* Ends a use.  Any thread. */
 void disk_release(struct disk *disk);

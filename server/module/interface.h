@@ -21,6 +21,11 @@
 	X(platter_fail) \
 	X(platter_fd_io) \
 	X(platter_log_warning) \
+	X(platter_lower_bytes) \
+	X(platter_lower_close) \
+	X(platter_lower_geometry) \
+	X(platter_lower_open) \
+	X(platter_lower_submit) \
 	X(platter_register_blkdev) \
 	X(platter_register_driver) \
 	X(platter_reply) \

@@ -105,6 +105,7 @@ static int check_sizes(const struct subject *subject)
 		{ "platter_fd_io", abi->fd_io, sizeof(struct platter_fd_io) },
 		{ "platter_timer", abi->timer, sizeof(struct platter_timer) },
 		{ "platter_param", abi->param, sizeof(struct platter_param) },
+		{ "platter_lower_io", abi->lower_io, sizeof(struct platter_lower_io) },
 	};
 	char list[LIST_SIZE];
 	size_t used = 0;

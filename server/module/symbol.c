@@ -5,6 +5,7 @@
 
 #include <platter/driver.h>
 #include <platter/host.h>
+#include <platter/lower.h>
 
 #include "server/module/interface.h"
 
