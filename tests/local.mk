@@ -4,6 +4,7 @@
 if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_engine \
+	tests/unit/test_log \
 	tests/unit/test_memory \
 	tests/unit/test_partition \
 	tests/unit/test_module_file \
@@ -27,6 +28,9 @@ unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
 tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_engine_LDADD = $(unit_ldadd)
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
+tests_unit_test_log_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_log_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)

@@ -20,7 +20,7 @@
 	X(platter_disk_users) \
 	X(platter_fail) \
 	X(platter_fd_io) \
-	X(platter_log_warning) \
+	X(platter_log) \
 	X(platter_register_blkdev) \
 	X(platter_register_driver) \
 	X(platter_reply) \
