@@ -71,7 +71,7 @@ enum platter_param_type {
 	PLATTER_TYPE_long,
 	PLATTER_TYPE_ulong,
 	PLATTER_TYPE_bool,
-	PLATTER_TYPE_charp,  /* char *; the host's string, or the module's own first value */
+	PLATTER_TYPE_charp,  /* const char *; the host's string, or the module's own first value */
 };
 
 /* The C type of each. */
@@ -83,7 +83,7 @@ enum platter_param_type {
 #define PLATTER_CTYPE_long long
 #define PLATTER_CTYPE_ulong unsigned long
 #define PLATTER_CTYPE_bool bool
-#define PLATTER_CTYPE_charp char *
+#define PLATTER_CTYPE_charp const char *
 
 struct platter_param {
 	const char *name;
