@@ -18,13 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <platter/disk.h>
-#include <platter/driver.h>
-#include <platter/host.h>
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include <platter/disk.h>
+#include <platter/driver.h>
+#include <platter/host.h>
 
 /* Changes when modules must be built anew.  The daemon loads only its own. */
 #define PLATTER_ABI 1
