@@ -4,6 +4,7 @@
 if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_engine \
+	tests/unit/test_log \
 	tests/unit/test_memory \
 	tests/unit/test_partition \
 	tests/unit/test_module_file \
@@ -27,6 +28,9 @@ unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
 tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_engine_LDADD = $(unit_ldadd)
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
+tests_unit_test_log_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_log_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)
@@ -81,7 +85,7 @@ tests_partitions_partition_list_LDADD = libplatterd.a $(UNISTRING_LIBS) $(BLKID_
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon
-check-daemon: platterd platterctl tests/partitions/partition_list
+check-daemon: platterd platterctl $(module_PROGRAMS) tests/partitions/partition_list
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		$(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \

@@ -29,8 +29,8 @@ def module(name, license="MIT", version="1.0"):
 
 def hello(name="hello", text="hello"):
     return f'''
-        static int start(void) {{ platter_log_warning("{text}"); return 0; }}
-        static void end(void) {{ platter_log_warning("goodbye"); }}
+        static int start(void) {{ platter_log(PLATTER_LOG_WARNING, "{text}"); return 0; }}
+        static void end(void) {{ platter_log(PLATTER_LOG_WARNING, "goodbye"); }}
         {module(name)} PLATTER_INIT(start); PLATTER_EXIT(end);
     '''
 
@@ -99,6 +99,6 @@ def exporter(module_name="lib", name="twice", version="1", gpl=""):
 def importer(module_name="user", names=("twice",), version="1", license="MIT"):
     calls = " + ".join(f"{name}(21)" for name in names)
     return "".join(symbol(name, version) + f"PLATTER_IMPORT({name});\n" for name in names) + f'''
-        static int start(void) {{ platter_log_warning("twice is %d", {calls}); return 0; }}
+        static int start(void) {{ platter_log(PLATTER_LOG_WARNING, "twice is %d", {calls}); return 0; }}
         {module(module_name, license)} PLATTER_INIT(start);
     '''

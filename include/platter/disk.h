@@ -65,7 +65,7 @@ struct platter_request {
 #define PLATTER_DISK_ROTATIONAL (1u << 1) /* seeks cost */
 #define PLATTER_DISK_FLUSH (1u << 2)      /* FLUSH and PLATTER_REQ_FUA mean something: they are advertised */
 #define PLATTER_DISK_TRIM (1u << 3)       /* takes TRIM */
-#define PLATTER_DISK_ZEROES (1u << 4)     /* takes ZEROES with every flag; without it the host writes zeroes */
+#define PLATTER_DISK_ZEROES (1u << 4)     /* takes ZEROES with every flag; without it clients write the zeroes */
 #define PLATTER_DISK_CACHE (1u << 5)      /* takes CACHE */
 #define PLATTER_DISK_COHERENT (1u << 6)   /* a FLUSH covers the writes of all connections (CAN_MULTI_CONN) */
 #define PLATTER_DISK_LENDS (1u << 7)      /* READs are answered with the driver's own memory */

@@ -62,8 +62,20 @@ struct platter_timer {
 /* Has DONE called after at least NANOSECONDS. */
 void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
 
-/* One line in the daemon's log.  Any thread. */
-void platter_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What a message is worth, as syslog has it. */
+enum platter_log_level {
+	PLATTER_LOG_ERROR = 3,
+	PLATTER_LOG_WARNING = 4,
+	PLATTER_LOG_NOTICE = 5, /* this and what is above is always logged */
+	PLATTER_LOG_INFO = 6,   /* with --verbose; `platterctl dmesg` shows it in any case */
+	PLATTER_LOG_DEBUG = 7,  /* with --verbose given twice */
+};
+
+/*
+ * A line in the daemon's log: begin it with the name of the module or disk.  What is longer than a kilobyte is
+ * cut; a newline at the end is left away, and other control characters become blanks.  Any thread.
+ */
+void platter_log(enum platter_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #pragma GCC visibility pop
 

@@ -18,14 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #include <platter/disk.h>
 #include <platter/driver.h>
 #include <platter/host.h>
 #include <platter/lower.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 /* Changes when modules must be built anew.  The daemon loads only its own. */
 #define PLATTER_ABI 1
@@ -73,7 +73,7 @@ enum platter_param_type {
 	PLATTER_TYPE_long,
 	PLATTER_TYPE_ulong,
 	PLATTER_TYPE_bool,
-	PLATTER_TYPE_charp,  /* char *; the host's string, or the module's own first value */
+	PLATTER_TYPE_charp,  /* const char *; the host's string, or the module's own first value */
 };
 
 /* The C type of each. */
@@ -85,7 +85,7 @@ enum platter_param_type {
 #define PLATTER_CTYPE_long long
 #define PLATTER_CTYPE_ulong unsigned long
 #define PLATTER_CTYPE_bool bool
-#define PLATTER_CTYPE_charp char *
+#define PLATTER_CTYPE_charp const char *
 
 struct platter_param {
 	const char *name;

@@ -23,7 +23,7 @@ static unsigned long first = 0;
 PLATTER_PARAM(first, ulong, 0644, "of the requests that touch the bytes from here...");
 static unsigned long last = ULONG_MAX;
 PLATTER_PARAM(last, ulong, 0644, "...to here");
-static char *ops = (char *)"rwftzc";
+static const char *ops = "rwftzc";
 PLATTER_PARAM(ops, charp, 0644, "and of these: read, write, flush, trim, zeroes, cache, by their first letters");
 
 static int error_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)

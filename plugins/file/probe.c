@@ -227,7 +227,7 @@ int file_attach(struct file_disk *file, struct platter_error *error)
 		return result;
 	}
 	if (file->read_only && !file->wanted_read_only)
-		platter_log_warning("%s: it may not be written: served read-only", file->path);
+		platter_log(PLATTER_LOG_WARNING, "%s: it may not be written: served read-only", file->path);
 	file->rotational = read_rotational(file);
 	file->local = is_local(file);
 	return 0;

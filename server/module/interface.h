@@ -20,7 +20,7 @@
 	X(platter_disk_users) \
 	X(platter_fail) \
 	X(platter_fd_io) \
-	X(platter_log_warning) \
+	X(platter_log) \
 	X(platter_lower_bytes) \
 	X(platter_lower_close) \
 	X(platter_lower_geometry) \

@@ -18,7 +18,7 @@ typedef int our_function_FN(int number);
 
 static int count = 3;
 PLATTER_PARAM(count, int, 0644, "how many");
-static char *name;
+static const char *name = "nobody";
 PLATTER_PARAM(name, charp, 0444, "whose");
 static unsigned long sizes[4];
 static unsigned int sizes_given;

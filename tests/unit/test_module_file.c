@@ -168,9 +168,9 @@ static void test_what_harms_the_process_is_refused(void **state)
 		  "writable and executable" },
 		{ "__asm__(\".data\\n.globl one, two\\n.type one, %gnu_unique_object\\n.type two, %gnu_unique_object\\n\""
 		  "\"one: .long 1\\n.size one, 4\\ntwo: .long 2\\n.size two, 4\\n.text\\n\");", "", "(STB_GNU_UNIQUE): " },
-		{ "int platter_fd_io_2; void platter_log_warning(const char *format, ...) { platter_fd_io_2 = 1; }", "",
-		  "defines names of the host's:" },
-		{ "void platter_log_warning(const char *format, ...) { }", "", "host's: platter_log_warning;" },
+		{ "int platter_fd_io_2; void platter_log(enum platter_log_level level, const char *format, ...) "
+		  "{ platter_fd_io_2 = 1; }", "", "defines names of the host's:" },
+		{ "void platter_log(enum platter_log_level level, const char *format, ...) { }", "", "host's: platter_log;" },
 	};
 
 	(void)state;
@@ -209,7 +209,7 @@ static uint32_t random_below(uint64_t *seed, uint32_t limit)
 static bool host_has(void *context, const char *name)
 {
 	(*(unsigned *)context)++;
-	return strcmp(name, "platter_log_warning") == 0;
+	return strcmp(name, "platter_log") == 0;
 }
 
 /* One to eight bytes of BYTES become others, or words that are at the limits. */

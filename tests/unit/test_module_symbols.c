@@ -12,7 +12,7 @@
 static bool host_has(void *context, const char *name)
 {
 	(*(unsigned *)context)++;
-	return strcmp(name, "platter_log_warning") == 0;
+	return strcmp(name, "platter_log") == 0;
 }
 
 /* The result of looking the symbols of the module at PATH up, with what was unknown and why. */
@@ -40,7 +40,7 @@ static void test_known_symbols_are_found(void **state)
 	(void)state;
 	assert_int_equal(symbols(fixture_module("known.so", "#include <stdio.h>\n#include <string.h>\n"
 						"extern int missing(void) __attribute__((weak));\n"
-						"int use(const char *a) { platter_log_warning(a); printf(a); return missing ? 1 : strlen(a); }",
+						"int use(const char *a) { platter_log(PLATTER_LOG_INFO, a); printf(a); return missing ? 1 : strlen(a); }",
 						""), &unknown, &error), 0);
 	/* Without versions, and without a library that is named: the C library is there all the same. */
 	assert_int_equal(symbols(fixture_module("bare.so", "int puts(const char *); int use(const char *a) { return puts(a); }",

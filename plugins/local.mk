@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Modules: shared objects that platterd loads.  One whose source is plugins/NAME/NAME.c is a line here:
+#
+#	module_PROGRAMS += plugins/NAME/NAME.so
+#
+# One of more files has a second line, plugins_NAME_NAME_so_SOURCES = ...  A source may be linked into platterd,
+# too: automake compiles it for each.
+
+module_PROGRAMS =
+module_PROGRAMS += plugins/delay/delay.so
+module_PROGRAMS += plugins/error/error.so
+module_PROGRAMS += plugins/hello/hello.so
+module_PROGRAMS += plugins/linear/linear.so
+module_PROGRAMS += plugins/pattern/pattern.so
+module_PROGRAMS += plugins/stack/stack.so
+plugins_delay_delay_so_SOURCES = plugins/delay/delay.c plugins/stack/stack.h
+plugins_error_error_so_SOURCES = plugins/error/error.c plugins/stack/stack.h
+plugins_linear_linear_so_SOURCES = plugins/linear/linear.c plugins/stack/stack.h
+plugins_stack_stack_so_SOURCES = plugins/stack/stack.c plugins/stack/stack.h
+
+# No library is made here, so that automake takes these for programs: what makes modules of them are the flags, which
+# make hands down from a module to its objects.
+$(module_PROGRAMS): AM_CFLAGS = $(MODULE_CFLAGS)
+$(module_PROGRAMS): AM_LDFLAGS = $(MODULE_LDFLAGS)
+
+# modprobe needs to know what is there.
+install-data-hook:
+	./platterctl depmod $(DESTDIR)$(moduledir)
+
+uninstall-hook:
+	rm -f $(DESTDIR)$(moduledir)/modules.dep $(DESTDIR)$(moduledir)/modules.alias $(DESTDIR)$(moduledir)/modules.softdep

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""scripts/platterctl.bash: what bash offers, with a platterctl that only pretends."""
+
+import os
+import shlex
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SCRIPT = os.path.join(ROOT, "scripts/platterctl.bash")
+
+# Prints what it was asked for, as platterctl does; any other socket than the one is of no server.
+PLATTERCTL = r"""#!/bin/sh
+listing() {
+	printf '{\n  "list": [\n'
+	printf '    {\n      "name": "%s",\n      "driver": "ram"\n    },\n' "$@"
+	printf '    {\n      "driver": "ram",\n      "name": "zz"\n    }\n  ]\n}\n'
+}
+case $1 in
+--socket) [ "$2" = /one.sock ] || exit 3; shift 2 ;;
+--socket=*) [ "$1" = --socket=/one.sock ] || exit 3; shift ;;
+esac
+case "$*" in
+--help) printf '  %s  help\n' lsblk devices 'export add SPEC...' 'export remove NAME...' 'export resize NAME SIZE' \
+	'ioctl DISK' 'insmod FILE' 'rmmod NAME' 'param MODULE' ;;
+"--json lsblk") listing vm1 'a disk' ;;
+"--json exports") listing vm:1 'say \"é\"' ;;
+devices) printf 'Block devices:\n252 ram\n254 file\n' ;;
+lsmod) printf 'Module Size Used by\nhello 20480 0\nstack 8192 1 linear\n' ;;
+"param hello") printf 'whom=world\nwhen=now\n' ;;
+"ioctl vm1") printf 'COMMAND ARGUMENTS HELP\neject takes it out\nload [PATH] puts it in\n' ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def offered(directory):
+    """What is offered behind a command line; bash takes it apart where it does in a terminal."""
+    with open(os.path.join(directory, "platterctl"), "w", encoding="utf-8") as file:
+        file.write(PLATTERCTL)
+    os.chmod(os.path.join(directory, "platterctl"), 0o755)
+    for name in ("hello.so", "hello.c", "has space.so"):
+        with open(os.path.join(directory, name), "w", encoding="utf-8"):
+            pass
+    os.mkdir(os.path.join(directory, "folder"))
+
+    def complete(*words, breaks="=:"):
+        script = f"""
+            set -u
+            COMP_WORDBREAKS={shlex.quote(breaks)}
+            . {shlex.quote(SCRIPT)}
+            COMP_WORDS=(platterctl {" ".join(map(shlex.quote, words))}) COMP_CWORD={len(words)}
+            _platterctl platterctl
+            ((${{#COMPREPLY[@]}} == 0)) || printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(["bash", "--norc", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60,
+                              check=True, env={**os.environ, "PATH": directory + ":" + os.environ["PATH"], "LC_ALL": "C.UTF-8"})
+        assert done.stderr == ""
+        return sorted(done.stdout.splitlines())
+
+    return complete
+
+
+def test_verbs_are_those_of_the_help(offered):
+    assert offered("") == ["devices", "export", "insmod", "ioctl", "lsblk", "param", "rmmod"]
+    assert offered("i") == ["insmod", "ioctl"]
+    assert offered("export", "") == ["add", "remove", "resize"]
+    assert offered("export", "re") == ["remove", "resize"]
+    assert offered("nonsense", "") == []
+
+
+def test_names_are_the_servers(offered):
+    assert offered("ioctl", "") == ["a\\ disk", "vm1", "zz"]
+    assert offered("ioctl", "a\\ d") == ["a\\ disk"]
+    assert offered("export", "resize", "v") == ["vm1"]
+    assert offered("ioctl", "vm1", "") == ["eject", "load"]
+    assert offered("export", "remove", "--drain", "s") == ['say\\ \\"é\\"']
+    assert offered("rmmod", "hello", "s") == ["stack"]
+    assert offered("param", "hello", "w") == ["when", "whom"]
+
+
+def test_a_name_with_a_colon_goes_on_where_bash_took_it_apart(offered):
+    assert offered("export", "remove", "vm", ":") == ["1"]
+    assert offered("export", "remove", "vm", ":", "1", "v") == ["vm:1"]
+    assert offered("export", "remove", "vm:", breaks="") == ["vm:1"]
+    assert offered("export", "remove", "v") == ["vm:1"]
+
+
+def test_exports_to_add(offered):
+    assert offered("export", "add", "") == ["disk:", "file:", "ram:"]
+    assert offered("export", "add", "x", "=", "r") == ["ram:"]
+    assert offered("export", "add", "x", "=", "disk", ":", "vm") == ["vm1"]
+    assert offered("export", "add", "x", "=", "./fo") == ["./folder"]
+    assert offered("export", "add", "x=./fo", breaks="") == ["./folder"]
+
+
+def test_files(offered):
+    assert offered("insmod", "") == ["folder", "has space.so", "hello.so"]
+    assert offered("--socket", "fo") == ["folder"]
+    assert offered("--socket", "=", "hello.c") == ["hello.c"]
+
+
+def test_options_and_the_server_that_they_name(offered):
+    assert offered("--s") == ["--socket="]
+    assert offered("rmmod", "--d") == ["--drain"]
+    assert offered("--socket", "/one.sock", "ioctl", "v") == ["vm1"]
+    assert offered("--socket", "=", "/one.sock", "ioctl", "v") == ["vm1"]
+    assert offered("--json", "--socket", "=", "/other.sock", "ioctl", "v") == []

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include <platter/host.h>
+
+#include "common/log.h"
+#include "tests/unit/unit.h"
+
+static enum log_level heard_level;
+static char heard[2048];
+
+static void hear(enum log_level level, const char *text)
+{
+	heard_level = level;
+	snprintf(heard, sizeof(heard), "%s", text);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	log_listen(hear, LOG_LEVEL_INFO);
+	heard[0] = '\0';
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	log_listen(NULL, LOG_LEVEL_ERROR);
+	return 0;
+}
+
+static void test_levels_are_syslogs(void **state)
+{
+	(void)state;
+	platter_log(PLATTER_LOG_INFO, "%s: %d", "one", 1);
+	assert_string_equal(heard, "one: 1");
+	assert_int_equal(heard_level, LOG_LEVEL_INFO);
+	platter_log(PLATTER_LOG_DEBUG, "nobody listens");
+	assert_string_equal(heard, "one: 1");
+}
+
+static void test_numbers_that_are_no_level(void **state)
+{
+	(void)state;
+	platter_log((enum platter_log_level)0, "emergency");
+	assert_string_equal(heard, "emergency");
+	assert_int_equal(heard_level, LOG_LEVEL_ERROR);
+	platter_log((enum platter_log_level)99, "less than nothing");
+	assert_string_equal(heard, "emergency");
+}
+
+/* A driver may end its lines as in the kernel, or print what came from outside. */
+static void test_a_message_is_one_line(void **state)
+{
+	char longest[3000];
+
+	(void)state;
+	platter_log(PLATTER_LOG_INFO, "a\033[1mb\nc\t\xc3\xa9\n");
+	assert_string_equal(heard, "a [1mb c \xc3\xa9");
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	platter_log(PLATTER_LOG_INFO, "%s", longest);
+	assert_int_equal(strlen(heard), 1023);
+	platter_log(PLATTER_LOG_INFO, "\n");
+	assert_string_equal(heard, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_levels_are_syslogs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_numbers_that_are_no_level, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_message_is_one_line, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
