@@ -74,7 +74,7 @@ def test_one_module_calls_another(daemon, directory):
 
 def test_it_tells_of_all_that_the_headers_declare():
     missing, seen = set(), 0
-    for name in ("disk", "driver", "host", "module"):
+    for name in ("disk", "driver", "host", "lower", "module"):
         with open(os.path.join(ROOT, f"include/platter/{name}.h"), encoding="utf-8") as header:
             text = re.sub(r"/\*.*?\*/", "", header.read(), flags=re.S)
         functions = set(re.findall(r"^[a-z].*?\b(platter_\w+)\(", text, re.M)) - {"platter_module_init", "platter_module_exit"}
@@ -82,7 +82,7 @@ def test_it_tells_of_all_that_the_headers_declare():
         constants = set(re.findall(r"\b((?!\w+_H\b)PLATTER_(?:OP|REQ|DISK|EVENT|KEY|FD|LOG|TYPE)_[A-Za-z_]+)\b", text))
         macros = {found for found in re.findall(r"^#define (PLATTER_[A-Z_]+[A-Z])\b", text, re.M) if not found.endswith("_H")}
         members = set()
-        for body in re.findall(r"^struct platter_(?:request|geometry|disk_ops|driver|key|command|fd_io|timer) \{\n(.*?)^\}", text,
+        for body in re.findall(r"^struct platter_(?:request|geometry|disk_ops|driver|key|command|fd_io|timer|lower_io) \{\n(.*?)^\}", text,
                                re.M | re.S):
             members |= set(re.findall(r"(\w+)(?:\[\w+\])?(?: __attribute__.*)?;", body)) | set(re.findall(r"\(\*(\w+)\)", body))
         words = functions | structures | macros | members | {found for found in constants if "_TYPE_" not in found}
