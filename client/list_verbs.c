@@ -69,12 +69,19 @@ static void add_disk(struct table *table, const json_t *disk, unsigned depth)
 
 static bool is_child(const json_t *disk, const char *parent)
 {
-	const char *its = json_string_value(json_object_get(disk, "parent"));
+	const json_t *parents = json_object_get(disk, "parents");
+	const json_t *name;
+	size_t i;
 
-	return its ? parent && strcmp(its, parent) == 0 : !parent;
+	if (!parent)
+		return json_array_size(parents) == 0;
+	json_array_foreach(parents, i, name)
+		if (strcmp(json_string_value(name), parent) == 0)
+			return true;
+	return false;
 }
 
-/* The disks that stand on PARENT, NULL for those on nothing, each followed by what stands on it. */
+/* The disks that stand on PARENT, partitions and stacked ones, NULL for those on nothing, each followed by what stands on it. */
 static void add_disks(struct table *table, const json_t *disks, const char *parent, unsigned depth)
 {
 	const json_t *disk;

@@ -51,6 +51,23 @@ static json_t *size_of(struct disk *disk)
 	return bytes ? json_integer((json_int_t)bytes) : json_null();
 }
 
+/* With the registry's lock held: the names of the disks that DISK stands on just now. */
+static json_t *parents_of(const struct disk *disk)
+{
+	json_t *names = json_array();
+	struct list_head *node;
+
+	if (disk->whole)
+		json_array_append_new(names, json_string(disk->whole->name));
+	list_for_each(node, disk_list()) {
+		const struct disk *other = container_of(node, struct disk, link);
+
+		if (other->claimed_by == disk)
+			json_array_append_new(names, json_string(other->name));
+	}
+	return names;
+}
+
 static int list_disks(struct call *call)
 {
 	json_t *list = json_array();
@@ -62,11 +79,11 @@ static int list_disks(struct call *call)
 
 		if (disk->state == DISK_ADDING)
 			continue;
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:s?, s:s, s:s, s:i}", "name", disk->name,
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:o, s:s, s:s, s:i}", "name", disk->name,
 						      "major", (int)disk->major, "minor", (int)disk->minor,
 						      "size", size_of(disk), "read_only", (int)disk->read_only,
 						      "type", disk->whole ? "part" : "disk",
-						      "parent", disk->whole ? disk->whole->name : NULL,
+						      "parents", parents_of(disk),
 						      "driver", disk_whole(disk)->driver->name,
 						      "description", disk->description, "users", (int)disk_users(disk)));
 	}

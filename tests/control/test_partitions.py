@@ -38,8 +38,8 @@ def test_partitions_are_there_from_the_first_client_on(directory, options):
             assert wire.size == MIB
         assert exports(daemon) == ["m", "g", "mp1", "mp5", "gp1", "gp2"]
         found = disks(daemon)
-        assert [(found[name]["type"], found[name]["parent"], found[name]["size"]) for name in ("m", "mp1", "mp5", "gp1", "gp2")] == [
-            ("disk", None, 32 * MIB), ("part", "m", 2 * MIB), ("part", "m", MIB), ("part", "g", 2 * MIB), ("part", "g", MIB)]
+        assert [(found[name]["type"], found[name]["parents"], found[name]["size"]) for name in ("m", "mp1", "mp5", "gp1", "gp2")] == [
+            ("disk", [], 32 * MIB), ("part", ["m"], 2 * MIB), ("part", ["m"], MIB), ("part", ["g"], 2 * MIB), ("part", ["g"], MIB)]
         numbers = [(disk["major"], disk["minor"]) for disk in found.values()]
         assert len(set(numbers)) == len(numbers)
         lines = daemon.ctl("lsblk").splitlines()

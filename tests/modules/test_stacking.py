@@ -54,6 +54,8 @@ def test_linear_is_its_disks_one_behind_the_other(directory, plugins):
         data = os.urandom(4 * MIB)
         with Wire(daemon).go(b"all") as wire:
             assert wire.size == 4 * MIB
+            tree = [line.split()[0] for line in daemon.ctl("lsblk").splitlines()[1:]]
+            assert tree == ["x", "`-all", "y", "`-all", "z", "`-all"] and disk(daemon, "all")["parents"] == ["x", "y", "z"]
             assert disk(daemon, "x")["users"] == 1 and daemon.ctl_json("lsmod")["modules"][1]["disk_users"] == 1
             for offset in range(0, 4 * MIB, 384 * 1024):
                 assert wire.write(offset, data[offset:offset + 384 * 1024]) == 0
