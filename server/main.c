@@ -144,15 +144,17 @@ static int prepare(const struct options *options)
 		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
 		return -1;
 	}
+	/* Threads that drivers and modules make leave the signals to us. */
+	if (signals_block() < 0) {
+		log_error("signals: %s", strerror(errno));
+		return -1;
+	}
+	module_init();
 	modprobe_set_directories(options->modules, options->module_conf);
 	modprobe_load_configured();
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
-	if (signals_block() < 0) {
-		log_error("signals: %s", strerror(errno));
-		return -1;
-	}
 	return listen_all(options->listen);
 }
 

@@ -131,11 +131,15 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 	spec->driver = driver_get(escape_remove(source));
 	/* A module may have it. */
 	if (!spec->driver) {
-		int result = modprobe_driver(source, error);
+		bool found;
+		int result = modprobe_driver(source, &found, error);
 
-		if (result < 0 && result != -ENOENT)
+		if (result < 0)
 			return result;
 		spec->driver = driver_get(source);
+		if (!spec->driver && found)
+			return platter_fail(error, EBUSY, "the driver \"%s\" cannot be used: its module is being unloaded, or registers none",
+					    source);
 	}
 	if (!spec->driver)
 		return unknown_driver(source, error);

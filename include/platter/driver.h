@@ -41,8 +41,8 @@ uint64_t platter_args_number(const struct platter_args *args, const char *key, u
 bool platter_args_bool(const struct platter_args *args, const char *key, bool otherwise);
 
 /*
- * Writes the reason of a failure, unless ERROR is NULL, and returns -CODE (CODE: a
- * positive errno), for `return platter_fail(error, ENOENT, "%s: no such file", path)`.
+ * Writes the reason of a failure, unless ERROR is NULL, and returns -CODE (CODE: an
+ * errno), for `return platter_fail(error, ENOENT, "%s: no such file", path)`.
  */
 int platter_fail(struct platter_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

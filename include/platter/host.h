@@ -59,7 +59,10 @@ struct platter_timer {
 	void *host[12];   /* the host's own */
 };
 
-/* Has DONE called after at least NANOSECONDS. */
+/*
+ * Has DONE called after at least NANOSECONDS.  A timer ends before the request for which it was started: no disk, and
+ * no module, is unloaded while requests run.
+ */
 void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
 
 /* What a message is worth, as syslog has it. */

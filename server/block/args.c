@@ -171,9 +171,9 @@ int platter_fail(struct platter_error *error, int code, const char *format, ...)
 	va_list args;
 
 	if (!error)
-		return -code;
+		return code > 0 ? -code : code ? code : -EIO;
 	va_start(args, format);
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
-	return -code;
+	return code > 0 ? -code : code ? code : -EIO;
 }

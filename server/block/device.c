@@ -38,6 +38,7 @@ static unsigned free_major(void)
 
 int platter_register_blkdev(unsigned major, const char *name)
 {
+	void *owner = driver_owner(__builtin_return_address(0));
 	char *copy = name && *name ? strdup(name) : NULL;
 	int result = 0;
 
@@ -56,7 +57,7 @@ int platter_register_blkdev(unsigned major, const char *name)
 		free(copy);
 	} else {
 		names[major] = copy;
-		owners[major] = driver_owner();
+		owners[major] = owner;
 	}
 	registry_unlock();
 	return result;

@@ -19,6 +19,7 @@
 
 /* How long the users of a disk whose driver goes are waited for at a time. */
 #define REMOVE_NS (UINT64_C(10) * 1000000000)
+#define WAIT_STEP_NS 50000000u
 
 static struct list_head disks = LIST_HEAD_INIT(disks);
 static unsigned next_home;
@@ -232,8 +233,9 @@ static int add(struct disk **ret, struct disk *disk, const char *name, struct pl
 	int result = reserve(disk, name, error);
 
 	if (result == 0)
-		result = disk->driver->probe(&disk->driver_side, disk->args ? args_driver_side(disk->args) : NULL, disk->read_only,
-					     error);
+		result = driver_result(disk->driver->probe(&disk->driver_side, disk->args ? args_driver_side(disk->args) : NULL,
+							   disk->read_only, error),
+				       error);
 	if (result < 0) {
 		take_out(disk);
 		disk_put(disk);
@@ -345,16 +347,32 @@ static void forget(struct block *block, void *argument)
 	list_del_init(&disk->io[block->index].commit);
 }
 
-int disk_shut(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
+int disk_shut_begin(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
 {
 	int result = start_removing(disk, force, error);
 
 	if (result < 0)
 		return result;
-	result = open_shut(disk, patience, error);
+	result = open_shut_begin(disk, patience, error);
 	if (result < 0)
 		set_state(disk, DISK_LIVE);
 	return result;
+}
+
+int disk_shut_end(struct disk *disk, const struct patience *patience, struct platter_error *error)
+{
+	int result = open_shut_end(disk, patience, error);
+
+	if (result < 0)
+		set_state(disk, DISK_LIVE);
+	return result;
+}
+
+static int shut(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
+{
+	int result = disk_shut_begin(disk, force, patience, error);
+
+	return result < 0 ? result : disk_shut_end(disk, patience, error);
 }
 
 void disk_unshut(struct disk *disk)
@@ -381,7 +399,7 @@ void disk_drop(struct disk *disk)
 
 int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
-	int result = disk_shut(disk, false, patience, error);
+	int result = shut(disk, false, patience, error);
 
 	if (result == 0)
 		disk_drop(disk);
@@ -394,7 +412,7 @@ void disk_force_remove(struct disk *disk)
 	int result;
 
 	do {
-		result = disk_shut(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
+		result = shut(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
 		if (result == -EBUSY)
 			log_error("%s: has to be removed: %s; still waiting", disk->name, error.text);
 	} while (result == -EBUSY);
@@ -419,6 +437,15 @@ static struct disk *disk_of_driver(const struct platter_driver *driver)
 	return found;
 }
 
+/* One that somebody else is just adding or removing. */
+static void wait_until_gone(struct disk *disk)
+{
+	registry_lock();
+	while (!list_empty(&disk->link) && disk->state != DISK_LIVE)
+		registry_wait(clock_ns() + WAIT_STEP_NS);
+	registry_unlock();
+}
+
 void disk_remove_driver(const struct platter_driver *driver)
 {
 	struct disk *disk;
@@ -426,6 +453,7 @@ void disk_remove_driver(const struct platter_driver *driver)
 	while ((disk = disk_of_driver(driver))) {
 		log_warning("%s: removed with its driver, %s", disk->name, driver->name);
 		disk_force_remove(disk);
+		wait_until_gone(disk);
 		disk_put(disk);
 	}
 }
@@ -482,7 +510,8 @@ void *platter_disk_data(const struct platter_disk *disk)
 
 void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes)
 {
-	atomic_store(&container_of(disk, struct disk, driver_side)->capacity, bytes);
+	/* More than there can be is unknown. */
+	atomic_store(&container_of(disk, struct disk, driver_side)->capacity, bytes <= INT64_MAX ? bytes : 0);
 }
 
 const char *platter_disk_name(const struct platter_disk *disk)

@@ -113,10 +113,12 @@ struct disk *disk_partition(const struct disk *whole);
 int disk_remove(struct disk *disk, const struct patience *patience, struct platter_error *error);
 
 /*
- * The two halves of that.  disk_shut() has everybody leave, or changes nothing; FORCE: other exports don't
- * keep it.  Then disk_drop() removes it, or disk_unshut() lets everybody in again.
+ * The parts of that.  disk_shut_begin() lets nobody new in, or changes nothing; FORCE: other exports don't
+ * keep it.  disk_shut_end() has everybody leave, or lets others in again.  Then disk_drop() removes it.
+ * disk_unshut() undoes either of the first two.
  */
-int disk_shut(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error);
+int disk_shut_begin(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error);
+int disk_shut_end(struct disk *disk, const struct patience *patience, struct platter_error *error);
 void disk_unshut(struct disk *disk);
 void disk_drop(struct disk *disk);
 

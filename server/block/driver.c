@@ -14,6 +14,8 @@
 #include "server/block/error.h"
 #include "server/block/registry.h"
 
+#define MAX_ERRNO 4095
+
 static struct list_head drivers = LIST_HEAD_INIT(drivers);
 
 static _Thread_local void *current_owner;
@@ -23,9 +25,16 @@ void driver_set_owner(void *owner)
 	current_owner = owner;
 }
 
-void *driver_owner(void)
+static void *(*owner_of)(const void *address);
+
+void driver_init_owners(void *(*of_address)(const void *address))
 {
-	return current_owner;
+	owner_of = of_address;
+}
+
+void *driver_owner(const void *address)
+{
+	return current_owner ? current_owner : owner_of ? owner_of(address) : NULL;
 }
 
 static struct driver *of(const struct platter_driver *driver)
@@ -170,7 +179,9 @@ static struct driver *copy_driver(const struct platter_driver *origin)
 	memcpy(&driver->driver, origin, origin->size);
 	memcpy(&driver->ops, origin->ops, origin->ops->size);
 	driver->origin = origin;
-	driver->owner = current_owner;
+	driver->owner = driver_owner(origin);
+	/* A module that isn't up yet may still fail. */
+	driver->shut = current_owner != NULL;
 	driver->users = 1;
 	driver->driver.ops = &driver->ops;
 	driver->driver.name = copy_text(driver->driver.name);
@@ -181,6 +192,15 @@ static struct driver *copy_driver(const struct platter_driver *origin)
 		return driver;
 	driver_free(driver);
 	return NULL;
+}
+
+/* What can be written in a configuration, and shown. */
+static bool is_name(const char *name)
+{
+	size_t length = name ? strlen(name) : 0;
+
+	return length > 0 && length <= 64 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
 }
 
 /* One or the other; an older module's structure may end before this. */
@@ -197,7 +217,7 @@ static bool is_complete(const struct platter_driver *driver)
 	if (driver->size > sizeof(*driver) || driver->size < offsetof(struct platter_driver, remove))
 		return false;
 	ops = driver->ops;
-	return driver->name && *driver->name && driver->probe && ops && ops->size <= sizeof(*ops) &&
+	return is_name(driver->name) && driver->probe && ops && ops->size <= sizeof(*ops) &&
 	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && (ops->submit || has_handle(ops));
 }
 
@@ -308,6 +328,13 @@ const struct platter_driver *driver_of_owner(const void *owner)
 	struct driver *driver = search(has_owner, owner);
 
 	return driver ? &driver->driver : NULL;
+}
+
+int driver_result(int result, struct platter_error *error)
+{
+	if (result <= 0 && result >= -MAX_ERRNO)
+		return result;
+	return platter_fail(error, EIO, "its driver returned %d, which is neither 0 nor a negative errno", result);
 }
 
 int driver_init(void)

@@ -11,6 +11,7 @@
 #include "common/list.h"
 
 struct patience;
+struct platter_error;
 
 /* The host's copy of what was registered. */
 struct driver {
@@ -38,11 +39,18 @@ const struct platter_driver *driver_ref(const struct platter_driver *driver);
 void driver_put(const struct platter_driver *driver);
 
 /*
- * Owners: modules, of which this layer knows nothing.  What the calling thread
- * registers from now on is OWNER's; NULL: the host's.
+ * Owners: modules, of which this layer knows nothing but what they tell it.
+ * OWNER_OF: whose memory ADDRESS is, NULL for nobody's; any thread, no lock is held.
  */
+void driver_init_owners(void *(*owner_of)(const void *address));
+
+/* What the calling thread registers from now on is OWNER's, whatever its address; NULL: no more. */
 void driver_set_owner(void *owner);
-void *driver_owner(void);
+/* Whose it is when the calling thread registers what lies at ADDRESS. */
+void *driver_owner(const void *address);
+
+/* Lets drivers of OWNER be found: until then they are registered, but nobody makes disks with them. */
+void driver_open_owner(const void *owner);
 
 /* A driver that OWNER has registered, a reference; NULL when there is none. */
 const struct platter_driver *driver_of_owner(const void *owner);
@@ -56,8 +64,12 @@ void driver_unregister(const struct platter_driver *driver);
  */
 int driver_shut_owner(const void *owner, const struct patience *patience, struct platter_error *error);
 
-/* The users of their disks. */
+/* How many disks they have; the users of these. */
+unsigned driver_owner_disks(const void *owner);
 unsigned driver_owner_users(const void *owner);
+
+/* What a driver returned, RESULT, as 0 or -errno: what is neither is -EIO, with the reason. */
+int driver_result(int result, struct platter_error *error);
 
 /* Under the registry's lock: all, as a list of driver.link. */
 struct list_head *driver_list(void);

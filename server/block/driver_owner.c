@@ -35,6 +35,18 @@ unsigned driver_owner_users(const void *owner)
 	return users;
 }
 
+unsigned driver_owner_disks(const void *owner)
+{
+	struct list_head *node;
+	unsigned disks = 0;
+
+	registry_lock();
+	list_for_each(node, disk_list())
+		disks += is_owned(container_of(node, struct disk, link), owner);
+	registry_unlock();
+	return disks;
+}
+
 /* With the registry's lock held: whether somebody is about to make a disk with one of OWNER's drivers. */
 static bool is_making(const void *owner)
 {
@@ -70,6 +82,13 @@ static void set_shut(const void *owner, bool shut)
 	}
 }
 
+void driver_open_owner(const void *owner)
+{
+	registry_lock();
+	set_shut(owner, false);
+	registry_unlock();
+}
+
 /* The disks of OWNER's drivers, each a reference, NULL-terminated; NULL when there is no memory. */
 static struct disk **take_disks(const void *owner)
 {
@@ -93,14 +112,21 @@ static struct disk **take_disks(const void *owner)
 /* Has everybody leave, all of them or none. */
 static int shut_all(struct disk **disks, const struct patience *patience, struct platter_error *error)
 {
-	struct disk **at = disks;
+	struct disk **begun = disks, **ended = disks;
 	int result = 0;
 
-	while (*at && (result = disk_shut(*at, true, patience, error)) == 0)
-		at++;
-	while (result < 0 && at > disks)
-		disk_unshut(*--at);
-	return result;
+	/* First nobody gets into any of them, then those who are in leave. */
+	while (*begun && (result = disk_shut_begin(*begun, true, patience, error)) == 0)
+		begun++;
+	while (result == 0 && *ended && (result = disk_shut_end(*ended, patience, error)) == 0)
+		ended++;
+	if (result == 0)
+		return 0;
+	/* The one that would not end is open again already. */
+	for (struct disk **at = disks; at < begun; at++)
+		if (*begun || at != ended)
+			disk_unshut(*at);
+	return result == -ENODEV ? -EBUSY : result;
 }
 
 int driver_shut_owner(const void *owner, const struct patience *patience, struct platter_error *error)
@@ -125,10 +151,7 @@ int driver_shut_owner(const void *owner, const struct patience *patience, struct
 		disk_put(*at);
 	}
 	free(disks);
-	if (result < 0) {
-		registry_lock();
-		set_shut(owner, false);
-		registry_unlock();
-	}
+	if (result < 0)
+		driver_open_owner(owner);
 	return result;
 }

@@ -2,6 +2,7 @@
 #include "server/block/handle.h"
 
 #include "server/block/disk.h"
+#include "server/block/driver.h"
 #include "server/block/request.h"
 
 /* Requests of one disk, on one reactor, that are handled at a time. */
@@ -19,7 +20,8 @@ static void job_run(struct pool_job *job)
 	struct request *request = container_of(job, struct request, job);
 	struct disk *disk = request->queue->disk;
 
-	platter_request_complete(&request->driver, disk->driver->ops->handle(&disk->driver_side, &request->driver));
+	platter_request_complete(&request->driver,
+				 driver_result(disk->driver->ops->handle(&disk->driver_side, &request->driver), NULL));
 }
 
 static void run(struct request *request)

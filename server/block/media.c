@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "server/block/disk.h"
+#include "server/block/driver.h"
 #include "server/block/registry.h"
 
 /* Locks the disk's calls, unless its driver has forgotten it meanwhile: -ENODEV. */
@@ -29,7 +30,7 @@ static int revalidate(struct disk *disk, bool *changed, struct platter_error *er
 	uint64_t before = disk_capacity(disk);
 	uint64_t bytes = before;
 	char was[32], is[32];
-	int result = disk->driver->ops->revalidate(&disk->driver_side, &bytes, error);
+	int result = driver_result(disk->driver->ops->revalidate(&disk->driver_side, &bytes, error), error);
 
 	*changed = false;
 	if (result < 0)
@@ -72,15 +73,16 @@ int media_resize(struct disk *disk, uint64_t bytes, struct platter_error *error)
 		return platter_fail(error, EINVAL, "a disk cannot have the size 0");
 	if (disk->read_only)
 		return platter_fail(error, EROFS, "%s is read-only", disk->name);
-	if (disk->geometry.min_block && bytes % disk->geometry.min_block)
-		return platter_fail(error, EINVAL, "%" PRIu64 " is not a multiple of the disk's block, %" PRIu32, bytes,
-				    disk->geometry.min_block);
 	/* What would be cut off may be in use, by requests that have passed the check of their range, too. */
 	if (smaller && open_shut(disk, PATIENCE_NONE, error) < 0)
 		return platter_fail(error, EBUSY, "%s is in use: it can only become larger", disk->name);
 	result = enter(disk, error);
 	if (result == 0) {
-		result = ops->resize(&disk->driver_side, bytes, error);
+		if (disk->geometry.min_block && bytes % disk->geometry.min_block)
+			result = platter_fail(error, EINVAL, "%" PRIu64 " is not a multiple of the disk's block, %" PRIu32, bytes,
+					      disk->geometry.min_block);
+		else
+			result = driver_result(ops->resize(&disk->driver_side, bytes, error), error);
 		if (result == 0)
 			result = revalidate(disk, &changed, error);
 		pthread_mutex_unlock(&disk->calls);
@@ -130,7 +132,7 @@ int media_ioctl(struct disk *disk, const char *name, unsigned argc, const char *
 	result = enter(disk, error);
 	if (result < 0)
 		return result;
-	result = disk->driver->ops->ioctl(&disk->driver_side, command->name, argc, argv, reply, error);
+	result = driver_result(disk->driver->ops->ioctl(&disk->driver_side, command->name, argc, argv, reply, error), error);
 	/* It may have put in another medium. */
 	if (result == 0 && disk->driver->ops->revalidate)
 		(void)revalidate(disk, &changed, &(struct platter_error){ "" });

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
+#include "server/block/driver.h"
 #include "server/block/geometry.h"
 #include "server/block/registry.h"
 
@@ -76,20 +77,20 @@ static void open_run(struct pool_job *job)
 
 	pthread_mutex_lock(&disk->calls);
 	disk->tied = false;
-	result = disk->driver->ops->open(&disk->driver_side, &geometry, &error);
+	result = driver_result(disk->driver->ops->open(&disk->driver_side, &geometry, &error), &error);
 	if (result == 0) {
 		result = geometry_check(&geometry, &error);
 		if (result < 0 && disk->driver->ops->release)
 			(void)disk->driver->ops->release(&disk->driver_side, &(struct platter_error){ "" });
 	}
-	pthread_mutex_unlock(&disk->calls);
-	pthread_mutex_lock(&state->lock);
 	if (result == 0) {
 		disk->geometry = geometry;
 		disk->capacity = geometry.bytes;
 		if (geometry.capabilities & PLATTER_DISK_READ_ONLY)
 			disk->read_only = true;
 	}
+	pthread_mutex_unlock(&disk->calls);
+	pthread_mutex_lock(&state->lock);
 	state->phase = result == 0 ? DISK_OPEN : DISK_CLOSED;
 	while ((node = list_pop(&state->openers))) {
 		if (result < 0)
@@ -111,7 +112,7 @@ static void release_run(struct pool_job *job)
 	int result;
 
 	pthread_mutex_lock(&disk->calls);
-	result = disk->driver->ops->release ? disk->driver->ops->release(&disk->driver_side, &error) : 0;
+	result = disk->driver->ops->release ? driver_result(disk->driver->ops->release(&disk->driver_side, &error), &error) : 0;
 	pthread_mutex_unlock(&disk->calls);
 	if (result < 0) {
 		log_error("%s: release: %s", disk->name, error.text[0] ? error.text : strerror(-result));
@@ -246,7 +247,7 @@ static void wait_for_idle(struct open_state *state, uint64_t until)
 	pthread_cond_clockwait(&state->idle, &state->lock, CLOCK_MONOTONIC, &limit);
 }
 
-int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error)
+int open_shut_begin(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
 	struct open_state *state = &disk->open;
 	int result = 0;
@@ -255,6 +256,16 @@ int open_shut(struct disk *disk, const struct patience *patience, struct platter
 	if (state->users && !patience->until)
 		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
 	state->shut = result == 0;
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}
+
+int open_shut_end(struct disk *disk, const struct patience *patience, struct platter_error *error)
+{
+	struct open_state *state = &disk->open;
+	int result = 0;
+
+	pthread_mutex_lock(&state->lock);
 	while (state->shut && state->users && patience_lasts(patience))
 		wait_for_idle(state, patience_step(patience));
 	if (state->shut && state->users) {
@@ -265,4 +276,11 @@ int open_shut(struct disk *disk, const struct patience *patience, struct platter
 		pthread_cond_wait(&state->idle, &state->lock);
 	pthread_mutex_unlock(&state->lock);
 	return result;
+}
+
+int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error)
+{
+	int result = open_shut_begin(disk, patience, error);
+
+	return result < 0 ? result : open_shut_end(disk, patience, error);
 }

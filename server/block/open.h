@@ -75,6 +75,9 @@ unsigned disk_users(struct disk *disk);
  * until the driver has released it.  -EBUSY, with the reason: it is as it was.
  */
 int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error);
+/* Its halves, for several disks at once: keeps all others out; waits for those who are in. */
+int open_shut_begin(struct disk *disk, const struct patience *patience, struct platter_error *error);
+int open_shut_end(struct disk *disk, const struct patience *patience, struct platter_error *error);
 void open_unshut(struct disk *disk);
 
 #endif

@@ -104,7 +104,7 @@ static int list_commands(struct call *call)
 		json_decref(list);
 		return result < 0 ? result : platter_fail(&call->error, ENOENT, "there is no disk named \"%s\"", name);
 	}
-	for (command = disk->driver->ops->commands; command->name; command++)
+	for (command = disk->driver->ops->commands; command && command->name; command++)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", command->name, "arguments", command->arguments,
 						      "help", command->help));
 	disk_put(disk);

@@ -63,22 +63,23 @@ static int modules_list(struct call *call)
 }
 
 /* An address as /proc/kallsyms shows it. */
-static json_t *symbol(void (*address)(void), const char *name, const struct module *module)
+static json_t *symbol(const struct call *call, void (*address)(void), const char *name, const struct module *module)
 {
 	char text[24];
 
-	snprintf(text, sizeof(text), "%016" PRIxPTR, (uintptr_t)address);
+	/* Those who may only look needn't know where code lies. */
+	snprintf(text, sizeof(text), "%016" PRIxPTR, call->peer->may_change ? (uintptr_t)address : 0);
 	return json_pack("{s:s, s:s, s:s, s:s?}", "address", text, "type", "T", "name", name,
 			 "module", module ? module->info.name : NULL);
 }
 
-static void append_exports(json_t *list, const struct module *module)
+static void append_exports(const struct call *call, json_t *list, const struct module *module)
 {
 	const struct platter_module *descriptor = module->state == MODULE_LIVE ? module->descriptor : NULL;
 
 	for (const struct platter_export *export = descriptor ? descriptor->exports : NULL; export && export < descriptor->exports_end;
 	     export++)
-		json_array_append_new(list, symbol(export->address, export->name, module));
+		json_array_append_new(list, symbol(call, export->address, export->name, module));
 }
 
 static int modules_symbols(struct call *call)
@@ -88,10 +89,10 @@ static int modules_symbols(struct call *call)
 	struct list_head *node;
 
 	for (size_t i = 0; (host = symbol_host(i)); i++)
-		json_array_append_new(list, symbol(host->address, host->name, NULL));
+		json_array_append_new(list, symbol(call, host->address, host->name, NULL));
 	module_lock();
 	list_for_each(node, module_list())
-		append_exports(list, container_of(node, struct module, link));
+		append_exports(call, list, container_of(node, struct module, link));
 	module_unlock();
 	call->result = json_pack("{s:o}", "symbols", list);
 	return 0;
@@ -187,13 +188,13 @@ static int modules_modprobe(struct call *call)
 }
 
 /* With the modules' lock held: the parameters that can be seen, with their values. */
-static json_t *params_of(const struct module *module)
+static json_t *params_of(const struct call *call, const struct module *module)
 {
 	json_t *list = json_array();
 	const struct platter_param *param = module->params.params;
 
 	for (; param && param < module->params.end; param++) {
-		char *value = param->permissions & 0444 ? param_format(param) : NULL;
+		char *value = param->permissions & (call->peer->may_change ? 0444 : 0004) ? param_format(param) : NULL;
 
 		if (value)
 			json_array_append_new(list, json_pack("{s:s, s:o, s:b}", "name", param->name, "value", json_text(value),
@@ -214,7 +215,7 @@ static int modules_params(struct call *call)
 	module_lock();
 	module = module_find(name);
 	if (module && module->state == MODULE_LIVE)
-		call->result = json_pack("{s:o}", "params", params_of(module));
+		call->result = json_pack("{s:o}", "params", params_of(call, module));
 	else
 		result = platter_fail(&call->error, ENOENT, "there is no module named \"%.64s\"", name);
 	module_unlock();

@@ -53,16 +53,6 @@ static int learn(struct knowledge *knowledge, struct platter_error *error)
 	return result;
 }
 
-static bool is_loaded(const char *name)
-{
-	bool loaded;
-
-	module_lock();
-	loaded = module_find(name) != NULL;
-	module_unlock();
-	return loaded;
-}
-
 /* The configured options of MODULE and behind them ARGS; the caller frees the array. */
 static const char **all_args(const struct modconf *conf, const char *module, const char *const *args, size_t count, size_t *all)
 {
@@ -88,7 +78,7 @@ static int load_file(const struct knowledge *knowledge, const struct modplan_ste
 	char *path = NULL;
 	int result;
 
-	if (is_loaded(step->module))
+	if (module_settled(step->module))
 		return 0;
 	texts = all_args(knowledge->conf, step->module, args, count, &count);
 	if (!texts || asprintf(&path, "%s/%s", module_directory, step->path) < 0) {
@@ -98,7 +88,7 @@ static int load_file(const struct knowledge *knowledge, const struct modplan_ste
 	result = module_load(path, texts, count, error);
 	free(path);
 	free(texts);
-	return result == -EEXIST && is_loaded(step->module) ? 0 : result;
+	return result == -EEXIST && module_settled(step->module) ? 0 : result;
 }
 
 /* MODULE, a module's own name, with what it needs; ARGS are its own. */
@@ -130,10 +120,20 @@ static int load_resolved(const struct knowledge *knowledge, const char *name, co
 			 struct platter_error *error)
 {
 	const char *module;
+	unsigned loaded = 0;
 	int result = 0;
 
-	for (*found = 0; result == 0 && (module = modindex_resolve(knowledge->index, knowledge->conf, name, *found)); (*found)++)
-		result = load_planned(knowledge, module, args, count, error);
+	for (*found = 0; (module = modindex_resolve(knowledge->index, knowledge->conf, name, *found)); (*found)++) {
+		int one = load_planned(knowledge, module, args, count, error);
+
+		loaded += one == 0;
+		result = one < 0 ? one : result;
+	}
+	/* One that cannot be loaded doesn't keep the others from doing what is wanted. */
+	if (result < 0 && loaded) {
+		log_warning("%s", error->text);
+		result = 0;
+	}
 	return result;
 }
 
@@ -153,32 +153,39 @@ int modprobe_load(const char *name, const char *const *args, size_t count, struc
 	return result;
 }
 
-int modprobe_driver(const char *name, struct platter_error *error)
+int modprobe_driver(const char *name, bool *found, struct platter_error *error)
 {
-	struct platter_error why = { "" };
 	struct knowledge knowledge;
-	size_t found;
+	size_t count = 0;
 	char alias[80];
 	int result;
 
-	/* Most machines have no modules at all: no index is no complaint. */
-	if (strlen(name) > 64 || !module_directory || learn(&knowledge, &why) < 0)
-		return -ENOENT;
+	*found = false;
+	if (strlen(name) > 64 || !module_directory)
+		return 0;
+	result = learn(&knowledge, error);
+	/* Most machines have no modules at all. */
+	if (result == -ENOENT)
+		return 0;
+	if (result < 0)
+		return result;
 	snprintf(alias, sizeof(alias), "driver:%s", name);
-	result = load_resolved(&knowledge, alias, NULL, 0, &found, error);
+	result = load_resolved(&knowledge, alias, NULL, 0, &count, error);
+	*found = count > 0;
 	forget(&knowledge);
-	return result == 0 && found == 0 ? -ENOENT : result;
+	return result;
 }
 
 /* Whether anything uses it, its disks included. */
-static bool is_used(const char *name)
+static bool is_wanted(const char *name)
 {
 	const struct module *module;
 	bool used;
 
 	module_lock();
 	module = module_find(name);
-	used = !module || module->users || module_disk_users(module);
+	/* Disks that nobody uses just now are somebody's all the same. */
+	used = !module || module->users || module_disks(module);
 	module_unlock();
 	return used;
 }
@@ -201,8 +208,8 @@ int modprobe_unload(const char *name, const struct patience *patience, struct pl
 		count++;
 	/* The nearest first: the farther ones are used by these. */
 	while (result == 0 && count && (needed = modindex_before(knowledge.index, module, --count)))
-		if (!is_used(needed))
-			(void)module_unload(needed, PATIENCE_NONE, &ignored);
+		if (!is_wanted(needed) && module_unload(needed, PATIENCE_NONE, &ignored) == 0)
+			log_notice("%s: unloaded, as nothing needs it any more", needed);
 	forget(&knowledge);
 	return result;
 }

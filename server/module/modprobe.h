@@ -7,6 +7,7 @@
 #ifndef MODULE_MODPROBE_H
 #define MODULE_MODPROBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct patience;
@@ -25,8 +26,8 @@ int modprobe_load(const char *name, const char *const *args, size_t count, struc
 /* Unloads NAME, and then what it needed, as far as nothing else uses it. */
 int modprobe_unload(const char *name, const struct patience *patience, struct platter_error *error);
 
-/* Loads what provides the driver NAME; -ENOENT, which leaves ERROR alone: no module does. */
-int modprobe_driver(const char *name, struct platter_error *error);
+/* Loads what provides the driver NAME; *FOUND: whether any module does.  Without an index of modules there is none. */
+int modprobe_driver(const char *name, bool *found, struct platter_error *error);
 
 /* Loads what the configuration says is to be loaded at the start; each failure is logged. */
 void modprobe_load_configured(void);

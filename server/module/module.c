@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #include "server/module/symbol.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct list_head modules = LIST_HEAD_INIT(modules);
 
 void module_lock(void)
@@ -32,6 +35,45 @@ void module_lock(void)
 void module_unlock(void)
 {
 	pthread_mutex_unlock(&lock);
+}
+
+/* With the lock held. */
+static void set_state(struct module *module, enum module_state state)
+{
+	module->state = state;
+	pthread_cond_broadcast(&changed);
+}
+
+static void *owner_of(const void *address)
+{
+	struct list_head *node;
+	void *owner = NULL;
+
+	module_lock();
+	list_for_each(node, &modules) {
+		struct module *module = container_of(node, struct module, link);
+
+		if (module->base && (uintptr_t)address >= module->base && (uintptr_t)address < module->end)
+			owner = module;
+	}
+	module_unlock();
+	return owner;
+}
+
+void module_init(void)
+{
+	driver_init_owners(owner_of);
+}
+
+bool module_settled(const char *name)
+{
+	const struct module *module;
+
+	module_lock();
+	while ((module = module_find(name)) && module->state != MODULE_LIVE)
+		pthread_cond_wait(&changed, &lock);
+	module_unlock();
+	return module != NULL;
 }
 
 struct list_head *module_list(void)
@@ -52,6 +94,23 @@ struct module *module_find(const char *name)
 	return NULL;
 }
 
+/* What ld.so knows it by: the file that was examined, whatever its name leads to by now. */
+static const char *mapped_name(const struct module *module, char name[64])
+{
+	snprintf(name, 64, "/proc/self/fd/%d", module->fd);
+	return name;
+}
+
+static bool is_mapped(const struct module *module)
+{
+	char name[64];
+	void *handle = dlopen(mapped_name(module, name), RTLD_NOLOAD | RTLD_LAZY);
+
+	if (handle)
+		dlclose(handle);
+	return handle != NULL;
+}
+
 /* Unmaps and frees it; nothing of it runs, or is known to anybody. */
 static void module_free(struct module *module)
 {
@@ -59,10 +118,13 @@ static void module_free(struct module *module)
 		return;
 	if (module->handle && dlclose(module->handle) != 0)
 		log_error("%s: %s", module->path, dlerror());
+	if (module->handle && is_mapped(module)) {
+		log_error("%s: cannot be unmapped: a thread or library still holds it; its memory stays taken", module->path);
+		module->fd = -1; /* for ever: a module that got its number would be taken for this one */
+	}
 	param_table_destroy(&module->params);
 	if (module->fd >= 0)
 		close(module->fd);
-	pthread_mutex_destroy(&module->params_lock);
 	module_info_free(&module->info);
 	free(module->uses);
 	free(module->path);
@@ -75,7 +137,6 @@ static struct module *module_new(const char *path)
 
 	if (!module)
 		return NULL;
-	pthread_mutex_init(&module->params_lock, NULL);
 	list_init(&module->link);
 	module->fd = -1;
 	module->path = strdup(path);
@@ -92,15 +153,20 @@ static const char *file_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static size_t memory_size(const struct module_file *file)
+/* And *SPAN: from its first address to its last. */
+static size_t memory_size(const struct module_file *file, uintptr_t *span)
 {
 	size_t bytes = 0;
 
+	*span = 0;
 	for (size_t i = 0; i < file->segment_count; i++) {
 		GElf_Phdr segment = module_file_segment(file, i);
 
-		if (segment.p_type == PT_LOAD)
-			bytes += segment.p_memsz;
+		if (segment.p_type != PT_LOAD)
+			continue;
+		bytes += segment.p_memsz;
+		if (segment.p_vaddr + segment.p_memsz > *span)
+			*span = segment.p_vaddr + segment.p_memsz;
 	}
 	return bytes;
 }
@@ -123,7 +189,7 @@ static int examine(struct module *module, struct module_file *file, struct platt
 	if (result == 0 && !modname_is_of_path(module->info.name, file_name(module->path)))
 		result = platter_fail(error, ENOEXEC, "%s: the file's name must be the module's, %s.so", module->path,
 				      module->info.name);
-	module->size = result == 0 ? memory_size(file) : 0;
+	module->size = result == 0 ? memory_size(file, &module->end) : 0;
 	module->free_license = result == 0 && license_is_free(module->info.license);
 	module->gpl_compatible = result == 0 && license_is_gpl_compatible(module->info.license);
 	return result;
@@ -152,19 +218,29 @@ static void leave(struct module *module)
 	list_del_init(&module->link);
 	for (struct module **used = module->uses; used && *used; used++)
 		(*used)->users--;
+	pthread_cond_broadcast(&changed);
 	module_unlock();
 }
 
 /* Maps it, which runs its constructors, and binds what it imports. */
 static int map(struct module *module, struct platter_error *error)
 {
-	char path[64];
+	struct link_map *link;
+	char name[64];
 
-	/* The file that was examined, whatever its name leads to by now. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", module->fd);
-	module->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (is_mapped(module))
+		return platter_fail(error, EBUSY, "%s: a module that could not be unmapped is in its way", module->info.name);
+	driver_set_owner(module);
+	module->handle = dlopen(mapped_name(module, name), RTLD_NOW | RTLD_LOCAL);
+	driver_set_owner(NULL);
 	if (!module->handle)
 		return platter_fail(error, ENOEXEC, "%s: %s", module->info.name, dlerror());
+	if (dlinfo(module->handle, RTLD_DI_LINKMAP, &link) == 0) {
+		module_lock();
+		module->base = link->l_addr;
+		module->end += link->l_addr;
+		module_unlock();
+	}
 	module->descriptor = dlsym(module->handle, "platter_module");
 	if (!module->descriptor)
 		return platter_fail(error, ENOEXEC, "%s: %s", module->info.name, dlerror());
@@ -202,7 +278,6 @@ static int initialise(struct module *module, const char *const *args, size_t cou
 	driver_set_owner(NULL);
 	if (result == 0)
 		return 0;
-	forget_leftovers(module);
 	return platter_fail(error, result < 0 && result >= -4095 ? -result : EIO, "%s: its init failed: %s", module->info.name,
 			    result < 0 ? strerror(-result) : "not a negative errno");
 }
@@ -215,15 +290,17 @@ static int bring_up(struct module *module, const char *const *args, size_t count
 	if (result == 0)
 		result = initialise(module, args, count, error);
 	if (result < 0) {
+		forget_leftovers(module);
 		leave(module);
 		return result;
 	}
-	module_lock();
-	module->state = MODULE_LIVE;
-	module_unlock();
-	log_info("%s: loaded from %s", module->info.name, module->path);
 	if (!module->free_license)
 		log_warning("%s: its license, %s, taints the server", module->info.name, module->info.license);
+	driver_open_owner(module);
+	/* From here on somebody else may unload it. */
+	module_lock();
+	set_state(module, MODULE_LIVE);
+	module_unlock();
 	return 0;
 }
 
@@ -249,6 +326,11 @@ int module_load(const char *path, const char *const *args, size_t count, struct 
 	if (result < 0)
 		module_free(module);
 	return result;
+}
+
+unsigned module_disks(const struct module *module)
+{
+	return driver_owner_disks(module);
 }
 
 unsigned module_disk_users(const struct module *module)
@@ -288,7 +370,7 @@ static int start_unloading(const char *name, struct module **ret, struct platter
 		name_users(module, users, sizeof(users));
 		result = platter_fail(error, EBUSY, "%s is in use by:%s", module->info.name, users);
 	} else {
-		module->state = MODULE_UNLOADING;
+		set_state(module, MODULE_UNLOADING);
 	}
 	module_unlock();
 	*ret = module;
@@ -302,7 +384,6 @@ static void take_down(struct module *module)
 		module->descriptor->exit();
 	driver_set_owner(NULL);
 	forget_leftovers(module);
-	log_info("%s: unloaded", module->info.name);
 	leave(module);
 	module_free(module);
 }
@@ -317,7 +398,7 @@ int module_unload(const char *name, const struct patience *patience, struct plat
 	result = driver_shut_owner(module, patience, error);
 	if (result < 0) {
 		module_lock();
-		module->state = MODULE_LIVE;
+		set_state(module, MODULE_LIVE);
 		module_unlock();
 		return result;
 	}

@@ -9,9 +9,9 @@
 #ifndef MODULE_MODULE_H
 #define MODULE_MODULE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/list.h"
 #include "server/block/error.h"
@@ -33,11 +33,11 @@ struct module {
 	int fd;                         /* its file: a number that is used again would find the old module in dlopen() */
 	void *handle;
 	size_t size;                    /* bytes that it takes in memory */
+	uintptr_t base, end;            /* where it is mapped; 0: not yet */
 	bool free_license, gpl_compatible;
 	struct module_info info;
 	const struct platter_module *descriptor; /* in the module */
 	struct param_table params;
-	pthread_mutex_t params_lock;    /* for setting them */
 };
 
 /*
@@ -56,13 +56,20 @@ int module_unload(const char *name, const struct patience *patience, struct plat
 /* All of them, the newest first; there are no disks any more. */
 void module_unload_all(void);
 
+/* Before the first: what drivers register is their module's. */
+void module_init(void);
+
+/* Waits until a module of this name is neither being loaded nor unloaded; whether it is there. */
+bool module_settled(const char *name);
+
 /* The lock of the table, and what needs it: all modules, in the order of loading, and the one called NAME; '-' and '_' are the same. */
 void module_lock(void);
 void module_unlock(void);
 struct list_head *module_list(void);
 struct module *module_find(const char *name);
 
-/* The users of its disks. */
+/* Its disks, and their users. */
+unsigned module_disks(const struct module *module);
 unsigned module_disk_users(const struct module *module);
 
 /* The value of a parameter as text, which the caller frees; -ENOENT, -EACCES, -ENOMEM. */

@@ -42,6 +42,7 @@ def test_partitions_are_there_from_the_first_client_on(directory, options):
             ("disk", [], 32 * MIB), ("part", ["m"], 2 * MIB), ("part", ["m"], MIB), ("part", ["g"], 2 * MIB), ("part", ["g"], MIB)]
         numbers = [(disk["major"], disk["minor"]) for disk in found.values()]
         assert len(set(numbers)) == len(numbers)
+        assert daemon.ctl_json("ioctl", "mp1") == {"commands": []}
         lines = daemon.ctl("lsblk").splitlines()
         assert [line.split()[0] for line in lines[1:]] == ["m", "`-mp1", "`-mp5", "g", "`-gp1", "`-gp2"]
 

@@ -137,6 +137,8 @@ def test_a_read_that_is_lent_another_length_is_an_error(directory, lend):
 @pytest.mark.parametrize("geometry, said", [
     ("geometry->bytes = 0;", "empty"), ("geometry->bytes = UINT64_MAX;", "size"), ("geometry->bytes = 1000; geometry->min_block = 512;", "block"),
     ("geometry->min_block = 3;", "block"), ("geometry->preferred_block = 7;", "block"), ("geometry->memory_alignment = 3;", "alignment"),
+    ("return 1;", "neither 0 nor"), ("return -5000;", "neither 0 nor"),
+    ("return platter_fail(error, -ENOENT, \"%s\", \"turned round\");", "turned round"),
     ("return platter_fail(error, ENOMEDIUM, \"%s\", \"out of paper\");", "out of paper"),
 ])
 def test_a_geometry_that_cannot_be_refuses_the_client(directory, geometry, said):

@@ -281,3 +281,80 @@ def test_many_administrators_load_unload_and_use_at_once(daemon, directory):
         if name in loaded(daemon):
             wait_for(lambda name=name: name not in loaded(daemon) or daemon.ctl("rmmod", "--drain=60", name) == "", f"{name} goes")
     assert loaded(daemon) == []
+
+
+def test_what_a_thread_of_a_module_registers_is_the_module_s(daemon, directory):
+    source = driver(exit="platter_unregister_driver(&driver);").replace(
+        "static int start(void) { int result = platter_register_driver(&driver); if (result < 0) return result;",
+        "static void *later(void *none) { platter_register_driver(&driver); return none; }\n"
+        "static int start(void) { pthread_t t; if (pthread_create(&t, NULL, later, NULL)) return -EAGAIN; pthread_join(t, NULL);")
+    daemon.ctl("insmod", build(directory, "mem", "#include <pthread.h>\n" + source))
+    daemon.ctl("export", "add", "m=mem:1M")
+    with Wire(daemon).go(b"m") as wire:
+        assert "m is in use by 1" in daemon.ctl("rmmod", "mem", status=1)
+        wire.disconnect()
+    daemon.ctl("rmmod", "--drain", "mem")
+    assert "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+
+
+def test_a_constructor_s_driver_goes_with_a_load_that_fails(daemon, directory):
+    source = driver(exit="").replace("static int start(void) { int result = platter_register_driver(&driver); if (result < 0) return result;",
+                                     "__attribute__((constructor)) static void early(void) { platter_register_driver(&driver); }\n"
+                                     "static int start(void) {")
+    path = build(directory, "mem", source)
+    assert "unknown parameter" in refused(daemon, path, "nothing=1")
+    assert "unknown driver" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+    daemon.ctl("insmod", path)
+    daemon.ctl("export", "add", "m=mem:1M")
+
+
+def test_a_driver_is_found_only_when_its_module_is_up(daemon, directory):
+    source = "#include <time.h>\n" + driver(init="{ struct timespec t = { 1 }; nanosleep(&t, NULL); } return -EIO;")
+    path = build(directory, "mem", source)
+    with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "insmod", path], stderr=subprocess.DEVNULL) as loader:
+        while loader.poll() is None:
+            daemon.ctl("export", "add", "m=mem:1M", status=1)
+        assert loader.returncode == 1
+    assert loaded(daemon) == [] and "mem" not in daemon.ctl("devices")
+
+
+STICKY = """
+    extern int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
+    extern void *__dso_handle __attribute__((visibility("hidden")));
+    static void bye(void *none) { }
+    static void sticky(void) { __cxa_thread_atexit_impl(bye, NULL, &__dso_handle); }
+    struct mem {"""
+
+
+def test_one_that_stays_mapped_is_not_taken_for_the_next(daemon, directory):
+    source = driver().replace("struct mem {", STICKY, 1).replace("geometry->bytes = mem->size;", "geometry->bytes = mem->size; sticky();")
+    daemon.ctl("insmod", build(directory, "mem", source))
+    daemon.ctl("export", "add", "m=mem:1M")
+    with Wire(daemon).go(b"m") as wire:
+        wire.disconnect()
+    daemon.ctl("rmmod", "--drain", "mem")
+    for i in range(3):
+        daemon.ctl("insmod", build(directory, "hello", hello(text=f"number {i}")))
+        assert f"number {i}\n" in daemon.log()
+        daemon.ctl("rmmod", "hello")
+    assert "unknown driver" in daemon.ctl("export", "add", "z=mem:1M", status=1)
+
+
+def test_draining_lets_nobody_into_any_of_its_disks(daemon, directory):
+    daemon.ctl("insmod", build(directory, "mem", driver()))
+    daemon.ctl("export", "add", "m=mem:1M", "n=mem:1M")
+    wire = Wire(daemon).go(b"m")
+    with ControlClient(daemon) as client:
+        client.send('{"id":1,"method":"module.rmmod","params":{"name":"mem","drain":600}}\n')
+
+        def refused_both():
+            for name in (b"m", b"n"):
+                with Wire(daemon) as newcomer:
+                    newcomer.flags()
+                    if newcomer.option(OPT_GO, go_data(name))[-1][0] == REP_ACK:
+                        return False
+            return True
+
+        wait_for(refused_both, "nobody gets in")
+        wire.disconnect()
+        assert client.receive()["result"] == {}

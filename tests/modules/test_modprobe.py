@@ -160,5 +160,48 @@ def test_a_module_may_taint_by_its_alias_too(place, directory):
     place.depmod()
     with Daemon(directory, "a=ram:1M") as daemon:
         # It is loaded for the driver that its alias promises and that it hasn't got.
-        assert "unknown driver \"dark\"" in daemon.ctl("export", "add", "dark:1M", status=1)
+        assert "registers none" in daemon.ctl("export", "add", "dark:1M", status=1)
         assert loaded(daemon) == ["dark"] and "taints" in daemon.log()
+
+
+def test_why_a_driver_s_module_cannot_be_loaded_is_said(place, directory):
+    place.configure("options mem size=1\n")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        assert "unknown parameter 'size'" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+        place.configure("optons mem\n")
+        assert "optons" in daemon.ctl("export", "add", "m=mem:1M", status=1)
+
+
+def test_who_asks_while_it_is_loaded_waits_for_it(place, directory):
+    place.add("late", "#include <time.h>\n" + driver("late").replace(
+        "static int start(void) {", "static int start(void) { struct timespec t = { 1 }; nanosleep(&t, NULL);"))
+    place.depmod()
+    with Daemon(directory, "a=ram:1M") as daemon:
+        adders = [subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "export", "add", f"m{i}=late:1M"], stdout=subprocess.DEVNULL)
+                  for i in range(3)]
+        assert [adder.wait(60) for adder in adders] == [0, 0, 0]
+
+
+def test_removing_spares_what_has_disks(place, directory):
+    place.add("both", driver("both", more='#define twice_VERSION "1"\ntypedef int twice_FN(int);\nPLATTER_EXPORT_SYMBOL(twice);\n'
+                             "int twice(int a) { return 2 * a; }\n"))
+    os.unlink(os.path.join(place.modules, "lib.so"))
+    place.add("one", importer("one"))
+    place.depmod()
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("modprobe", "one")
+        daemon.ctl("export", "add", "kept=both:1M")
+        daemon.ctl("modprobe", "-r", "one")
+        assert loaded(daemon) == ["both"] and "kept" in daemon.ctl("exports")
+
+
+def test_threads_of_modules_leave_the_signals_to_the_daemon(place, directory):
+    place.add("busy", "#include <pthread.h>\n#include <unistd.h>\nstatic pthread_t thread; static volatile int stop;\n"
+              "static void *work(void *none) { while (!stop) usleep(1000); return none; }\n"
+              "static int start(void) { return -pthread_create(&thread, NULL, work, NULL); }\n"
+              "static void end(void) { stop = 1; pthread_join(thread, NULL); }\n" + module("busy") + "PLATTER_INIT(start); PLATTER_EXIT(end);")
+    place.depmod()
+    place.configure("load busy\n")
+    with Daemon(directory, "a=ram:1M") as daemon:
+        assert loaded(daemon) == ["busy"]
+        assert daemon.stop() == 0
