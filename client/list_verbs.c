@@ -44,16 +44,10 @@ static int list(int argc, char **argv, const char *method, const char *name, con
 		status = call_method(method, NULL, &result);
 	if (status != CALL_OK)
 		return status;
-	if (verb_json) {
-		json_dumpf(result, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
-		table = table_new(headings);
-		json_array_foreach(json_object_get(result, name), i, object)
-			add(table, object);
-		table_print(table);
-	}
-	json_decref(result);
+	table = table_new(headings);
+	json_array_foreach(json_object_get(result, name), i, object)
+		add(table, object);
+	verb_print(result, table);
 	return CALL_OK;
 }
 
@@ -105,15 +99,9 @@ static int lsblk(int argc, char **argv)
 		status = call_method("disks", NULL, &result);
 	if (status != CALL_OK)
 		return status;
-	if (verb_json) {
-		json_dumpf(result, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
-		table = table_new("NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS");
-		add_disks(table, json_object_get(result, "disks"), NULL, 0);
-		table_print(table);
-	}
-	json_decref(result);
+	table = table_new("NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS");
+	add_disks(table, json_object_get(result, "disks"), NULL, 0);
+	verb_print(result, table);
 	return CALL_OK;
 }
 
@@ -159,15 +147,12 @@ static int devices(int argc, char **argv)
 		status = call_method("devices", NULL, &result);
 	if (status != CALL_OK)
 		return status;
-	if (verb_json) {
-		json_dumpf(result, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
+	if (!verb_json)
 		puts("Block devices:");
-		json_array_foreach(json_object_get(result, "devices"), i, device)
+	json_array_foreach(json_object_get(result, "devices"), i, device)
+		if (!verb_json)
 			printf("%3" PRIi64 " %s\n", (int64_t)number_of(device, "major"), text_of(device, "name"));
-	}
-	json_decref(result);
+	verb_print(result, NULL);
 	return CALL_OK;
 }
 

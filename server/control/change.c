@@ -5,7 +5,6 @@
 
 #include <platter/driver.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "server/admin.h"
 #include "server/block/disk.h"
@@ -37,23 +36,15 @@ static int export_add_method(struct call *call)
 	return 0;
 }
 
-static bool peer_has_gone(void *peer)
-{
-	return peer_gone(peer);
-}
-
 static int export_remove_method(struct call *call)
 {
-	/* Whoever asked has gone: nobody wants it any more. */
-	struct patience patience = { .give_up = peer_has_gone, .argument = call->peer };
+	struct patience patience;
 	const char *name;
 	json_int_t drain = 0;
 	int result = method_params(call, "{s:s, s?I!}", "name", &name, "drain", &drain);
 
-	if (result == 0 && (drain < 0 || drain > METHOD_MOST_DRAIN))
-		result = platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds",
-				      drain, METHOD_MOST_DRAIN);
-	patience.until = drain ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
+	if (result == 0)
+		result = method_patience(call, drain, &patience);
 	if (result == 0)
 		result = admin_remove(name, &patience, &call->error);
 	if (result < 0)

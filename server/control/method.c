@@ -8,9 +8,14 @@
 
 #include <platter/driver.h>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "server/block/registry.h"
 #include "server/control/peer.h"
 #include "server/reactor.h"
+
+/* Seconds. */
+#define MOST_DRAIN 86400
 
 static const struct method *const tables[] = { list_methods, change_methods, module_methods, watch_methods };
 
@@ -49,6 +54,21 @@ json_t *method_error(const json_t *id, int code, const char *text)
 {
 	return json_pack("{s:O*, s:{s:s, s:o}}", "id", id, "error", "code", code_name(code), "message",
 			 json_text(*text ? text : strerror(code)));
+}
+
+static bool peer_has_gone(void *peer)
+{
+	return peer_gone(peer);
+}
+
+int method_patience(struct call *call, json_int_t drain, struct patience *ret)
+{
+	*ret = (struct patience){ .give_up = peer_has_gone, .argument = call->peer };
+	if (drain < 0 || drain > MOST_DRAIN)
+		return platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds", drain,
+				    MOST_DRAIN);
+	ret->until = drain ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
+	return 0;
 }
 
 int method_params(struct call *call, const char *format, ...)

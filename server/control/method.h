@@ -9,6 +9,7 @@
 
 #include "server/block/error.h"
 
+struct patience;
 struct peer;
 
 /* One call. */
@@ -32,8 +33,6 @@ struct method {
 /* Ended by one without a name. */
 extern const struct method list_methods[], change_methods[], module_methods[], watch_methods[];
 
-/* The most seconds that a method waits for users to leave. */
-#define METHOD_MOST_DRAIN 86400
 
 /* Does what LINE, a request, says, and answers PEER; false when PEER hears no more. */
 bool method_call(struct peer *peer, const char *line, size_t length);
@@ -43,6 +42,12 @@ json_t *method_error(const json_t *id, int code, const char *text);
 
 /* A string of TEXT, whatever bytes it holds. */
 json_t *json_text(const char *text);
+
+/*
+ * The patience of a call that waits up to DRAIN seconds for users to leave, or
+ * until its peer has gone: nobody wants it any more.  -EINVAL, with the reason.
+ */
+int method_patience(struct call *call, json_int_t drain, struct patience *ret);
 
 /* Unpacks call->params by jansson's FORMAT, which ends in "!"; -EINVAL, with the reason. */
 int method_params(struct call *call, const char *format, ...);

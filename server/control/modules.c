@@ -7,7 +7,6 @@
 
 #include <platter/driver.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/registry.h"
 #include "server/control/event.h"
@@ -140,22 +139,15 @@ static int modules_insmod(struct call *call)
 	return 0;
 }
 
-static bool peer_has_gone(void *peer)
-{
-	return peer_gone(peer);
-}
-
 static int modules_rmmod(struct call *call)
 {
-	struct patience patience = { .give_up = peer_has_gone, .argument = call->peer };
+	struct patience patience;
 	json_int_t drain = 0;
 	const char *name;
 	int result = method_params(call, "{s:s, s?I!}", "name", &name, "drain", &drain);
 
-	if (result == 0 && (drain < 0 || drain > METHOD_MOST_DRAIN))
-		result = platter_fail(&call->error, EINVAL, "params: drain: %" JSON_INTEGER_FORMAT " is not from 0 to %d seconds",
-				      drain, METHOD_MOST_DRAIN);
-	patience.until = drain > 0 ? clock_ns() + (uint64_t)drain * 1000000000u : 0;
+	if (result == 0)
+		result = method_patience(call, drain, &patience);
 	if (result == 0)
 		result = module_unload(name, &patience, &call->error);
 	if (result < 0)
