@@ -145,3 +145,22 @@ const struct platter_driver null_driver = {
 	.probe = null_probe,
 	.remove = null_remove,
 };
+
+#ifdef PLATTER_AS_MODULE
+#include <platter/module.h>
+
+static int null_init(void)
+{
+	return platter_register_driver(&null_driver);
+}
+
+static void null_exit(void)
+{
+	platter_unregister_driver(&null_driver);
+}
+
+PLATTER_MODULE("null", "1.0", "BSD-2-Clause", "The Platter developers", "a disk that reads as zeroes and keeps nothing");
+PLATTER_INIT(null_init);
+PLATTER_EXIT(null_exit);
+PLATTER_ALIAS("driver:null");
+#endif

@@ -407,3 +407,22 @@ const struct platter_driver ram_driver = {
 	.probe = ram_probe,
 	.remove = ram_remove,
 };
+
+#ifdef PLATTER_AS_MODULE
+#include <platter/module.h>
+
+static int ram_init(void)
+{
+	return platter_register_driver(&ram_driver);
+}
+
+static void ram_exit(void)
+{
+	platter_unregister_driver(&ram_driver);
+}
+
+PLATTER_MODULE("ram", "1.0", "BSD-2-Clause", "The Platter developers", "RAM disks");
+PLATTER_INIT(ram_init);
+PLATTER_EXIT(ram_exit);
+PLATTER_ALIAS("driver:ram");
+#endif

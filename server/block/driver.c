@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/block/driver.h"
 
+#include <config.h>
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -339,7 +341,15 @@ int driver_result(int result, struct platter_error *error)
 
 int driver_init(void)
 {
-	static const struct platter_driver *const builtin[] = { &file_driver, &null_driver, &ram_driver };
+	static const struct platter_driver *const builtin[] = {
+		&file_driver,
+#ifndef NULL_MODULE
+		&null_driver,
+#endif
+#ifndef RAM_MODULE
+		&ram_driver,
+#endif
+	};
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < sizeof(builtin) / sizeof(builtin[0]); i++)
