@@ -2,6 +2,7 @@
 """insmod, rmmod, lsmod, param and symbols."""
 
 import os
+import random
 import subprocess
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 from control_client import ControlClient
 from daemon import PLATTERCTL, SANITIZED, Daemon, wait_for
 from modules_support import build, driver, exporter, hello, importer, module
+from seeds import rounds, seeded
 from wire_client import OPT_GO, REP_ACK, Wire, go_data
 
 MIB = 1 << 20
@@ -238,7 +240,8 @@ def test_loading_and_unloading_does_not_grow(daemon, directory):
     assert SANITIZED or daemon.memory() < memory + MIB
 
 
-def test_many_administrators_load_unload_and_use_at_once(daemon, directory):
+@seeded(1)
+def test_many_administrators_load_unload_and_use_at_once(daemon, directory, seed):
     """Whatever is refused is refused with a reason; in the end all can be unloaded."""
     paths = {"lib": build(directory, "lib", exporter()), "user": build(directory, "user", importer()),
              "mem": build(directory, "mem", driver())}
@@ -248,12 +251,16 @@ def test_many_administrators_load_unload_and_use_at_once(daemon, directory):
     def administrate(number):
         try:
             with ControlClient(daemon) as client:
-                for i in range(80):
-                    name = ("lib", "user", "mem")[(i + number) % 3]
-                    for answer in (client.call("module.insmod", file=paths[name]), client.call("export.add", spec=f"m{number}=mem:64K"),
-                                   client.call("modules"), client.call("symbols"), client.call("export.remove", name=f"m{number}"),
-                                   client.call("module.rmmod", name=("user", "lib", "mem")[i % 3])):
-                        assert "result" in answer or answer["error"]["code"] in allowed, answer
+                choose = random.Random(seed * 4 + number)
+                for _ in range(100 * rounds(20)):
+                    method, params = choose.choice((
+                        ("module.insmod", {"file": paths[choose.choice(sorted(paths))]}),
+                        ("module.rmmod", {"name": choose.choice(sorted(paths))}),
+                        ("export.add", {"spec": f"m{choose.randrange(4)}=mem:64K"}),
+                        ("export.remove", {"name": f"m{choose.randrange(4)}"}),
+                        ("modules", {}), ("symbols", {}), ("disks", {}), ("clients", {})))
+                    answer = client.call(method, **params)
+                    assert "result" in answer or answer["error"]["code"] in allowed, answer
         except Exception as error:  # pylint: disable=broad-except
             errors.append(error)
 
