@@ -101,6 +101,7 @@ static int start_reactors(const struct options *options)
 	const struct reactor_config config = {
 		.count = options->threads,
 		.memory_limit = options->memory / options->threads,
+		.watchdog_seconds = options->watchdog_seconds,
 		.engine = { .poll_ns = options->poll_ns, .poll_auto = options->poll_auto },
 	};
 	int result = reactors_start(&config);

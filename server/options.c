@@ -36,6 +36,7 @@ static const char usage_head[] =
 	"      --poll-us=N|auto     poll for N microseconds before sleeping (0)\n"
 	"      --max-connections=N  refuse clients beyond that many (4096)\n"
 	"      --drain-timeout=S    at shutdown, wait S seconds for clients to read their replies (10)\n"
+	"      --watchdog=S         complain when a driver has a request for S seconds (30; 0: never)\n"
 	"      --memory=SIZE        for the data of requests in flight (1G)\n"
 	"  -v, --verbose            log connections, too; twice: everything\n"
 	"      --version            print the version\n"
@@ -84,7 +85,7 @@ static unsigned usable_cores(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-enum { OPTION_CONTROL = 256, OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_MEMORY, OPTION_VERSION };
+enum { OPTION_CONTROL = 256, OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, 'l' },
@@ -95,6 +96,7 @@ static const struct option long_options[] = {
 	{ "poll-us", required_argument, NULL, OPTION_POLL },
 	{ "max-connections", required_argument, NULL, OPTION_CONNECTIONS },
 	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN },
+	{ "watchdog", required_argument, NULL, OPTION_WATCHDOG },
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -140,6 +142,8 @@ static bool set_option(struct options *options, int option, const char *value, s
 		return parse_number(value, 1000000, &options->max_connections) && options->max_connections > 0;
 	case OPTION_DRAIN:
 		return parse_number(value, 86400, &options->drain_seconds);
+	case OPTION_WATCHDOG:
+		return parse_number(value, 86400, &options->watchdog_seconds);
 	case OPTION_MEMORY:
 		return size_parse(value, &options->memory) == 0 && options->memory >= LEAST_MEMORY;
 	default:
@@ -163,6 +167,7 @@ static const char *values_of(int option)
 	case OPTION_CONNECTIONS:
 		return "a number from 1 to 1000000";
 	case OPTION_DRAIN:
+	case OPTION_WATCHDOG:
 		return "seconds up to 86400";
 	default:
 		return "a size of at least 1M";
@@ -183,7 +188,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	int option;
 
 	*options = (struct options){
-		.threads = usable_cores(), .max_connections = 4096, .drain_seconds = 10, .memory = UINT64_C(1) << 30,
+		.threads = usable_cores(), .max_connections = 4096, .drain_seconds = 10, .watchdog_seconds = 30, .memory = UINT64_C(1) << 30,
 		.modules = MODULE_DIR, .module_conf = MODULE_CONF_DIR,
 	};
 	*status = EXIT_USAGE;

@@ -16,6 +16,7 @@ struct options {
 	bool poll_auto;
 	unsigned max_connections;
 	unsigned drain_seconds;
+	unsigned watchdog_seconds;
 	uint64_t memory;          /* bytes of requests' data, in all */
 	bool verbose, debug;
 };

@@ -13,6 +13,7 @@
 
 static struct reactor *reactors;
 static unsigned count;
+static unsigned watchdog_seconds;
 static atomic_uint holds;
 static atomic_bool ending;
 static _Thread_local struct reactor *self;
@@ -62,6 +63,7 @@ static void tick_done(struct engine_op *op, int result)
 	if (result == -ECANCELED)
 		return;
 	reactor->ticks++;
+	block_watch(&reactor->block, watchdog_seconds);
 	block_trim(&reactor->block);
 	conn_tick(reactor);
 }
@@ -131,7 +133,7 @@ void reactor_run(struct reactor *reactor)
 			conn_send(container_of(node, struct conn, output_link));
 		while ((node = list_pop(&reactor->receive)))
 			conn_receive(container_of(node, struct conn, receive_link));
-		if (block_holds_memory(&reactor->block))
+		if (block_holds_memory(&reactor->block) || block_has_running(&reactor->block))
 			reactor_need_tick(reactor);
 	}
 }
@@ -185,6 +187,7 @@ int reactors_start(const struct reactor_config *config)
 {
 	int result;
 
+	watchdog_seconds = config->watchdog_seconds;
 	reactors = calloc(config->count, sizeof(*reactors));
 	if (!reactors)
 		return -ENOMEM;

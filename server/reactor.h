@@ -42,6 +42,7 @@ struct reactor {
 struct reactor_config {
 	unsigned count;
 	uint64_t memory_limit;          /* bytes of requests' data, of each reactor */
+	unsigned watchdog_seconds;      /* a driver that has a request for longer is complained of; 0: never */
 	struct engine_config engine;
 };
 

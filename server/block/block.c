@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/block/block.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/log.h"
+#include "server/block/disk.h"
 #include "server/block/queue.h"
 #include "server/block/request.h"
 
@@ -13,6 +16,7 @@ void block_init(struct block *block, unsigned index, uint64_t memory_limit)
 	*block = (struct block){ .index = index };
 	budget_init(&block->budget, memory_limit);
 	list_init(&block->dirty);
+	list_init(&block->running);
 }
 
 static void free_unused_requests(struct block *block)
@@ -77,6 +81,36 @@ void block_trim(struct block *block)
 	free_unused_requests(block);
 	block->unused_requests = block->free_request_count;
 	buffers_trim(&block->buffers);
+}
+
+static void complain(struct request *request, unsigned seconds)
+{
+	static const char *const names[] = { "read", "write", "flush", "trim", "zeroes", "cache" };
+	const struct platter_request *driver = &request->driver;
+
+	request->watched = true;
+	log_warning("%s: its driver has had a %s of %" PRIu64 " bytes at %" PRIu64 " for more than %u s", request->queue->disk->name,
+		    names[driver->op], driver->length, driver->offset, seconds);
+}
+
+void block_watch(struct block *block, unsigned seconds)
+{
+	struct list_head *node;
+
+	block->ticks++;
+	list_for_each(node, &block->running) {
+		struct request *request = container_of(node, struct request, link);
+
+		if (seconds == 0 || block->ticks - request->since <= seconds)
+			break;
+		if (!request->watched)
+			complain(request, seconds);
+	}
+}
+
+bool block_has_running(const struct block *block)
+{
+	return !list_empty(&block->running);
 }
 
 bool block_holds_memory(const struct block *block)

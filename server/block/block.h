@@ -26,6 +26,8 @@ struct block {
 	uint64_t allocations;           /* requests taken from the allocator */
 	uint64_t requests;              /* that clients sent, so far */
 	struct list_head dirty;         /* queues to dispatch, in the order they became so */
+	struct list_head running;       /* requests that drivers have, the oldest first */
+	uint64_t ticks;                 /* of block_watch(), about one a second */
 
 	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
 	_Atomic(struct request *) remote;
@@ -51,5 +53,10 @@ void block_collect(struct block *block);
 /* Housekeeping, about once a second as long as block_holds_memory(): gives back what nobody used meanwhile. */
 void block_trim(struct block *block);
 bool block_holds_memory(const struct block *block);
+
+/* Complains, about once a second, of requests that a driver has had for SECONDS; 0: never. */
+void block_watch(struct block *block, unsigned seconds);
+/* Whether there is anything to watch. */
+bool block_has_running(const struct block *block);
 
 #endif

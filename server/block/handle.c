@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/block/handle.h"
 
+#include "server/block/block.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
 #include "server/block/request.h"
@@ -27,6 +28,7 @@ static void job_run(struct pool_job *job)
 static void run(struct request *request)
 {
 	request->queue->handling++;
+	list_add_tail(&request->link, &request->block->running);
 	request->job = (struct pool_job){ .run = job_run };
 	pool_run(io_pool, &request->job);
 }

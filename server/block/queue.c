@@ -147,10 +147,14 @@ static void submit(struct request *request)
 	struct disk *disk = request->queue->disk;
 
 	request->with_driver = true;
-	if (disk->driver->ops->submit)
+	request->watched = false;
+	request->since = request->block->ticks;
+	if (disk->driver->ops->submit) {
+		list_add_tail(&request->link, &request->block->running);
 		disk->driver->ops->submit(&disk->driver_side, &request->driver);
-	else
+	} else {
 		handle_start(request);
+	}
 }
 
 /* Hands the request, or its next part, to the driver. */
@@ -344,6 +348,7 @@ static void part_back(struct request *part)
 
 void queue_complete(struct request *request)
 {
+	list_del_init(&request->link);
 	if (request->job.run) {
 		request->job.run = NULL;
 		handle_back(request);

@@ -41,6 +41,8 @@ struct request {
 	uint64_t reserved;             /* bytes taken from the budget */
 
 	bool with_driver;              /* submitted and not completed */
+	bool watched;                  /* its driver has it for too long, and that was said */
+	uint64_t since;                /* block->ticks when it was submitted */
 	struct pool_job job;           /* for a driver's `handle` */
 
 	/* A split request: how far it has come.  A part: its whole. */

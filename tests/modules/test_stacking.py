@@ -170,3 +170,13 @@ def test_writes_below_and_on_top_are_on_one_reactor(directory, plugins):
             assert wire.read(number * 8192, 8192) == bytes([number]) * 8192
         for wire in wires:
             wire.disconnect()
+
+
+def test_a_request_that_a_driver_holds_for_long_is_complained_of_once(directory, plugins):
+    with Daemon(directory, "x=ram:1M", "slow=delay:x", options=["--modules", plugins, "--watchdog", "1"]) as daemon:
+        daemon.ctl("param", "delay", "read_us", "4000000")
+        with Wire(daemon).go(b"slow") as wire:
+            assert wire.read(4096, 512) == bytes(512)
+            wire.disconnect()
+        assert daemon.log().count("slow: its driver has had a read of 512 bytes at 4096 for more than 1 s") == 1
+        assert "x: its driver" not in daemon.log()
