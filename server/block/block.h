@@ -27,7 +27,7 @@ struct block {
 	uint64_t requests;              /* that clients sent, so far */
 	struct list_head dirty;         /* queues to dispatch, in the order they became so */
 	struct list_head running;       /* requests that drivers have, the oldest first */
-	uint64_t ticks;                 /* of block_watch(), about one a second */
+	uint32_t ticks;                 /* of block_watch(), about one a second */
 
 	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
 	_Atomic(struct request *) remote;

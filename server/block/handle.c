@@ -27,6 +27,7 @@ static void job_run(struct pool_job *job)
 
 static void run(struct request *request)
 {
+	request->handled = true;
 	request->queue->handling++;
 	list_add_tail(&request->link, &request->block->running);
 	request->job = (struct pool_job){ .run = job_run };

@@ -349,8 +349,8 @@ static void part_back(struct request *part)
 void queue_complete(struct request *request)
 {
 	list_del_init(&request->link);
-	if (request->job.run) {
-		request->job.run = NULL;
+	if (request->handled) {
+		request->handled = false;
 		handle_back(request);
 	}
 	if (request->whole)

@@ -38,7 +38,7 @@ struct request *request_get(struct block *block)
 	request->waiting = false;
 	request->whole = NULL;
 	request->with_driver = false;
-	request->job.run = NULL;
+	request->handled = false;
 	return request;
 }
 

@@ -28,6 +28,10 @@ struct request {
 	struct list_head change;       /* in queue->changes, if it changes data */
 	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
 	bool waiting;                  /* is among another's */
+	bool with_driver;              /* submitted and not completed */
+	bool handled;                  /* by the driver's `handle` */
+	bool watched;                  /* its driver has it for too long, and that was said */
+	uint32_t since;                /* block->ticks when it was submitted */
 
 	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
 	void (*done)(struct request *request);
@@ -40,18 +44,16 @@ struct request {
 	struct buffer *input;
 	uint64_t reserved;             /* bytes taken from the budget */
 
-	bool with_driver;              /* submitted and not completed */
-	bool watched;                  /* its driver has it for too long, and that was said */
-	uint64_t since;                /* block->ticks when it was submitted */
-	struct pool_job job;           /* for a driver's `handle` */
-
 	/* A split request: how far it has come.  A part: its whole. */
 	uint64_t issued;
 	struct request *whole;
 
 	/* The owner's: the name that the client gave the request, and its answer's header. */
 	uint64_t cookie;
-	uint8_t header[32];
+	union {
+		uint8_t header[32];
+		struct pool_job job;   /* while the driver's `handle` has it */
+	};
 
 	struct request *next;          /* in the free list, or, completed by another thread, on its way home */
 	struct iovec inline_segments[REQUEST_INLINE_SEGMENTS];
