@@ -11,10 +11,12 @@
 #include "client/verb.h"
 #include "common/log.h"
 
-/* "2 cache,linear (P)" */
+/* "2 cache,linear (P)", and its state unless it is Live. */
 static void add_used_by(struct table *table, const json_t *module)
 {
 	const char *taint = json_string_value(json_object_get(module, "taint"));
+	const char *state = json_string_value(json_object_get(module, "state"));
+	bool live = strcmp(state, "Live") == 0;
 	char names[512] = "";
 	const json_t *name;
 	size_t i;
@@ -22,8 +24,8 @@ static void add_used_by(struct table *table, const json_t *module)
 	json_array_foreach(json_object_get(module, "used_by"), i, name)
 		if (strlen(names) + json_string_length(name) + 2 < sizeof(names))
 			sprintf(names + strlen(names), "%s%s", i ? "," : "", json_string_value(name));
-	table_add(table, "%" JSON_INTEGER_FORMAT "%s%s%s%s%s", json_integer_value(json_object_get(module, "users")), *names ? " " : "",
-		  names, *taint ? " (" : "", taint, *taint ? ")" : "");
+	table_add(table, "%" JSON_INTEGER_FORMAT "%s%s%s%s%s%s%s", json_integer_value(json_object_get(module, "users")),
+		  *names ? " " : "", names, *taint ? " (" : "", taint, *taint ? ")" : "", live ? "" : " ", live ? "" : state);
 }
 
 static int lsmod(int argc, char **argv)

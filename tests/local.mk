@@ -3,6 +3,7 @@
 
 if HAVE_CMOCKA
 UNIT_TESTS = \
+	tests/unit/test_device \
 	tests/unit/test_engine \
 	tests/unit/test_log \
 	tests/unit/test_memory \
@@ -25,6 +26,9 @@ TESTS = $(UNIT_TESTS)
 unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
 
+tests_unit_test_device_SOURCES = tests/unit/test_device.c tests/unit/unit.h
+tests_unit_test_device_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_device_LDADD = $(unit_ldadd)
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
 tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_engine_LDADD = $(unit_ldadd)

@@ -319,6 +319,8 @@ def test_a_driver_is_found_only_when_its_module_is_up(daemon, directory):
     source = "#include <time.h>\n" + driver(init="{ struct timespec t = { 1 }; nanosleep(&t, NULL); } return -EIO;")
     path = build(directory, "mem", source)
     with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "insmod", path], stderr=subprocess.DEVNULL) as loader:
+        wait_for(lambda: "mem" in loaded(daemon) or loader.poll() is not None, "it is being loaded")
+        assert daemon.ctl("lsmod").splitlines()[1].endswith(" Loading")
         while loader.poll() is None:
             daemon.ctl("export", "add", "m=mem:1M", status=1)
         assert loader.returncode == 1
