@@ -316,7 +316,7 @@ def test_a_constructor_s_driver_goes_with_a_load_that_fails(daemon, directory):
 
 
 def test_a_driver_is_found_only_when_its_module_is_up(daemon, directory):
-    source = "#include <time.h>\n" + driver(init="{ struct timespec t = { 1 }; nanosleep(&t, NULL); } return -EIO;")
+    source = "#include <time.h>\n" + driver(init="{ struct timespec t = { 3 }; nanosleep(&t, NULL); } return -EIO;")
     path = build(directory, "mem", source)
     with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "insmod", path], stderr=subprocess.DEVNULL) as loader:
         wait_for(lambda: "mem" in loaded(daemon) or loader.poll() is not None, "it is being loaded")
