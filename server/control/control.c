@@ -16,6 +16,7 @@
 #include <platter/driver.h>
 
 #include "common/log.h"
+#include "server/block/error.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
 #include "server/net/address.h"
@@ -71,20 +72,18 @@ static bool default_path(char *path, size_t size)
 	return true;
 }
 
-static int open_default(struct platter_error *error)
+static void open_default(void)
 {
+	struct platter_error error = { "" };
 	char path[SOCKET_PATH];
 	int result;
 
 	if (!default_path(path, sizeof(path)))
-		return 0;
-	result = unix_socket_listen(&control.socket, path, DEFAULT_MODE, error);
-	if (result == -EADDRINUSE)
-		return platter_fail(error, EADDRINUSE, "%s: another server has it; write --control=PATH for this one, or --control=none",
-				    path);
+		return;
+	result = unix_socket_listen(&control.socket, path, DEFAULT_MODE, &error);
 	if (result < 0)
-		log_warning("no control socket: %s: %s; see --control", path, strerror(-result));
-	return 0;
+		log_warning("no control socket: %s: %s; see --control", path,
+			    result == -EADDRINUSE ? "another server has it" : strerror(-result));
 }
 
 int control_open(const char *text, struct platter_error *error)
@@ -92,8 +91,10 @@ int control_open(const char *text, struct platter_error *error)
 	struct address address;
 	int result;
 
-	if (!text)
-		return open_default(error);
+	if (!text) {
+		open_default();
+		return 0;
+	}
 	result = address_parse_unix(&address, text, error);
 	return result < 0 ? result : unix_socket_listen(&control.socket, address.host, address.mode, error);
 }

@@ -14,7 +14,7 @@ struct platter_error;
 /*
  * Listens at ADDRESS: PATH[,mode=OCTAL].  NULL: /run/platter/control.sock, or
  * platter/control.sock under XDG_RUNTIME_DIR for a user other than root; where
- * there can be none it says so and goes on, unless another server has it.
+ * there can be none, or another server has it, it says so and goes on.
  */
 int control_open(const char *address, struct platter_error *error);
 bool control_is_open(void);

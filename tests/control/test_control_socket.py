@@ -223,3 +223,30 @@ def test_the_default_is_in_the_user_s_runtime_directory(directory):
         process.terminate()
         assert process.wait(60) == 0
         assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_second_server_that_asked_for_no_socket_runs_without(directory):
+    os.chmod(directory, 0o777)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": directory}
+
+    def start(name):
+        log = open(os.path.join(directory, name + ".log"), "wb")
+        command = ["setpriv", "--reuid", "65534", "--clear-groups", PLATTERD, "--listen", f"unix:{directory}/{name}.sock", "ram:1M"]
+        process = subprocess.Popen(command, stderr=log, env=environment)
+        wait_for(lambda: os.path.exists(f"{directory}/{name}.sock") or process.poll() is not None, "it listens")
+        return process
+
+    first, second = start("first"), start("second")
+    try:
+        assert first.poll() is None and second.poll() is None
+        with open(os.path.join(directory, "second.log"), encoding="utf-8") as log:
+            assert f"no control socket: {directory}/platter/control.sock: another server has it" in log.read()
+        second.terminate()
+        assert second.wait(60) == 0
+        # It takes nothing along that is the first one's.
+        assert os.path.exists(f"{directory}/platter/control.sock")
+    finally:
+        for process in (first, second):
+            process.terminate()
+            process.wait(60)
