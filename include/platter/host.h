@@ -60,7 +60,7 @@ struct platter_timer {
 };
 
 /*
- * Has DONE called after at least NANOSECONDS.  A timer ends before the request for which it was started: no disk, and
+ * Has DONE called after at least NANOSECONDS.  A timer must end before the request for which it was started: no disk, and
  * no module, is unloaded while requests run.
  */
 void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);

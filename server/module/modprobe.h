@@ -19,7 +19,7 @@ void modprobe_set_directories(const char *modules, const char *configuration);
 /*
  * Loads NAME, or what it is an alias of, with COUNT arguments "name=value"
  * behind the configured ones.  What is loaded already is left as it is.
- * -ENOENT: there is none; -EPERM: it is blacklisted.
+ * -ENOENT: there is none, or only blacklisted ones have this alias.
  */
 int modprobe_load(const char *name, const char *const *args, size_t count, struct platter_error *error);
 
