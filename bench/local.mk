@@ -1,7 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The benchmark: `make bench`, with options for bench/run in BENCHFLAGS.
 
-noinst_PROGRAMS += bench/platter-load bench/platter-floor
+noinst_PROGRAMS += bench/platter-block bench/platter-load bench/platter-floor
+
+# The RAM disk's driver both ways, however platterd has it: linked in here, and bench/ram.so, a module.
+bench_platter_block_CPPFLAGS = $(AM_CPPFLAGS) $(LIBELF_CFLAGS)
+bench_platter_block_SOURCES = \
+	bench/block.c \
+	bench/block_options.c \
+	bench/block_options.h \
+	bench/block_round.c \
+	bench/block_round.h
+if RAM_MODULE
+bench_platter_block_SOURCES += plugins/ram/ram.c
+endif
+bench_platter_block_LDADD = $(platterd_libs)
+bench_platter_block_LDFLAGS = $(platterd_LDFLAGS)
+EXTRA_bench_platter_block_DEPENDENCIES = interface.list
+
+noinst_PROGRAMS += bench/ram.so
+bench_ram_so_SOURCES = $(plugins_ram_ram_so_SOURCES)
 
 bench_platter_load_SOURCES = \
 	bench/load.c \

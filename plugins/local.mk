@@ -27,9 +27,10 @@ plugins_stack_stack_so_SOURCES = plugins/stack/stack.c plugins/stack/stack.h
 
 # No library is made here, so that automake takes these for programs: what makes modules of them are the flags, which
 # make hands down from a module to its objects.
-$(module_PROGRAMS): AM_CPPFLAGS += -DPLATTER_AS_MODULE
-$(module_PROGRAMS): AM_CFLAGS = $(MODULE_CFLAGS)
-$(module_PROGRAMS): AM_LDFLAGS = $(MODULE_LDFLAGS)
+modules = $(module_PROGRAMS) bench/ram.so
+$(modules): AM_CPPFLAGS += -DPLATTER_AS_MODULE
+$(modules): AM_CFLAGS = $(MODULE_CFLAGS)
+$(modules): AM_LDFLAGS = $(MODULE_LDFLAGS)
 
 # modprobe needs to know what is there.
 install-data-hook:

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * platter-block: what a request costs in the daemon's block layer and the RAM
+ * disk's driver, without sockets and the ring; with the driver linked in and,
+ * in the same run and from the same source, loaded as a module.
+ */
+#include <err.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/block_options.h"
+#include "bench/block_round.h"
+#include "common/log.h"
+#include "plugins/builtin.h"
+#include "server/block/args.h"
+#include "server/block/block.h"
+#include "server/block/disk.h"
+#include "server/block/driver.h"
+#include "server/module/module.h"
+
+#define MEMORY_LIMIT (UINT64_C(1) << 30)
+
+/* One disk, and the rounds with it. */
+struct subject {
+	const char *name;
+	struct round round;
+	double *ns; /* for one request; a figure for each round */
+};
+
+static struct disk *open_disk(const char *driver_name, const char *name, const char *size)
+{
+	const struct platter_driver *driver = driver_get(driver_name);
+	struct platter_error error = { "" };
+	struct args *args = args_new();
+	struct disk *disk;
+
+	if (!driver || !args)
+		errx(1, driver ? "out of memory" : "the module has no driver named \"%s\"", driver_name);
+	if (args_set(args, driver, "size", size, &error) < 0 ||
+	    disk_add(&disk, driver, name, NULL, args, false, &error) < 0 || disk_open_wait(disk, &error) < 0)
+		errx(1, "%s: %s", name, error.text);
+	driver_put(driver);
+	return disk;
+}
+
+/* Under another name: the module registers a driver of the usual one. */
+static struct disk *open_linked(const char *size)
+{
+	static struct platter_driver driver;
+
+	driver = ram_driver;
+	driver.name = "linked";
+	if (platter_register_driver(&driver) < 0)
+		errx(1, "cannot register the driver that is linked in");
+	return open_disk(driver.name, "linked", size);
+}
+
+static struct disk *open_module(const char *path, const char *size)
+{
+	struct platter_error error = { "" };
+	char *absolute = realpath(path, NULL);
+
+	if (!absolute)
+		err(1, "%s", path);
+	if (module_load(absolute, NULL, 0, &error) < 0)
+		errx(1, "%s", error.text);
+	free(absolute);
+	return open_disk(ram_driver.name, "module", size);
+}
+
+static void prepare(struct subject *subject, struct block *block, struct buffer *payload, struct disk *disk,
+		    const struct block_options *options)
+{
+	subject->name = disk->name;
+	subject->round = (struct round){
+		.block = block,
+		.disk = disk,
+		.payload = payload,
+		.write = options->write,
+		.random = options->random,
+		.depth = options->depth,
+		.count = options->count,
+		.random_state = options->seed,
+	};
+	subject->ns = calloc(options->rounds, sizeof(*subject->ns));
+	if (!subject->ns)
+		errx(1, "out of memory");
+	block_round_fill(&subject->round);
+}
+
+/* In turn, so that whatever else the machine does meets all alike. */
+static void measure(struct subject *subjects, unsigned count, const struct block_options *options)
+{
+	for (unsigned i = 0; i < options->rounds; i++)
+		for (unsigned j = 0; j < count; j++)
+			subjects[j].ns[i] = (double)block_round(&subjects[j].round) / (double)options->count;
+}
+
+/* A figure is worth nothing when requests got lost or failed on the way. */
+static void check(const struct subject *subject, const struct block_options *options)
+{
+	uint64_t fill = subject->round.disk->geometry.bytes / ROUND_BLOCK;
+	uint64_t asked = fill + options->rounds * options->count;
+
+	if (subject->round.ended != asked || subject->round.failed)
+		errx(1, "%s: of %" PRIu64 " requests %" PRIu64 " have ended, %" PRIu64 " of these failed", subject->name, asked,
+		     subject->round.ended, subject->round.failed);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *figures, unsigned count)
+{
+	qsort(figures, count, sizeof(*figures), compare);
+	return count % 2 ? figures[count / 2] : (figures[count / 2 - 1] + figures[count / 2]) / 2;
+}
+
+static void print_json(const struct subject *subjects, unsigned count, const struct block_options *options)
+{
+	putchar('{');
+	for (unsigned i = 0; i < count; i++) {
+		printf("%s\"%s\": [", i ? ", " : "", subjects[i].name);
+		for (unsigned j = 0; j < options->rounds; j++)
+			printf("%s%.3f", j ? ", " : "", subjects[i].ns[j]);
+		putchar(']');
+	}
+	printf("}\n");
+}
+
+static void print_table(const struct subject *subjects, unsigned count, const struct block_options *options)
+{
+	double middle[2];
+
+	printf("RAM disk, 4 KiB %s %s, %u in a batch; the median of %u rounds of %" PRIu64 " requests\n",
+	       options->random ? "random" : "sequential", options->write ? "write" : "read", options->depth, options->rounds,
+	       options->count);
+	for (unsigned i = 0; i < count; i++) {
+		middle[i] = median(subjects[i].ns, options->rounds);
+		printf("%-8s %8.1f ns a request (%.1f..%.1f)\n", subjects[i].name, middle[i], subjects[i].ns[0],
+		       subjects[i].ns[options->rounds - 1]);
+	}
+	if (count == 2)
+		printf("the module's to the linked one's: %.3f\n", middle[1] / middle[0]);
+}
+
+/* What the daemon has of it all: one reactor's part of the block layer, the threads that open disks, modules. */
+static void start(struct block *block, struct pool **control)
+{
+	log_open("platter-block", LOG_LEVEL_WARNING);
+	if (pool_create(control, "control", 1) < 0)
+		errx(1, "out of memory");
+	block_init(block, 0, MEMORY_LIMIT);
+	block_set_self(block);
+	disk_init(1, *control, NULL); /* no reactor is called: all disks go together, at the end */
+	module_init();
+}
+
+static void finish(struct subject *subjects, unsigned count, struct block *block, struct pool *control)
+{
+	for (unsigned i = 0; i < count; i++) {
+		disk_release(subjects[i].round.disk);
+		disk_put(subjects[i].round.disk);
+		free(subjects[i].ns);
+	}
+	pool_destroy(control);
+	disk_remove_all();
+	module_unload_all();
+	driver_exit();
+	block_destroy(block);
+}
+
+int main(int argc, char **argv)
+{
+	struct block_options options;
+	struct subject subjects[2];
+	struct buffer *payload;
+	struct pool *control;
+	struct block block;
+	unsigned count = 0;
+
+	block_options_parse(&options, argc, argv);
+	start(&block, &control);
+	payload = buffer_get(&block.buffers, BUFFER_SMALL);
+	if (!payload)
+		errx(1, "out of memory");
+	memset(payload->memory, 0x5a, ROUND_BLOCK);
+	prepare(&subjects[count++], &block, payload, open_linked(options.size), &options);
+	if (options.module)
+		prepare(&subjects[count++], &block, payload, open_module(options.module, options.size), &options);
+	measure(subjects, count, &options);
+	for (unsigned i = 0; i < count; i++)
+		check(&subjects[i], &options);
+	(options.json ? print_json : print_table)(subjects, count, &options);
+	buffer_put(payload);
+	finish(subjects, count, &block, control);
+}

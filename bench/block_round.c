@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bench/block_round.h"
+
+#include <err.h>
+
+#include "common/clock.h"
+#include "server/block/block.h"
+#include "server/block/buffer.h"
+#include "server/block/disk.h"
+#include "server/block/request.h"
+
+static uint64_t next_offset(struct round *round)
+{
+	uint64_t blocks = round->disk->geometry.bytes / ROUND_BLOCK;
+	uint64_t block;
+
+	if (round->random) { /* xorshift64* */
+		round->random_state ^= round->random_state >> 12;
+		round->random_state ^= round->random_state << 25;
+		round->random_state ^= round->random_state >> 27;
+		block = round->random_state * UINT64_C(0x2545f4914f6cdd1d);
+		return (uint64_t)(((unsigned __int128)block * blocks) >> 64) * ROUND_BLOCK;
+	}
+	block = round->next_block++;
+	if (round->next_block == blocks)
+		round->next_block = 0;
+	return block * ROUND_BLOCK;
+}
+
+static void done(struct request *request)
+{
+	struct round *round = request->owner;
+
+	round->ended++;
+	round->failed += request->error != 0;
+	request_put(request);
+}
+
+/* A write's payload is used where it lies, as what a connection has received; a read is lent the driver's memory. */
+static void add(struct round *round)
+{
+	struct request *request = request_get(round->block);
+
+	if (!request)
+		errx(1, "out of memory");
+	request->done = done;
+	request->owner = round;
+	request->driver.op = round->write ? PLATTER_OP_WRITE : PLATTER_OP_READ;
+	request->driver.flags = 0;
+	request->driver.offset = next_offset(round);
+	request->driver.length = ROUND_BLOCK;
+	if (round->write)
+		request_borrow(request, round->payload, round->payload->memory);
+	disk_submit(round->disk, round->block, request);
+}
+
+static void run(struct round *round, uint64_t count)
+{
+	while (count) {
+		uint64_t batch = count < round->depth ? count : round->depth;
+
+		for (uint64_t i = 0; i < batch; i++)
+			add(round);
+		do {
+			block_dispatch(round->block);
+		} while (block_has_work(round->block));
+		count -= batch;
+	}
+}
+
+uint64_t block_round(struct round *round)
+{
+	uint64_t start = clock_ns();
+
+	run(round, round->count);
+	return clock_ns() - start;
+}
+
+void block_round_fill(struct round *round)
+{
+	struct round fill = *round;
+
+	fill.write = true;
+	fill.random = false;
+	fill.next_block = 0;
+	run(&fill, fill.disk->geometry.bytes / ROUND_BLOCK);
+	round->ended += fill.ended;
+	round->failed += fill.failed;
+}

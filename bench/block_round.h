@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests to a disk through the daemon's block layer, as a session would give
+ * them, but without one: taken, queued in batches, dispatched to the driver,
+ * completed and given back.
+ */
+#ifndef BENCH_BLOCK_ROUND_H
+#define BENCH_BLOCK_ROUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct block;
+struct buffer;
+struct disk;
+
+/* Bytes of one request. */
+#define ROUND_BLOCK 4096u
+
+struct round {
+	struct block *block;    /* the calling thread's */
+	struct disk *disk;      /* open; its driver lends, and completes inside submit */
+	struct buffer *payload; /* ROUND_BLOCK bytes, which all writes write */
+	bool write, random;
+	unsigned depth;         /* requests of a batch */
+	uint64_t count;         /* requests of a round */
+	uint64_t random_state;  /* not 0 */
+	uint64_t next_block;
+	uint64_t ended, failed; /* requests so far */
+};
+
+/* Runs one round; its time in ns.  bench/callgrind.py counts in this function, by its name, and in what it calls. */
+uint64_t block_round(struct round *round);
+
+/* Writes the whole disk once: from then on its memory is there, and the requests and buffers, too. */
+void block_round_fill(struct round *round);
+
+#endif
