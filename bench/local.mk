@@ -47,11 +47,12 @@ bench_platter_floor_SOURCES = \
 	common/wire.h
 
 .PHONY: bench
-bench: platterd bench/platter-load bench/platter-floor
+bench: platterd bench/platter-block bench/platter-floor bench/platter-load bench/ram.so
 	$(PYTHON) $(srcdir)/bench/run --platterd=./platterd --load=bench/platter-load --floor=bench/platter-floor \
-		$(BENCHFLAGS)
+		--block=bench/platter-block --module=bench/ram.so $(BENCHFLAGS)
 
 EXTRA_DIST += \
+	bench/block_cost.py \
 	bench/report.py \
 	bench/requirements.py \
 	bench/run \

@@ -76,6 +76,20 @@ def case_table(title, case):
     print(end="", flush=True)
 
 
+def block_table(title, case):
+    """What a request costs with the driver linked in and as a module."""
+    rows = [("", "instructions", "x linked", "ns", "range", "x linked")]
+    for subject, rounds in case.items():
+        def factor(metric, subject=subject):
+            return f"{statistics.median(ratios(case, metric, subject, 'linked')):.3f}" if subject != "linked" else "-"
+
+        rows.append((subject, f"{median(rounds, 'instructions'):.1f}", factor("instructions"), f"{median(rounds, 'ns'):.1f}",
+                     spread(values(rounds, "ns"), 1), factor("ns")))
+    print(f"\n{title}; of one request")
+    table(rows)
+    print(end="", flush=True)
+
+
 def idle_lines(idle):
     print(f"\n{idle['connections']} idle connections: platterd's resident memory grew by {idle['rss_kib_grown']} KiB, "
           f"{idle['rss_bytes_per_connection']:.0f} bytes each, from {idle['rss_kib_before']} KiB")
@@ -87,7 +101,7 @@ def wide(verdict):
     return verdict.word == "tie" and verdict.high - verdict.low > WIDE * verdict.ratio
 
 
-METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50"}
+METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "instructions": "instructions"}
 
 
 def verdict_table(results):

@@ -35,10 +35,12 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("file-read-128k",  "platterd",      "cpu",  "<=", 0.95, "best peer"),
     ("file-write-128k", "platterd",      "iops", ">=", 0.97, "best peer"),
     ("file-write-128k", "platterd",      "cpu",  "<=", 0.95, "best peer"),
+    ("block-read-4k",   "module", "instructions", "<=", 1.02, "linked"),
+    ("block-write-4k",  "module", "instructions", "<=", 1.02, "linked"),
 )]
 
-# The metrics' names in what platter-load reports.
-METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us"}
+# The metrics' names in what platter-load reports, and the measurement of the block layer.
+METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us", "instructions": "instructions", "ns": "ns"}
 
 
 def values(rounds, metric):
