@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/unit/test_partition \
 	tests/unit/test_module_file \
 	tests/unit/test_module_info \
+	tests/unit/test_module_link \
 	tests/unit/test_module_symbols \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
@@ -50,6 +51,9 @@ tests_unit_test_module_file_LDADD = $(unit_ldadd)
 tests_unit_test_module_info_SOURCES = tests/unit/test_module_info.c $(module_fixture)
 tests_unit_test_module_info_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_info_LDADD = $(unit_ldadd)
+tests_unit_test_module_link_SOURCES = tests/unit/test_module_link.c tests/unit/unit.h
+tests_unit_test_module_link_CPPFLAGS = $(unit_cppflags) $(LIBELF_CFLAGS)
+tests_unit_test_module_link_LDADD = $(unit_ldadd)
 tests_unit_test_module_symbols_SOURCES = tests/unit/test_module_symbols.c $(module_fixture)
 tests_unit_test_module_symbols_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_symbols_LDADD = $(unit_ldadd)

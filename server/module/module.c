@@ -195,8 +195,8 @@ static int examine(struct module *module, struct module_file *file, struct platt
 	return result;
 }
 
-/* Takes its name, and a use of each module that it imports from. */
-static int enter(struct module *module, struct platter_error *error)
+/* Takes its name, and a use of each module that it imports from; UNKNOWN gets what nobody exports. */
+static int enter(struct module *module, struct module_names *unknown, struct platter_error *error)
 {
 	int result;
 
@@ -204,7 +204,7 @@ static int enter(struct module *module, struct platter_error *error)
 	if (module_find(module->info.name))
 		result = platter_fail(error, EEXIST, "%s: is loaded already", module->info.name);
 	else
-		result = module_link_check(module, error);
+		result = module_link_check(module, &modules, unknown, error);
 	if (result == 0)
 		list_add_tail(&module->link, &modules);
 	module_unlock();
@@ -216,8 +216,7 @@ static void leave(struct module *module)
 {
 	module_lock();
 	list_del_init(&module->link);
-	for (struct module **used = module->uses; used && *used; used++)
-		(*used)->users--;
+	module_link_drop(module);
 	pthread_cond_broadcast(&changed);
 	module_unlock();
 }
@@ -308,20 +307,22 @@ int module_load(const char *path, const char *const *args, size_t count, struct 
 {
 	struct module *module = module_new(path);
 	struct module_file file = { .path = NULL };
+	struct module_names unknown = { 0 };
 	int result;
 
 	if (!module)
 		return platter_fail(error, ENOMEM, "no memory");
 	result = examine(module, &file, error);
 	if (result == 0)
-		result = enter(module, error);
+		result = enter(module, &unknown, error);
 	if (result == 0) {
-		result = module_symbols_check(&file, &module->info, symbol_is_host, NULL, NULL, error);
+		result = module_symbols_check(&file, &module->info, symbol_is_host, NULL, &unknown, error);
 		if (result < 0)
 			leave(module);
 		else
 			result = bring_up(module, args, count, error);
 	}
+	module_names_free(&unknown);
 	module_file_close(&file);
 	if (result < 0)
 		module_free(module);

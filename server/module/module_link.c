@@ -2,18 +2,18 @@
 #include "server/module/module_link.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/module/module.h"
+#include "server/module/module_names.h"
 
-/* With the lock held: who exports NAME, and the symbol; a module that is loading or unloading offers nothing. */
-static struct module *exporter_of(const char *name, const struct module_info_symbol **ret)
+/* Which of MODULES exports NAME, and the symbol. */
+static struct module *exporter_of(const struct list_head *modules, const char *name, const struct module_info_symbol **ret)
 {
 	struct list_head *node;
 
-	list_for_each(node, module_list()) {
+	list_for_each(node, modules) {
 		struct module *module = container_of(node, struct module, link);
 
 		for (size_t i = 0; i < module->info.export_count; i++) {
@@ -25,13 +25,13 @@ static struct module *exporter_of(const char *name, const struct module_info_sym
 	return NULL;
 }
 
-static int check_exports(const struct module *module, struct platter_error *error)
+static int check_exports(const struct module *module, const struct list_head *modules, struct platter_error *error)
 {
 	const struct module_info_symbol *symbol;
-	const struct module *other;
 
 	for (size_t i = 0; i < module->info.export_count; i++) {
-		other = exporter_of(module->info.exports[i].name, &symbol);
+		const struct module *other = exporter_of(modules, module->info.exports[i].name, &symbol);
+
 		if (other)
 			return platter_fail(error, EEXIST, "%s: exports the symbol %s, which %s exports already", module->info.name,
 					    symbol->name, other->info.name);
@@ -67,43 +67,37 @@ static int check_import(const struct module *module, const struct module_info_sy
 	return 0;
 }
 
-/* "cache: Unknown symbol a (err -2), b (err -2)" */
-static void add_unknown(char *text, size_t size, const struct module *module, const char *symbol)
-{
-	size_t used = strlen(text);
-
-	if (used + strlen(symbol) + 80 < size)
-		snprintf(text + used, size - used, "%s%s%s (err -%d)", used ? ", " : module->info.name, used ? "" : ": Unknown symbol ",
-			 symbol, ENOENT);
-}
-
-int module_link_check(struct module *module, struct platter_error *error)
+int module_link_check(struct module *module, const struct list_head *modules, struct module_names *unknown,
+		      struct platter_error *error)
 {
 	const struct module_info *info = &module->info;
-	char unknown[480] = "";
-	int result = check_exports(module, error);
+	int result = check_exports(module, modules, error);
 
 	module->uses = calloc(info->import_count + 1, sizeof(struct module *));
 	if (result == 0 && !module->uses)
 		result = platter_fail(error, ENOMEM, "no memory");
 	for (size_t i = 0; result == 0 && i < info->import_count; i++) {
-		const struct module_info_symbol *export;
-		struct module *other = exporter_of(info->imports[i].name, &export);
+		const struct module_info_symbol *import = &info->imports[i], *export;
+		struct module *other = exporter_of(modules, import->name, &export);
 
-		if (!other)
-			add_unknown(unknown, sizeof(unknown), module, info->imports[i].name);
-		else
-			result = check_import(module, &info->imports[i], other, export, error);
+		if (!other && module_names_add(unknown, import->name, strlen(import->name)) < 0)
+			result = platter_fail(error, ENOMEM, "no memory");
+		else if (other)
+			result = check_import(module, import, other, export, error);
 		if (other && result == 0)
 			use(module, other);
 	}
-	if (result == 0 && *unknown)
-		result = platter_fail(error, ENOENT, "%s", unknown);
-	for (struct module **used = module->uses; result < 0 && used && *used; used++) {
+	if (result < 0)
+		module_link_drop(module);
+	return result;
+}
+
+void module_link_drop(struct module *module)
+{
+	for (struct module **used = module->uses; used && *used; used++) {
 		(*used)->users--;
 		*used = NULL;
 	}
-	return result;
 }
 
 /* Where an exporter that MODULE uses has NAME. */

@@ -281,9 +281,8 @@ int module_symbols_check(const struct module_file *file, const struct module_inf
 			 bool (*known)(void *context, const char *name), void *context, struct module_names *unknown,
 			 struct platter_error *error)
 {
-	struct module_names own = { 0 };
-	struct search search = { .file = file, .info = info, .known = known, .context = context,
-				 .unknown = unknown ? unknown : &own, .error = error };
+	struct search search = { .file = file, .info = info, .known = known, .context = context, .unknown = unknown,
+				 .error = error };
 	int result = check_all(&search);
 
 	for (size_t i = 0; i < search.library_count; i++)
@@ -291,6 +290,5 @@ int module_symbols_check(const struct module_file *file, const struct module_inf
 			dlclose(search.libraries[i].handle);
 	free(search.libraries);
 	free(search.versions);
-	module_names_free(&own);
 	return result;
 }

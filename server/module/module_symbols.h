@@ -33,8 +33,8 @@
  *
  * 0, or -ENOENT: "cache: Unknown symbol platter_foo (err -2), platter_bar (err
  * -2)" in ERROR, with INFO's name of the module, or a library that is missing;
- * -ENOEXEC: damaged; -ENOMEM.  UNKNOWN, unless NULL, is empty, and the caller's
- * to free in any case; it gets all names, even those that ERROR has no room for.
+ * -ENOEXEC: damaged; -ENOMEM.  UNKNOWN is the caller's; it may hold names already,
+ * which are as unknown, and gets all, even those that ERROR has no room for.
  * May block.
  */
 int module_symbols_check(const struct module_file *file, const struct module_info *info,

@@ -105,6 +105,9 @@ def test_every_unknown_symbol_is_named_in_one_message(daemon, directory):
     source = "void platter_foo(void); void nobody_has_this(void);\nint both(void) { platter_foo(); nobody_has_this(); return 0; }\n"
     said = refused(daemon, build(directory, "user", source + hello("user")))
     assert "user: Unknown symbol" in said and "platter_foo (err -2)" in said and "nobody_has_this (err -2)" in said
+    # Another module's and the daemon's.
+    both = importer(names=("one",)).replace("twice is %d", "%d", 1) + "void platter_foo(void); void foo(void) { platter_foo(); }\n"
+    assert "user: Unknown symbol one (err -2), platter_foo (err -2)\n" in refused(daemon, build(directory, "user", both))
     assert "hello" not in daemon.log()
 
 

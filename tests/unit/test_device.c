@@ -7,7 +7,6 @@
 
 #include "server/block/device.h"
 #include "server/block/registry.h"
-#include "server/module/symbol.h"
 #include "tests/unit/unit.h"
 
 static int end(void **state)
@@ -66,28 +65,12 @@ static void test_only_who_has_a_major_gives_it_back(void **state)
 	registry_unlock();
 }
 
-static void test_the_host_s_symbols_are_in_order_and_found(void **state)
-{
-	const struct symbol *symbol, *before = NULL;
-
-	(void)state;
-	for (size_t i = 0; (symbol = symbol_host(i)); i++, before = symbol) {
-		assert_non_null(symbol->address);
-		assert_true(symbol_is_host(NULL, symbol->name));
-		assert_true(!before || strcmp(before->name, symbol->name) < 0);
-	}
-	assert_non_null(before);
-	assert_false(symbol_is_host(NULL, "platter_"));
-	assert_false(symbol_is_host(NULL, "main"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_dynamic_majors_go_from_the_top_down, end),
 		cmocka_unit_test_teardown(test_what_is_taken_or_impossible_is_refused, end),
 		cmocka_unit_test_teardown(test_only_who_has_a_major_gives_it_back, end),
-		cmocka_unit_test(test_the_host_s_symbols_are_in_order_and_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
