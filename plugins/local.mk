@@ -20,10 +20,6 @@ if RAM_MODULE
 module_PROGRAMS += plugins/ram/ram.so
 endif
 plugins_ram_ram_so_SOURCES = plugins/ram/ram.c plugins/ram/stream.c plugins/ram/stream.h
-plugins_delay_delay_so_SOURCES = plugins/delay/delay.c plugins/stack/stack.h
-plugins_error_error_so_SOURCES = plugins/error/error.c plugins/stack/stack.h
-plugins_linear_linear_so_SOURCES = plugins/linear/linear.c plugins/stack/stack.h
-plugins_stack_stack_so_SOURCES = plugins/stack/stack.c plugins/stack/stack.h
 
 # No library is made here, so that automake takes these for programs: what makes modules of them are the flags, which
 # make hands down from a module to its objects.

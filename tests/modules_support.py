@@ -2,11 +2,24 @@
 """Modules that tests write, compile and load."""
 
 import os
+import re
 import shlex
 import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CC = shlex.split(os.environ.get("CC", "cc"))
+
+with open(os.path.join(ROOT, "man/platter-module.3"), encoding="utf-8") as _file:
+    MANUAL = _file.read()
+# The manual's literal blocks: what is between .Bd -literal and .Ed, as a reader sees it.
+LISTINGS = [text.replace("\\e", "\\") for text in re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", MANUAL, re.M)]
+
+
+def manual_program(name):
+    """The listing of the module NAME."""
+    found = [text for text in LISTINGS if f'PLATTER_MODULE("{name}"' in text]
+    assert len(found) == 1
+    return found[0]
 
 
 def build(directory, name, source, *flags):

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Stands on a disk and makes it slow: each request waits before it is passed on. */
-#include <platter/module.h>
-
-#include "plugins/stack/stack.h"
+#include <platter/stack.h>
 
 PLATTER_IMPORT(stack_probe);
 PLATTER_IMPORT(stack_remove);

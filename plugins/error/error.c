@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <platter/module.h>
-
-#include "plugins/stack/stack.h"
+#include <platter/stack.h>
 
 PLATTER_IMPORT(stack_probe);
 PLATTER_IMPORT(stack_remove);

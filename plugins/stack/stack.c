@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "plugins/stack/stack.h"
+#include <platter/stack.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <platter/module.h>
 
 PLATTER_EXPORT_SYMBOL(stack_probe);
 PLATTER_EXPORT_SYMBOL(stack_remove);

@@ -75,25 +75,28 @@ def test_the_daemon_shows_modules_its_interface_and_nothing_else():
         assert not others, others
 
 
-def test_public_headers_stand_alone(directory):
-    for path in sources("include/platter", ".h"):
-        name = os.path.relpath(path, os.path.join(ROOT, "include"))
-        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", os.path.join(ROOT, "include"),
-                        "-x", "c", "-"], input=f"#include <{name}>\n", text=True, check=True, timeout=60)
-
-
-@pytest.mark.parametrize("compiler, standard", [(compiler, standard) for compiler in ("gcc", "clang")
-                                                for standard in ("c99", "c11", "c17", "c++17")])
-def test_a_module_compiles_in_every_standard(compiler, standard):
-    """An installed compiler's; in C++ __COUNTER__ and the attributes are GNU's, and in use for decades."""
-    if not shutil.which(compiler):
-        pytest.skip(f"{compiler} is not installed")
+@pytest.fixture(params=[(compiler, standard) for compiler in ("gcc", "clang") for standard in ("c99", "c11", "c17", "c++17")], ids=" ".join)
+def compiles(request):
+    """Tries a file, or a program's text, with an installed compiler; in C++ __COUNTER__ and the attributes are GNU's, and in use for decades."""
+    compiler, standard = request.param
     language = "c++" if "++" in standard else "c"
-    if language == "c++" and compiler == "gcc" and not shutil.which("g++"):
-        pytest.skip("g++ is not installed")
-    subprocess.run([compiler, "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC", "-fsyntax-only",
-                    "-I", os.path.join(ROOT, "include"), "-x", language, os.path.join(ROOT, "tests/meta/module_example.c")],
-                   check=True, timeout=60)
+    if not shutil.which("g++" if (compiler, language) == ("gcc", "c++") else compiler):
+        pytest.skip(f"{compiler} is not installed for {standard}")
+
+    def compile_it(file, text=None):
+        subprocess.run([compiler, "-std=" + standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC", "-fsyntax-only",
+                        "-I", os.path.join(ROOT, "include"), "-x", language, file], input=text, text=True, check=True, timeout=60)
+
+    return compile_it
+
+
+def test_public_headers_stand_alone_in_every_standard(compiles):
+    for path in sources("include/platter", ".h"):
+        compiles("-", f"#include <{os.path.relpath(path, os.path.join(ROOT, 'include'))}>\n")
+
+
+def test_a_module_compiles_in_every_standard(compiles):
+    compiles(os.path.join(ROOT, "tests/meta/module_example.c"))
 
 
 def test_every_file_names_its_license():

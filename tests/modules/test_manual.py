@@ -8,30 +8,18 @@ import subprocess
 import pytest
 
 from daemon import Daemon
-from modules_support import CC, ROOT
+from modules_support import CC, LISTINGS, MANUAL, ROOT, manual_program
 from wire_client import Wire
-
-with open(os.path.join(ROOT, "man/platter-module.3"), encoding="utf-8") as file:
-    MANUAL = file.read()
-# Its literal blocks: what is between .Bd -literal and .Ed, as a reader sees it.
-LISTINGS = [text.replace("\\e", "\\") for text in re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", MANUAL, re.M)]
-
-
-def program(name):
-    """The listing of the module NAME."""
-    found = [text for text in LISTINGS if f'PLATTER_MODULE("{name}"' in text]
-    assert len(found) == 1
-    return found[0]
 
 
 def build(directory, name):
-    for header in (text for text in LISTINGS if text.startswith("/* stack.h */")):
-        with open(os.path.join(directory, "stack.h"), "w", encoding="utf-8") as out:
+    for header in (text for text in LISTINGS if text.startswith("/* calc.h */")):
+        with open(os.path.join(directory, "calc.h"), "w", encoding="utf-8") as out:
             out.write(header)
     path = os.path.join(directory, name + ".so")
     subprocess.run([*CC, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC", "-fvisibility=hidden", "-shared",
                     "-I", os.path.join(ROOT, "include"), "-I", directory, "-x", "c", "-", "-o", path],
-                   input=program(name), text=True, check=True, timeout=60)
+                   input=manual_program(name), text=True, check=True, timeout=60)
     os.chmod(path, 0o644)
     return path
 
@@ -44,8 +32,8 @@ def daemon(directory):
 
 def test_hello_is_the_one_in_plugins(daemon, directory):
     with open(os.path.join(ROOT, "plugins/hello/hello.c"), encoding="utf-8") as source:
-        assert program("hello") == source.read()
-    assert program("hello").count("\n") < 25
+        assert manual_program("hello") == source.read()
+    assert manual_program("hello").count("\n") < 25
     daemon.ctl("insmod", build(directory, "hello"), "whom=moon")
     assert "platterd: hello: Hello, moon!\n" in daemon.log()
     daemon.ctl("param", "hello", "whom", "sun")
@@ -64,20 +52,21 @@ def test_the_driver_serves_disks(daemon, directory):
 
 
 def test_one_module_calls_another(daemon, directory):
-    paths = [build(directory, name) for name in ("stack", "sum")]
-    assert "Unknown symbol stack_add" in daemon.ctl("insmod", paths[1], status=1)
+    paths = [build(directory, name) for name in ("calc", "sum")]
+    assert "Unknown symbol calc_add" in daemon.ctl("insmod", paths[1], status=1)
     for path in paths:
         daemon.ctl("insmod", path)
     assert "platterd: sum: 3\n" in daemon.log()
-    assert "in use by" in daemon.ctl("rmmod", "stack", status=1)
+    assert "in use by" in daemon.ctl("rmmod", "calc", status=1)
 
 
 def test_it_tells_of_all_that_the_headers_declare():
     missing, seen = set(), 0
-    for name in ("disk", "driver", "host", "lower", "module"):
+    for name in ("disk", "driver", "host", "lower", "module", "stack"):
         with open(os.path.join(ROOT, f"include/platter/{name}.h"), encoding="utf-8") as header:
             text = re.sub(r"/\*.*?\*/", "", header.read(), flags=re.S)
         functions = set(re.findall(r"^[a-z].*?\b(platter_\w+)\(", text, re.M)) - {"platter_module_init", "platter_module_exit"}
+        functions |= set(re.findall(r"\b(stack_\w+)_FN\(", text))
         structures = set(re.findall(r"^struct (platter_\w+) \{", text, re.M))
         constants = set(re.findall(r"\b((?!\w+_H\b)PLATTER_(?:OP|REQ|DISK|EVENT|KEY|FD|LOG|TYPE)_[A-Za-z_]+)\b", text))
         macros = {found for found in re.findall(r"^#define (PLATTER_[A-Z_]+[A-Z])\b", text, re.M) if not found.endswith("_H")}

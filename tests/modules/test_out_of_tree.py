@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 from daemon import PLATTERCTL, PLATTERD, Daemon
+from modules_support import manual_program
+from wire_client import Wire
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.dirname(os.path.abspath(PLATTERD))
-HELLO = os.path.join(ROOT, "plugins/hello/hello.c")
 
 
 def run(*command, **keywords):
@@ -35,14 +35,15 @@ def installed(directory):
     return root, {**clean, "PKG_CONFIG_SYSROOT_DIR": root, "PKG_CONFIG_LIBDIR": found[0], "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1"}
 
 
-def build(directory, environment, compiler):
-    """hello.so, made of a copy of hello.c in a folder where nothing else is, as the manual has it."""
+def build(directory, environment, compiler, name):
+    """NAME.so, made of the manual's program in a folder where nothing else is, as the manual has it."""
     folder = os.path.join(directory, "mine")
     os.mkdir(folder)
-    shutil.copy(HELLO, folder)
-    run("sh", "-c", compiler + " -Wall -Wextra -Werror hello.c $(pkg-config --cflags --libs platter) -o hello.so",
+    with open(os.path.join(folder, name + ".c"), "w", encoding="utf-8") as file:
+        file.write(manual_program(name))
+    run("sh", "-c", f"{compiler} -Wall -Wextra -Werror {name}.c $(pkg-config --cflags --libs platter) -o {name}.so",
         cwd=folder, env=environment)
-    return os.path.join(folder, "hello.so")
+    return os.path.join(folder, name + ".so")
 
 
 def symbols(module, *flags):
@@ -55,7 +56,7 @@ def symbols(module, *flags):
 def test_the_manuals_module(directory, installed, compiler):
     if not shutil.which(compiler.split()[0]):
         pytest.skip(compiler.split()[0] + " is not installed")
-    module = build(directory, installed[1], compiler)
+    module = build(directory, installed[1], compiler, "hello")
     assert symbols(module) - {"__bss_start", "_edata", "_end"} == {"platter_module"}
     # C++ hasn't changed the name.
     assert "platter_log" in symbols(module, "undefined")
@@ -67,12 +68,36 @@ def test_the_manuals_module(directory, installed, compiler):
     assert re.search(r"FLAGS_1\).*\bNOW\b", dynamic)
 
 
-def test_what_is_installed_is_loaded(directory, installed):
-    """Built with the daemon, with sanitizers if that has them, and found where pkg-config says that modules are."""
-    root, environment = installed
+def module_folder(root, environment):
     folder = run("pkg-config", "--variable=moduledir", "platter", env=environment).strip()
     # Some versions put the sysroot before variables, too.
-    folder = folder if folder.startswith(root) else root + folder
+    return folder if folder.startswith(root) else root + folder
+
+
+def test_a_driver_on_the_module_stack(directory, installed):
+    """The manual's, which imports from a module that came with the daemon."""
+    folder = module_folder(*installed)
+    shutil.copy(build(directory, installed[1], "cc", "count"), folder)
+    run(PLATTERCTL, "depmod", folder)
+    with Daemon(directory, "a=ram:1M", options=["--modules", folder]) as daemon:
+        daemon.ctl("modprobe", "count")
+        used = {line.split()[0]: line.split()[2:] for line in daemon.ctl("lsmod").splitlines()[1:]}
+        assert used == {"stack": ["1", "count"], "count": ["0"]}
+        assert "stack is in use by: count" in daemon.ctl("rmmod", "stack", status=1)
+        daemon.ctl("export", "add", "counted=count:a")
+        with Wire(daemon).go(b"counted") as wire:
+            assert wire.write(4096, b"x" * 512) == 0 and wire.write(0, b"y") == 0
+            assert wire.read(4095, 2) == b"\0x"
+            wire.disconnect()
+        assert daemon.ctl("param", "count", "writes") == "2\n"
+        daemon.ctl("export", "remove", "--drain", "counted")
+        daemon.ctl("modprobe", "-r", "count")
+        assert daemon.ctl_json("lsmod")["modules"] == []
+
+
+def test_what_is_installed_is_loaded(directory, installed):
+    """Built with the daemon, with sanitizers if that has them, and found where pkg-config says that modules are."""
+    folder = module_folder(*installed)
     run(PLATTERCTL, "depmod", folder)
     with Daemon(directory, "a=ram:1M", options=["--modules", folder]) as daemon:
         daemon.ctl("modprobe", "hello", "whom=everybody")

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What drivers that stand on other disks have in common: the module stack exports it. */
-#ifndef PLUGINS_STACK_STACK_H
-#define PLUGINS_STACK_STACK_H
+/*
+ * What drivers that stand on other disks have in common.  Not the host but the
+ * module stack has these functions: import each that is called, as in
+ * PLATTER_IMPORT(stack_pass), and modprobe loads that module first.
+ */
+#ifndef PLATTER_STACK_H
+#define PLATTER_STACK_H
 
-#include <platter/driver.h>
-#include <platter/lower.h>
+#include <platter/module.h>
 
-/* The data of a disk that stands on one other; a driver's own may follow it in memory. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The data of a disk that stands on one other; a driver's own may follow it in memory.  It is part of each version below. */
 struct stack_disk {
 	char *name;                  /* of the lower disk */
 	struct platter_lower *lower; /* while it is open */
@@ -43,5 +50,9 @@ typedef int stack_geometry_FN(struct platter_geometry *geometry, struct platter_
 #define stack_segments_VERSION "1"
 typedef uint32_t stack_segments_FN(struct iovec *part, uint32_t most, const struct iovec *segments, uint32_t count,
 				   uint64_t offset, uint64_t length, uint64_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
