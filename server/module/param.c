@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,6 @@
 
 /* How much of a wrong value a message shows, so that there is room for what is wrong with it. */
 #define SHOWN 100
-
-struct param_string {
-	struct param_string *next;
-	char text[];
-};
 
 /* An element that was parsed and isn't stored yet. */
 struct value {
@@ -66,12 +62,8 @@ int param_table_init(struct param_table *table, const char *module, const struct
 
 void param_table_destroy(struct param_table *table)
 {
-	while (table->strings) {
-		struct param_string *string = table->strings;
-
-		table->strings = string->next;
-		free(string);
-	}
+	tdestroy(table->strings, free);
+	table->strings = NULL;
 }
 
 static const struct platter_param *find(const struct param_table *table, const char *name, size_t length)
@@ -87,22 +79,24 @@ const struct platter_param *param_find(const struct param_table *table, const ch
 	return find(table, name, strlen(name));
 }
 
+static int compare(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
 /* The table's copy of TEXT; NULL: no memory. */
 static char *keep_string(struct param_table *table, const char *text)
 {
-	struct param_string *string = table->strings;
+	char **kept = tfind(text, &table->strings, compare);
+	char *copy;
 
-	while (string && strcmp(string->text, text) != 0)
-		string = string->next;
-	if (string)
-		return string->text;
-	string = malloc(sizeof(*string) + strlen(text) + 1);
-	if (!string)
-		return NULL;
-	strcpy(string->text, text);
-	string->next = table->strings;
-	table->strings = string;
-	return string->text;
+	if (kept)
+		return *kept;
+	copy = strdup(text);
+	if (copy && tsearch(copy, &table->strings, compare))
+		return copy;
+	free(copy);
+	return NULL;
 }
 
 /* As kstrtoull() and kstrtoll(), but for the newline that they take for echo's sake. */

@@ -21,8 +21,6 @@ struct platter_error;
 /* The longest string of a charp, as in the kernel. */
 #define PARAM_STRING_MAX 1024
 
-struct param_string;
-
 struct param_table {
 	const char *module;                       /* its name, for messages; the caller's */
 	const struct platter_param *params, *end; /* the module's */
@@ -30,8 +28,9 @@ struct param_table {
 	 * All that the host ever stored in a charp; the module's own first value
 	 * is never here.  The same text isn't kept twice, so that going to and
 	 * fro between a few values doesn't grow; modules must not write to them.
+	 * A tree, as of tsearch(3): there may be as many as a request has room for.
 	 */
-	struct param_string *strings;
+	void *strings;
 };
 
 /* Refuses (-EINVAL) a table that no compiler made from the macros: no or wrong names, unknown types, names twice. */

@@ -221,6 +221,30 @@ static void test_strings_are_the_hosts_and_stay(void **state)
 	assert_string_equal(two, "two, three");
 }
 
+/* As many as come with one insmod. */
+static void test_many_strings_stay_and_none_is_kept_twice(void **state)
+{
+	enum { MANY = 80000 };
+	const char **kept = calloc(MANY, sizeof(*kept));
+	char text[32];
+
+	(void)state;
+	assert_non_null(kept);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < MANY; i++) {
+			snprintf(text, sizeof(text), "%u of %u", i, MANY);
+			takes("a_charp", text, text);
+			assert_true(round == 0 || a_charp == kept[i]);
+			kept[i] = a_charp;
+		}
+	}
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(text, sizeof(text), "%u of %u", i, MANY);
+		assert_string_equal(kept[i], text);
+	}
+	free(kept);
+}
+
 static void test_arrays_are_set_whole_or_not_at_all(void **state)
 {
 	(void)state;
@@ -382,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_messages_name_module_parameter_value_and_range),
 		cmocka_unit_test(test_bools),
 		cmocka_unit_test(test_strings_are_the_hosts_and_stay),
+		cmocka_unit_test(test_many_strings_stay_and_none_is_kept_twice),
 		cmocka_unit_test(test_arrays_are_set_whole_or_not_at_all),
 		cmocka_unit_test(test_strings_may_be_read_while_they_change),
 		cmocka_unit_test(test_counts),
