@@ -75,7 +75,7 @@ static int connect_to_server(FILE **ret)
 			  fd == -ENOENT || fd == -ECONNREFUSED ? "; does platterd run? (--socket names another one)" : "");
 		return CALL_UNREACHABLE;
 	}
-	*ret = fdopen(fd, "r+");
+	*ret = fdopen(fd, "r");
 	if (*ret)
 		return CALL_OK;
 	close(fd);
@@ -83,14 +83,32 @@ static int connect_to_server(FILE **ret)
 	return CALL_UNREACHABLE;
 }
 
+/* False when the server doesn't read it.  No SIGPIPE for that: it is left to end us when nobody reads our output. */
+static bool send_all(int fd, const char *text, size_t length)
+{
+	while (length > 0) {
+		ssize_t sent = send(fd, text, length, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EINTR)
+			return false;
+		if (sent > 0) {
+			text += sent;
+			length -= (size_t)sent;
+		}
+	}
+	return true;
+}
+
 /* Takes PARAMS; false when the server doesn't read it. */
 static bool send_request(FILE *server, const char *method, json_t *params)
 {
 	json_t *object = json_pack("{s:s, s:o*}", "method", method, "params", params);
-	int result = object ? json_dumpf(object, server, JSON_COMPACT) : -1;
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	bool sent = text && send_all(fileno(server), text, strlen(text)) && send_all(fileno(server), "\n", 1);
 
+	free(text);
 	json_decref(object);
-	return result == 0 && fputc('\n', server) != EOF && fflush(server) == 0;
+	return sent;
 }
 
 /* The next object that the server sends; NULL at the end. */

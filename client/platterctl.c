@@ -4,7 +4,6 @@
 
 #include <getopt.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,8 +177,6 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "");
 	log_open("platterctl", LOG_LEVEL_NOTICE);
-	/* A server that refuses us closes the socket: what it says is read all the same. */
-	signal(SIGPIPE, SIG_IGN);
 	status = run(take_options(argc, argv), argv);
 	if (fflush(stdout) != 0 && status == CALL_OK) {
 		log_error("standard output cannot be written");

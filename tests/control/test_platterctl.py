@@ -5,6 +5,8 @@ import json
 import os
 import re
 import select
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -170,6 +172,33 @@ def test_output_that_cannot_be_written_is_an_error(daemon):
         done = subprocess.run([PLATTERCTL, "--socket", daemon.control, "lsblk"], stdout=full, stderr=subprocess.PIPE, text=True,
                               timeout=60, check=False)
     assert done.returncode == 1 and "standard output" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("dmesg",), ("dmesg", "-w"), ("lsblk",), ("--json", "symbols"), ("--help",)])
+def test_output_that_nobody_reads_ends_it_without_a_word(daemon, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([PLATTERCTL, "--socket", daemon.control, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True,
+                              timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode == -signal.SIGPIPE and done.stderr == ""
+
+
+def test_a_server_that_does_not_read_is_heard_all_the_same(directory):
+    """More than a socket holds, so that platterctl still sends when the server closes."""
+    path = os.path.join(directory, "deaf.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        with subprocess.Popen([PLATTERCTL, "--socket", path, "insmod", "/x.so", *("a=" + "x" * 100000 for _ in range(10))],
+                              stderr=subprocess.PIPE, text=True) as client:
+            connection, _ = server.accept()
+            connection.sendall(b'{"error":{"code":"EAGAIN","message":"too many are here"}}\n')
+            connection.close()
+            assert client.stderr.read() == "platterctl: error: too many are here\n"
+            assert client.wait(60) == 1
 
 
 def test_the_runtime_directory_is_where_users_look(directory):
