@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from control_client import ControlClient
 from daemon import Daemon, wait_for
 from modules_support import build, driver
 from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, Wire, request
@@ -153,6 +154,65 @@ def test_a_geometry_that_cannot_be_refuses_the_client(directory, geometry, said)
                 assert kind >= 2**31 and said in text.decode()
         assert [disk["name"] for disk in daemon.ctl_json("lsblk")["disks"]] == ["a", "m"]
         daemon.ctl("rmmod", "odd")
+
+
+def saying(text):
+    """The driver mem, with TEXT in what it answers, refuses and logs."""
+    literal = "".join(f"\\{byte:03o}" for byte in text.encode("latin-1"))
+    source = driver().replace("static const struct platter_disk_ops", f"""
+        static const char text[] = "{literal}";
+        static int say(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv, struct platter_reply *reply,
+                       struct platter_error *error)
+        {{
+            platter_log(PLATTER_LOG_INFO, "%s", text);
+            if (argc) return platter_fail(error, EINVAL, "%s", text);
+            platter_reply(reply, "%s", text);
+            return 0;
+        }}
+        static const struct platter_command commands[] = {{ {{ "say", "[HARD]", "says it" }}, {{ NULL }} }};
+        static const struct platter_disk_ops""", 1)
+    return source.replace(".submit = mem_submit };", ".submit = mem_submit, .ioctl = say, .commands = commands };")
+
+
+@pytest.mark.parametrize("before", ["", "x"])
+def test_a_text_that_is_cut_within_a_character_ends_before_it(directory, before):
+    with Daemon(directory, "a=ram:1M") as daemon, ControlClient(daemon) as client:
+        client.result("module.insmod", file=build(directory, "mem", saying(before + "\u00c3\u00a9" * 1000)))
+        client.result("export.add", spec="m=mem:1M")
+        texts = [client.result("disk.ioctl", disk="m", command="say")["text"].rstrip("\n"),
+                 client.error("disk.ioctl", disk="m", command="say", args=["hard"])["message"],
+                 next(message["text"] for message in client.result("log")["messages"] if "\u00e9" in message["text"])]
+        for text in texts:
+            assert text.startswith(before + "\u00e9" * 200) and set(text) <= {"x", "\u00e9"}
+
+
+def test_a_text_that_is_no_utf_8_is_shown_as_far_as_it_can_be(directory):
+    with Daemon(directory, "a=ram:1M") as daemon, ControlClient(daemon) as client:
+        client.result("module.insmod", file=build(directory, "mem", saying("one \xff two")))
+        client.result("export.add", spec="m=mem:1M")
+        assert client.result("disk.ioctl", disk="m", command="say")["text"].startswith("one ? two")
+        assert client.error("disk.ioctl", disk="m", command="say", args=["hard"])["message"] == "one ? two"
+        assert "one ? two" in daemon.ctl("dmesg")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a/b", "a:b", "a,b", "\\303\\251", "\\033[1m", "x" * 65])
+def test_a_driver_s_name_can_be_written_in_a_configuration(directory, name):
+    with Daemon(directory, "a=ram:1M") as daemon:
+        source = driver().replace('.name = "mem"', f'.name = "{name}"')
+        assert "its init failed: Invalid argument" in daemon.ctl("insmod", build(directory, "mem", source), status=1)
+        assert daemon.ctl("devices") == "Block devices:\n252 ram\n253 null\n254 file\n"
+        daemon.ctl("insmod", build(directory, "mem", driver().replace('.name = "mem"', f'.name = "{"x" * 64}"')))
+
+
+def test_a_capacity_above_all_that_can_be_is_unknown(directory):
+    for bytes_, size in (("1ull << 63", None), ("UINT64_MAX", None), ("INT64_MAX", 2**63 - 1)):
+        with Daemon(directory, "a=ram:1M") as daemon:
+            source = driver().replace("platter_disk_set_capacity(disk, mem->size)", f"platter_disk_set_capacity(disk, {bytes_})")
+            daemon.ctl("insmod", build(directory, "mem", source))
+            daemon.ctl("export", "add", "m=mem:1M")
+            assert [disk["size"] for disk in daemon.ctl_json("lsblk")["disks"]] == [MIB, size]
+            assert [export["size"] for export in daemon.ctl_json("exports")["exports"]] == [MIB, size]
+            assert daemon.ctl("lsblk").splitlines()[2].split()[2] == ("8E" if size else "?")
 
 
 def test_structures_of_another_size(directory):

@@ -226,6 +226,32 @@ def test_only_the_server_s_user_may_load(directory):
         assert done.returncode == 1 and "root and the server's own user" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_those_who_may_only_look_see_no_addresses_nor_what_is_the_owner_s(directory):
+    os.chmod(directory, 0o755)
+    source = "".join(f'static int {name} = 1; PLATTER_PARAM({name}, int, {mode}, "x");\n'
+                     for name, mode in (("all", "0444"), ("mine", "0400"), ("ours", "0440"), ("set", "0644"), ("mine_to_set", "0600"), ("hidden", "0")))
+    with Daemon(directory, "a=ram:1M", options=["--control", f"{directory}/open.sock,mode=0666"]) as daemon:
+        daemon.control = f"{directory}/open.sock"
+        daemon.ctl("insmod", build(directory, "parm", source + exporter("parm")))
+
+        def look(*arguments, status=0):
+            done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", os.path.abspath(PLATTERCTL), "--socket", daemon.control,
+                                   *arguments], capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == status, done
+            return done.stderr if status else done.stdout
+
+        mine, theirs = ([line.split(maxsplit=1) for line in text.splitlines()] for text in (daemon.ctl("symbols"), look("symbols")))
+        assert [name for _, name in mine] == [name for _, name in theirs] and "T twice\t[parm]" in [name for _, name in mine]
+        assert all(int(address, 16) != 0 for address, _ in mine) and {address for address, _ in theirs} == {"0" * 16}
+
+        assert sorted(daemon.ctl("param", "parm").splitlines()) == ["all=1", "mine=1", "mine_to_set=1", "ours=1", "set=1"]
+        assert sorted(look("param", "parm").splitlines()) == ["all=1", "set=1"]
+        assert 'no parameter "mine"' in look("param", "parm", "mine", status=1)
+        assert "root and the server's own user" in look("param", "parm", "set", "2", status=1)
+        assert daemon.ctl("param", "parm", "set") == "1\n"
+
+
 def test_loading_and_unloading_does_not_grow(daemon, directory):
     path = build(directory, "mem", driver())
 

@@ -105,6 +105,31 @@ def test_a_driver_s_module_is_loaded_when_it_is_asked_for(place, directory):
         assert "unknown driver \"nothing\"" in daemon.ctl("export", "add", "nothing:1M", status=1)
 
 
+def test_several_modules_of_one_driver(place, directory):
+    """They are loaded in the order of their names, or of the configuration; the first that can be has the driver."""
+    for name in ("mem_b", "mem_a"):
+        place.add(name, driver().replace(module("mem"), module(name)).replace('"memory"', f'"of {name}"'))
+    os.unlink(os.path.join(place.modules, "mem.so"))
+    place.depmod()
+
+    def served_by(*names):
+        with Daemon(directory, "m=mem:1M") as daemon:
+            assert loaded(daemon) == list(names)
+            assert daemon.ctl_json("lsblk")["disks"][0]["description"] == "of " + names[0]
+            return daemon.log()
+
+    assert "mem_b: its init failed: Device or resource busy" in served_by("mem_a")
+    place.configure("alias driver:mem mem-b\nalias driver:mem mem-a\n")
+    assert "mem_a: its init failed: Device or resource busy" in served_by("mem_b")
+    place.configure("alias driver:mem mem-b\n")
+    assert "mem_a" not in served_by("mem_b")
+    place.configure("blacklist mem_a\n")
+    assert "mem_a" not in served_by("mem_b")
+    place.configure("")
+    os.unlink(os.path.join(place.modules, "mem_a.so"))
+    assert "mem_a.so: No such file" in served_by("mem_b")
+
+
 def test_the_configuration(place, directory):
     place.add("parm", 'static char *text = (char *)"none"; PLATTER_PARAM(text, charp, 0444, "x");\n' + hello("parm"))
     place.add("soft", hello("soft", "soft") + 'PLATTER_SOFTDEP("lib");')
