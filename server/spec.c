@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistr.h>
 
 #include "common/escape.h"
+#include "common/utf8.h"
 #include "common/wire.h"
 #include "server/block/args.h"
 #include "server/block/driver.h"
@@ -17,15 +17,7 @@
 /* What is shown to clients and on terminals. */
 static bool is_text(const char *text)
 {
-	const uint8_t *at = (const uint8_t *)text;
-	size_t length = strlen(text);
-
-	if (length > NBD_MAX_STRING || u8_check(at, length))
-		return false;
-	for (; *at; at++)
-		if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0))
-			return false;
-	return true;
+	return strlen(text) <= NBD_MAX_STRING && utf8_is_line(text);
 }
 
 static int set_name(struct spec *spec, char *name, struct platter_error *error)

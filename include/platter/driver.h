@@ -49,7 +49,7 @@ int platter_fail(struct platter_error *error, int code, const char *format, ...)
 struct platter_driver {
 	uint32_t size;                      /* sizeof(struct platter_driver) */
 	const char *name;                   /* as in the configuration */
-	const char *description;            /* one line, shown to clients with the export */
+	const char *description;            /* one line of UTF-8, shown to clients with the export */
 	const struct platter_key *keys;     /* ended by a NULL name; DRIVER:ARG sets the first one */
 	const struct platter_disk_ops *ops; /* of all its disks */
 	/*

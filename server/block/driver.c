@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
 #include "plugins/builtin.h"
 #include "server/block/device.h"
 #include "server/block/disk.h"
@@ -126,10 +127,14 @@ void driver_put(const struct platter_driver *driver)
 		driver_free(of(driver));
 }
 
-/* NULL as "": the host's own code needn't ask. */
+/* NULL as "": the host's own code needn't ask.  What isn't a line of UTF-8, as lists and clients expect it, gets question marks. */
 static char *copy_text(const char *text)
 {
-	return strdup(text ? text : "");
+	char *copy = strdup(text ? text : "");
+
+	if (copy && !utf8_is_line(copy))
+		log_printable(copy, (unsigned)strlen(text) + 1, text, (unsigned)strlen(text));
+	return copy;
 }
 
 static const struct platter_key *copy_keys(const struct platter_key *keys)

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistr.h>
 
 #include <platter/driver.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
 
 /* Where a text is, and where to say what is wrong with it. */
 struct place {
@@ -54,16 +54,6 @@ static bool is_module_name(const char *text, size_t length)
 		if (!isalnum((unsigned char)text[i]) && text[i] != '_' && text[i] != '-')
 			return false;
 	return length > 0 && length < MODULE_INFO_NAME && text[0] != '-';
-}
-
-static bool is_printable_utf8(const char *text)
-{
-	size_t length = strlen(text);
-
-	for (size_t i = 0; i < length; i++)
-		if (iscntrl((unsigned char)text[i]))
-			return false;
-	return u8_check((const uint8_t *)text, length) == NULL;
 }
 
 /* --- One key each: what stands behind the '=' */
@@ -227,7 +217,7 @@ int module_info_parse(struct module_info *info, const char *path, const char *te
 			return fail_line(&place, "too long");
 		if (!equal || equal == text)
 			return fail_line(&place, "not KEY=VALUE");
-		if (!is_printable_utf8(text))
+		if (!utf8_is_line(text))
 			return fail_line(&place, "not UTF-8, or with control characters");
 		result = parse_value(&place, text, (size_t)(equal - text), equal + 1);
 		if (result < 0)
@@ -290,7 +280,7 @@ static int read_needed(struct module_names *needed, const struct module_file *fi
 		if (entry.d_tag != DT_NEEDED)
 			continue;
 		name = module_file_string(file, entry.d_un.d_val);
-		if (!name || !*name || !is_printable_utf8(name))
+		if (!name || !*name || !utf8_is_line(name))
 			return platter_fail(error, ENOEXEC, "%s: the file is damaged: the name of a library that it needs is invalid",
 					    file->path);
 		if (module_names_add(needed, name, strlen(name)) < 0)

@@ -195,6 +195,17 @@ def test_a_text_that_is_no_utf_8_is_shown_as_far_as_it_can_be(directory):
         assert "one ? two" in daemon.ctl("dmesg")
 
 
+def test_a_driver_s_own_texts_are_one_line_of_utf_8(directory):
+    """Whatever they hold: what is listed with them stays in the list, and clients get what they can show."""
+    source = saying("yes").replace('"memory"', '"me\\xffmory\\n\\303\\251"').replace('"says it"', '"sa\\xffys"').replace('"[HARD]"', '"\\033[1m"')
+    with Daemon(directory, "a=ram:1M") as daemon:
+        daemon.ctl("insmod", build(directory, "mem", source))
+        daemon.ctl("export", "add", "m=mem:1M")
+        assert [disk["description"] for disk in daemon.ctl_json("lsblk")["disks"]][1:] == ["me?mory???"]
+        assert [export["description"] for export in daemon.ctl_json("exports")["exports"]][1:] == ["me?mory???"]
+        assert daemon.ctl_json("ioctl", "m")["commands"] == [{"name": "say", "arguments": "?[1m", "help": "sa?ys"}]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a=b", "a/b", "a:b", "a,b", "\\303\\251", "\\033[1m", "x" * 65])
 def test_a_driver_s_name_can_be_written_in_a_configuration(directory, name):
     with Daemon(directory, "a=ram:1M") as daemon:

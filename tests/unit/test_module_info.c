@@ -122,6 +122,7 @@ static void test_malformed_text_is_refused(void **state)
 		{ "name=\xff", "not UTF-8" },
 		{ "author=\xc0\x80", "not UTF-8" },
 		{ "description=a\033[2J", "control characters" },
+		{ "description=a\xc2\x9b", "control characters" },
 		{ "name=a\0name=b", "'name=b' in .platter.info: the key is there twice" },
 		{ "license=a\0license=a", "twice" },
 		{ "alias=", "an alias is one word" },
