@@ -39,11 +39,14 @@ tests_unit_test_log_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)
-tests_unit_test_partition_SOURCES = tests/unit/test_partition.c tests/unit/table.c tests/unit/table.h tests/unit/unit.h
+tests_unit_test_partition_SOURCES = tests/unit/test_partition.c tests/unit/table.c tests/unit/table.h \
+	tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_partition_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_partition_LDADD = $(unit_ldadd)
+# These need a directory.
+unit_directory = tests/unit/directory.c tests/unit/directory.h tests/unit/unit.h
 # These compile modules.
-module_fixture = tests/unit/module_fixture.c tests/unit/module_fixture.h tests/unit/unit.h
+module_fixture = tests/unit/module_fixture.c tests/unit/module_fixture.h $(unit_directory)
 module_cppflags = $(unit_cppflags) $(LIBELF_CFLAGS) -DFIXTURE_CC='"$(CC)"' -DFIXTURE_ROOT='"$(abs_top_srcdir)"'
 tests_unit_test_module_file_SOURCES = tests/unit/test_module_file.c $(module_fixture)
 tests_unit_test_module_file_CPPFLAGS = $(module_cppflags)
@@ -60,10 +63,10 @@ tests_unit_test_module_symbols_LDADD = $(unit_ldadd)
 tests_unit_test_module_trust_SOURCES = tests/unit/test_module_trust.c $(module_fixture)
 tests_unit_test_module_trust_CPPFLAGS = $(module_cppflags)
 tests_unit_test_module_trust_LDADD = $(unit_ldadd)
-tests_unit_test_modconf_SOURCES = tests/unit/test_modconf.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_modconf_SOURCES = tests/unit/test_modconf.c tests/unit/mutate.h $(unit_directory)
 tests_unit_test_modconf_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_modconf_LDADD = $(unit_ldadd)
-tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h $(unit_directory)
 tests_unit_test_moddep_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_moddep_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h

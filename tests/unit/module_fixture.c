@@ -9,60 +9,28 @@
 #include <unistd.h>
 
 #include "server/module/module_check.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/unit.h"
-
-static char directory[] = "/tmp/platter-module-XXXXXX";
 
 int fixture_setup(void **state)
 {
-	(void)state;
 	umask(022);
-	if (!mkdtemp(directory))
+	if (directory_setup(state) < 0)
 		return -1;
 	fixture_module("module_example.so", "", "");
 	return 0;
 }
 
-int fixture_teardown(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", directory);
-	return system(command);
-}
-
-const char *fixture_path(const char *name)
-{
-	static char paths[8][128];
-	static unsigned next;
-	char *path = paths[next++ % 8];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
-	return path;
-}
-
-const char *fixture_write(const char *name, const void *bytes, size_t size)
-{
-	const char *path = fixture_path(name);
-	FILE *file = fopen(path, "we");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
-	return path;
-}
-
 const char *fixture_compile(const char *name, const char *source, const char *flags)
 {
-	const char *path = fixture_path(name);
+	const char *path = directory_path(name);
 	char command[1024];
 
-	fixture_write("source.c", source, strlen(source));
+	directory_write_text("source.c", source);
 	/* The linker warns of what is wrong here on purpose: only failures are shown. */
 	assert_in_range(snprintf(command, sizeof(command), "{ " FIXTURE_CC " -w -O1 -fPIC -I" FIXTURE_ROOT "/include -o %s %s %s; }"
-				 " >%s 2>&1 || { cat %s >&2; false; }", path, fixture_path("source.c"), flags, fixture_path("log"),
-				 fixture_path("log")), 1, sizeof(command) - 1);
+				 " >%s 2>&1 || { cat %s >&2; false; }", path, directory_path("source.c"), flags, directory_path("log"),
+				 directory_path("log")), 1, sizeof(command) - 1);
 	assert_int_equal(system(command), 0);
 	return path;
 }
@@ -120,7 +88,6 @@ void fixture_refused(const char *path, const char *text)
 
 	fixture_open(&fixture, path);
 	assert_true(fixture.result < 0);
-	if (!strstr(fixture.error.text, text))
-		fail_msg("%s: expected '%s', not '%s'", path, text, fixture.error.text);
+	assert_says(fixture.error.text, text);
 	fixture_close(&fixture);
 }

@@ -8,15 +8,8 @@
 #include "server/module/module_file.h"
 #include "server/module/module_info.h"
 
-/* For the test group: a directory for all files, with a good module in it, module_example.so. */
+/* For the test group, with directory_teardown(): its directory, with a good module in it, module_example.so. */
 int fixture_setup(void **state);
-int fixture_teardown(void **state);
-
-/* The path of NAME in that directory; valid until the next eight calls. */
-const char *fixture_path(const char *name);
-
-/* Writes SIZE bytes to NAME; their path. */
-const char *fixture_write(const char *name, const void *bytes, size_t size);
 
 /* Compiles SOURCE into NAME with FLAGS, as a module's would be; its path. */
 const char *fixture_compile(const char *name, const char *source, const char *flags);

@@ -10,6 +10,7 @@
 #include "server/block/error.h"
 #include "server/module/modconf.h"
 #include "server/module/modname.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/mutate.h"
 #include "tests/unit/unit.h"
 
@@ -155,53 +156,9 @@ static void test_what_is_wrong_is_named_with_its_line(void **state)
 		struct platter_error error = { "" };
 
 		assert_int_equal(modconf_parse(conf, "a.conf", cases[i].text, &error), -EINVAL);
-		if (!strstr(error.text, cases[i].expected))
-			fail_msg("\"%s\" lacks \"%s\"", error.text, cases[i].expected);
+		assert_says(error.text, cases[i].expected);
 		modconf_free(conf);
 	}
-}
-
-/* A directory of its own, removed by leave(). */
-static char directory[] = "/tmp/platter-modconf-XXXXXX";
-
-static const char *in_directory(const char *name)
-{
-	static char path[sizeof(directory) + 64];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	return path;
-}
-
-static int enter(void **state)
-{
-	(void)state;
-	memcpy(strrchr(directory, '-'), "-XXXXXX", 7);
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int leave(void **state)
-{
-	static const char *const names[] = { "10-b.conf", "9-a.conf", "B.conf", "a.conf", ".hidden.conf", "c.conf~", "README" };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unlink(in_directory(names[i]));
-	rmdir(in_directory("d.conf"));
-	return rmdir(directory);
-}
-
-static void put(const char *name, const char *text, size_t length)
-{
-	FILE *file = fopen(in_directory(name), "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, length, file), length);
-	assert_int_equal(fclose(file), 0);
-}
-
-static void put_text(const char *name, const char *text)
-{
-	put(name, text, strlen(text));
 }
 
 static void test_a_directorys_files_in_order(void **state)
@@ -211,21 +168,21 @@ static void test_a_directorys_files_in_order(void **state)
 	struct platter_error error = { "" };
 
 	(void)state;
-	put_text("a.conf", "options m x=a");
-	put_text("B.conf", "options m x=B\n");
-	put_text("9-a.conf", "options m x=9");
-	put_text("10-b.conf", "options m x=10");
-	put_text(".hidden.conf", "nonsense");
-	put_text("c.conf~", "nonsense");
-	put_text("README", "nonsense");
-	assert_int_equal(mkdir(in_directory("d.conf"), 0700), 0);
-	if (modconf_read_directory(conf, directory, &error) < 0)
+	directory_write_text("a.conf", "options m x=a");
+	directory_write_text("B.conf", "options m x=B\n");
+	directory_write_text("9-a.conf", "options m x=9");
+	directory_write_text("10-b.conf", "options m x=10");
+	directory_write_text(".hidden.conf", "nonsense");
+	directory_write_text("c.conf~", "nonsense");
+	directory_write_text("README", "nonsense");
+	assert_int_equal(mkdir(directory_path("d.conf"), 0700), 0);
+	if (modconf_read_directory(conf, directory_name(), &error) < 0)
 		fail_msg("%s", error.text);
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
 		same(modconf_option(conf, "m", i), expected[i]);
-	put_text("B.conf", "\nnonsense\n");
-	assert_int_equal(modconf_read_directory(conf, directory, &error), -EINVAL);
-	assert_non_null(strstr(error.text, in_directory("B.conf:2: unknown keyword 'nonsense'")));
+	directory_write_text("B.conf", "\nnonsense\n");
+	assert_int_equal(modconf_read_directory(conf, directory_name(), &error), -EINVAL);
+	assert_non_null(strstr(error.text, directory_path("B.conf:2: unknown keyword 'nonsense'")));
 	modconf_free(conf);
 }
 
@@ -236,22 +193,22 @@ static void test_files_that_cannot_be_read(void **state)
 	char *large = malloc((1u << 20) + 1);
 
 	(void)state;
-	assert_int_equal(modconf_read_directory(conf, in_directory("none"), &error), 0);
-	assert_int_equal(modconf_read_file(conf, in_directory("a.conf"), &error), -ENOENT);
-	assert_non_null(strstr(error.text, in_directory("a.conf: No such file")));
-	assert_int_equal(symlink("nowhere", in_directory("a.conf")), 0);
-	assert_int_equal(modconf_read_directory(conf, directory, &error), -ENOENT);
-	unlink(in_directory("a.conf"));
-	put("a.conf", "load a\n\0load b\n", 15);
-	assert_int_equal(modconf_read_directory(conf, directory, &error), -EINVAL);
+	assert_int_equal(modconf_read_directory(conf, directory_path("none"), &error), 0);
+	assert_int_equal(modconf_read_file(conf, directory_path("a.conf"), &error), -ENOENT);
+	assert_non_null(strstr(error.text, directory_path("a.conf: No such file")));
+	assert_int_equal(symlink("nowhere", directory_path("a.conf")), 0);
+	assert_int_equal(modconf_read_directory(conf, directory_name(), &error), -ENOENT);
+	unlink(directory_path("a.conf"));
+	directory_write("a.conf", "load a\n\0load b\n", 15);
+	assert_int_equal(modconf_read_directory(conf, directory_name(), &error), -EINVAL);
 	assert_non_null(strstr(error.text, "zero byte"));
 	assert_non_null(large);
 	memset(large, '\n', (1u << 20) + 1);
-	put("a.conf", large, 1u << 20);
-	assert_int_equal(modconf_read_directory(conf, directory, &error), 0);
-	put("a.conf", large, (1u << 20) + 1);
-	assert_int_equal(modconf_read_directory(conf, directory, &error), -EFBIG);
-	assert_int_equal(modconf_read_directory(conf, in_directory("a.conf"), &error), -ENOTDIR);
+	directory_write("a.conf", large, 1u << 20);
+	assert_int_equal(modconf_read_directory(conf, directory_name(), &error), 0);
+	directory_write("a.conf", large, (1u << 20) + 1);
+	assert_int_equal(modconf_read_directory(conf, directory_name(), &error), -EFBIG);
+	assert_int_equal(modconf_read_directory(conf, directory_path("a.conf"), &error), -ENOTDIR);
 	free(large);
 	modconf_free(conf);
 }
@@ -309,8 +266,8 @@ int main(void)
 		cmocka_unit_test(test_blacklist_softdep_and_load),
 		cmocka_unit_test(test_comments_blank_and_continued_lines),
 		cmocka_unit_test(test_what_is_wrong_is_named_with_its_line),
-		cmocka_unit_test_setup_teardown(test_a_directorys_files_in_order, enter, leave),
-		cmocka_unit_test_setup_teardown(test_files_that_cannot_be_read, enter, leave),
+		cmocka_unit_test_setup_teardown(test_a_directorys_files_in_order, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_files_that_cannot_be_read, directory_setup, directory_teardown),
 		cmocka_unit_test(test_spoiled_texts_do_no_harm),
 		cmocka_unit_test(test_names),
 	};

@@ -12,11 +12,11 @@
 #include "server/module/moddep.h"
 #include "server/module/modindex.h"
 #include "server/module/modplan.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/mutate.h"
 #include "tests/unit/unit.h"
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* As in the test of kmod's own depmod that these expectations come from. */
 static const struct moddep_module five[] = {
@@ -74,8 +74,7 @@ static void fails(const struct moddep_module *modules, size_t count, int result,
 	struct moddep *dep = NULL;
 
 	assert_int_equal(moddep_new(modules, count, &dep, &error), result);
-	if (!strstr(error.text, expected))
-		fail_msg("\"%s\" lacks \"%s\"", error.text, expected);
+	assert_says(error.text, expected);
 }
 
 static void test_cycles_are_named(void **state)
@@ -171,40 +170,12 @@ static void test_what_no_index_can_hold_is_refused(void **state)
 	fails(doubles, 2, -EEXIST, "x/a_b.so and a-b.so: two modules of the same name");
 }
 
-/* A directory of its own. */
-static char directory[] = "/tmp/platter-moddep-XXXXXX";
-
-static const char *in_directory(const char *name)
-{
-	static char path[sizeof(directory) + 64];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	return path;
-}
-
-static int enter(void **state)
-{
-	(void)state;
-	memcpy(strrchr(directory, '-'), "-XXXXXX", 7);
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-/* Fails when a file is left that isn't one of the three. */
-static int leave(void **state)
-{
-	(void)state;
-	unlink(in_directory("modules.dep"));
-	unlink(in_directory("modules.alias"));
-	unlink(in_directory("modules.softdep"));
-	return rmdir(directory);
-}
-
 static void write_five(void)
 {
 	struct moddep *dep = made(five, COUNT(five));
 	struct platter_error error = { "" };
 
-	if (modindex_write(directory, dep, &error) < 0)
+	if (modindex_write(directory_name(), dep, &error) < 0)
 		fail_msg("%s", error.text);
 	moddep_free(dep);
 }
@@ -212,7 +183,7 @@ static void write_five(void)
 static void has(const char *name, const char *expected)
 {
 	char text[1024] = "";
-	FILE *file = fopen(in_directory(name), "r");
+	FILE *file = fopen(directory_path(name), "r");
 
 	assert_non_null(file);
 	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
@@ -220,13 +191,13 @@ static void has(const char *name, const char *expected)
 	assert_string_equal(text, expected);
 }
 
-static void put(const char *name, const char *text)
+/* No file is there but perhaps the three, not even a temporary one. */
+static void nothing_else_is_there(void)
 {
-	FILE *file = fopen(in_directory(name), "w");
-
-	assert_non_null(file);
-	fputs(text, file);
-	assert_int_equal(fclose(file), 0);
+	unlink(directory_path("modules.dep"));
+	unlink(directory_path("modules.alias"));
+	unlink(directory_path("modules.softdep"));
+	assert_int_equal(rmdir(directory_name()), 0);
 }
 
 static void test_files_are_kmods(void **state)
@@ -239,8 +210,9 @@ static void test_files_are_kmods(void **state)
 	has("modules.alias", "# Aliases extracted from modules themselves.\nalias foo b\nalias b:* b\nalias s my_s\n");
 	has("modules.softdep", "# Soft dependencies extracted from modules themselves.\n"
 			       "softdep a pre: s\nsoftdep my_s pre: nobody  d \nsoftdep my_s pre: \n");
-	assert_int_equal(stat(in_directory("modules.dep"), &status), 0);
+	assert_int_equal(stat(directory_path("modules.dep"), &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0644);
+	nothing_else_is_there();
 }
 
 /* What cannot be written leaves neither a half file nor a temporary one. */
@@ -250,11 +222,12 @@ static void test_failing_writes_leave_nothing(void **state)
 	struct platter_error error = { "" };
 
 	(void)state;
-	assert_int_equal(mkdir(in_directory("modules.dep"), 0700), 0);
-	assert_int_equal(modindex_write(directory, dep, &error), -EISDIR);
-	assert_non_null(strstr(error.text, in_directory("modules.dep: cannot be written: Is a directory")));
-	assert_int_equal(rmdir(in_directory("modules.dep")), 0);
-	assert_int_equal(modindex_write(in_directory("none"), dep, &error), -ENOENT);
+	assert_int_equal(mkdir(directory_path("modules.dep"), 0700), 0);
+	assert_int_equal(modindex_write(directory_name(), dep, &error), -EISDIR);
+	assert_non_null(strstr(error.text, directory_path("modules.dep: cannot be written: Is a directory")));
+	assert_int_equal(rmdir(directory_path("modules.dep")), 0);
+	assert_int_equal(modindex_write(directory_path("none"), dep, &error), -ENOENT);
+	nothing_else_is_there();
 	moddep_free(dep);
 }
 
@@ -263,7 +236,7 @@ static struct modindex *read_index(void)
 	struct platter_error error = { "" };
 	struct modindex *index;
 
-	if (modindex_read(directory, &index, &error) < 0)
+	if (modindex_read(directory_name(), &index, &error) < 0)
 		fail_msg("%s", error.text);
 	return index;
 }
@@ -293,13 +266,13 @@ static void test_files_that_are_missing_or_wrong(void **state)
 	struct modindex *index;
 
 	(void)state;
-	assert_int_equal(modindex_read(directory, &index, &error), -ENOENT);
-	assert_non_null(strstr(error.text, in_directory("modules.dep: no such file: run depmod")));
-	put("modules.dep", "a.so:\n");
+	assert_int_equal(modindex_read(directory_name(), &index, &error), -ENOENT);
+	assert_non_null(strstr(error.text, directory_path("modules.dep: no such file: run depmod")));
+	directory_write_text("modules.dep", "a.so:\n");
 	modindex_free(read_index());
-	put("modules.alias", "alias x\n");
-	assert_int_equal(modindex_read(directory, &index, &error), -EINVAL);
-	assert_non_null(strstr(error.text, in_directory("modules.alias:1: ")));
+	directory_write_text("modules.alias", "alias x\n");
+	assert_int_equal(modindex_read(directory_name(), &index, &error), -EINVAL);
+	assert_non_null(strstr(error.text, directory_path("modules.alias:1: ")));
 }
 
 static void test_wrong_lines_are_named(void **state)
@@ -329,8 +302,7 @@ static void test_wrong_lines_are_named(void **state)
 		struct modindex *index = NULL;
 
 		assert_int_equal(modindex_parse("dep", cases[i].text, &index, &error), -EINVAL);
-		if (!strstr(error.text, cases[i].expected))
-			fail_msg("\"%s\" lacks \"%s\"", error.text, cases[i].expected);
+		assert_says(error.text, cases[i].expected);
 	}
 }
 
@@ -506,14 +478,14 @@ int main(void)
 		cmocka_unit_test(test_long_chains),
 		cmocka_unit_test(test_unknown_and_double_symbols_are_warned_of),
 		cmocka_unit_test(test_what_no_index_can_hold_is_refused),
-		cmocka_unit_test_setup_teardown(test_files_are_kmods, enter, leave),
-		cmocka_unit_test_setup_teardown(test_failing_writes_leave_nothing, enter, leave),
-		cmocka_unit_test_setup_teardown(test_what_was_written_is_read, enter, leave),
-		cmocka_unit_test_setup_teardown(test_files_that_are_missing_or_wrong, enter, leave),
+		cmocka_unit_test_setup_teardown(test_files_are_kmods, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_failing_writes_leave_nothing, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_written_is_read, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_files_that_are_missing_or_wrong, directory_setup, directory_teardown),
 		cmocka_unit_test(test_wrong_lines_are_named),
-		cmocka_unit_test_setup_teardown(test_names_are_resolved_as_by_modprobe, enter, leave),
-		cmocka_unit_test_setup_teardown(test_plans, enter, leave),
-		cmocka_unit_test_setup_teardown(test_any_soft_dependencies, enter, leave),
+		cmocka_unit_test_setup_teardown(test_names_are_resolved_as_by_modprobe, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_plans, directory_setup, directory_teardown),
+		cmocka_unit_test_setup_teardown(test_any_soft_dependencies, directory_setup, directory_teardown),
 		cmocka_unit_test(test_spoiled_indexes_do_no_harm),
 	};
 

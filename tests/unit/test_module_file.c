@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/module/module_symbols.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/module_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -19,17 +20,17 @@
 static void patched_refused(size_t offset, const void *patch, size_t size, const char *text)
 {
 	size_t whole;
-	unsigned char *bytes = fixture_bytes(fixture_path("module_example.so"), &whole);
+	unsigned char *bytes = fixture_bytes(directory_path("module_example.so"), &whole);
 
 	assert_true(offset + size <= whole);
 	memcpy(bytes + offset, patch, size);
-	fixture_refused(fixture_write("patched.so", bytes, whole), text);
+	fixture_refused(directory_write("patched.so", bytes, whole), text);
 	free(bytes);
 }
 
 static void open_good(struct fixture *fixture)
 {
-	fixture_open(fixture, fixture_path("module_example.so"));
+	fixture_open(fixture, directory_path("module_example.so"));
 	assert_string_equal(fixture->error.text, "");
 	assert_int_equal(fixture->result, 0);
 }
@@ -71,15 +72,15 @@ static void test_other_machines_are_refused(void **state)
 static void test_what_is_no_shared_object_is_refused(void **state)
 {
 	size_t size;
-	unsigned char *bytes = fixture_bytes(fixture_path("module_example.so"), &size);
+	unsigned char *bytes = fixture_bytes(directory_path("module_example.so"), &size);
 	const uint16_t type = ET_EXEC;
 
 	(void)state;
-	fixture_refused(fixture_write("empty.so", "", 0), "is empty");
-	fixture_refused(fixture_write("text.so", "#!/bin/sh\n", 10), "not an ELF file");
-	fixture_refused(fixture_write("archive.so", "!<arch>\n", 8), "not an ELF file");
-	fixture_refused(fixture_write("half.so", bytes, size / 2), "damaged");
-	fixture_refused(fixture_path("."), "not a regular file");
+	fixture_refused(directory_write("empty.so", "", 0), "is empty");
+	fixture_refused(directory_write("text.so", "#!/bin/sh\n", 10), "not an ELF file");
+	fixture_refused(directory_write("archive.so", "!<arch>\n", 8), "not an ELF file");
+	fixture_refused(directory_write("half.so", bytes, size / 2), "damaged");
+	fixture_refused(directory_path("."), "not a regular file");
 	fixture_refused(fixture_compile("library.so", "int f(void) { return 1; }", "-shared"), "no section .platter.info");
 	fixture_refused(fixture_module("object.so", "", "-c"), "not a shared object");
 	fixture_refused(fixture_compile("program.so", "#include \"" FIXTURE_ROOT "/tests/meta/module_example.c\"\n"
@@ -124,7 +125,7 @@ static void test_platter_module_must_be_shown(void **state)
 
 	(void)state;
 	snprintf(flags, sizeof(flags), "-Wl,--version-script=%s",
-		 fixture_write("script", "{ global: our_function; local: *; };", 36));
+		 directory_write("script", "{ global: our_function; local: *; };", 36));
 	fixture_refused(fixture_module("hidden.so", "", flags), "doesn't show the object platter_module");
 
 	open_good(&fixture);
@@ -178,8 +179,8 @@ static void test_what_harms_the_process_is_refused(void **state)
 		fixture_refused(fixture_module("harmful.so", modules[i].more, modules[i].flags), modules[i].text);
 	/* All are named; the linker decides on the order. */
 	fixture_module("two.so", "int platter_one; void platter_two(void) { }", "");
-	fixture_refused(fixture_path("two.so"), "platter_one");
-	fixture_refused(fixture_path("two.so"), "platter_two");
+	fixture_refused(directory_path("two.so"), "platter_one");
+	fixture_refused(directory_path("two.so"), "platter_two");
 }
 
 static void test_a_missing_stack_header_means_an_executable_stack(void **state)
@@ -269,7 +270,7 @@ static void test_mutated_files_do_no_harm(void **state)
 static void test_every_truncation_is_refused(void **state)
 {
 	size_t size, step;
-	unsigned char *good = fixture_bytes(fixture_path("module_example.so"), &size);
+	unsigned char *good = fixture_bytes(directory_path("module_example.so"), &size);
 
 	(void)state;
 	step = size / 500 + 1;
@@ -300,5 +301,5 @@ int main(void)
 		cmocka_unit_test(test_every_truncation_is_refused),
 	};
 
-	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, directory_teardown);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/directory.h"
 #include "tests/unit/module_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -51,7 +52,7 @@ static void test_a_module_says_what_it_takes_and_offers(void **state)
 	struct module_info *info = &fixture.info;
 
 	(void)state;
-	fixture_open(&fixture, fixture_path("module_example.so"));
+	fixture_open(&fixture, directory_path("module_example.so"));
 	assert_int_equal(info->param_count, 3);
 	param = find_param(info, "count");
 	assert_string_equal(param->type, "int");
@@ -77,14 +78,14 @@ static void test_a_smaller_abi_has_zeroes(void **state)
 	struct fixture fixture;
 	const uint32_t size = 12;
 	size_t whole;
-	unsigned char *bytes = fixture_bytes(fixture_path("module_example.so"), &whole);
+	unsigned char *bytes = fixture_bytes(directory_path("module_example.so"), &whole);
 
 	(void)state;
-	fixture_open(&fixture, fixture_path("module_example.so"));
+	fixture_open(&fixture, directory_path("module_example.so"));
 	assert_int_equal(module_file_section(&fixture.file, ".platter.abi", &section, &fixture.error), 0);
 	memcpy(bytes + (section.bytes - fixture.file.image), &size, sizeof(size));
 	fixture_close(&fixture);
-	fixture_open(&fixture, fixture_write("smaller.so", bytes, whole));
+	fixture_open(&fixture, directory_write("smaller.so", bytes, whole));
 	assert_int_equal(fixture.result, 0);
 	assert_int_equal(fixture.info.abi.size, size);
 	assert_int_equal(fixture.info.abi.version, PLATTER_ABI);
@@ -154,8 +155,7 @@ static void test_malformed_text_is_refused(void **state)
 		if (strstr(texts[i].reason, "twice"))
 			size += strlen(texts[i].text + size) + 1;
 		assert_int_equal(parse(&info, texts[i].text, size, &error), -ENOEXEC);
-		if (!strstr(error.text, texts[i].reason))
-			fail_msg("expected '%s', not '%s'", texts[i].reason, error.text);
+		assert_says(error.text, texts[i].reason);
 		module_info_free(&info);
 	}
 	assert_int_equal(parse(&info, "name=x", 6, &error), -ENOEXEC);
@@ -233,5 +233,5 @@ int main(void)
 		cmocka_unit_test(test_what_is_missing_is_named),
 	};
 
-	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, directory_teardown);
 }

@@ -14,7 +14,6 @@
 #include "server/module/symbol.h"
 #include "tests/unit/unit.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 static struct list_head modules = LIST_HEAD_INIT(modules);
 static struct module_names unknown;
 static struct platter_error error;
@@ -64,8 +63,7 @@ static void refused(struct module *module, int result, const char *text)
 	list_for_each(node, &modules)
 		before += container_of(node, struct module, link)->users;
 	assert_int_equal(check(module), result);
-	if (!strstr(error.text, text))
-		fail_msg("\"%s\" lacks \"%s\"", error.text, text);
+	assert_says(error.text, text);
 	assert_null(module->uses[0]);
 	list_for_each(node, &modules) {
 		assert_ptr_not_equal(container_of(node, struct module, link), module);

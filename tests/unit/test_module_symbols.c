@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/module/module_symbols.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/module_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -122,7 +123,7 @@ static void test_libraries_run_only_when_all_else_is_well(void **state)
 	assert_int_equal(symbols(fixture_module("one.so", "int theirs(void); int use(void) { return theirs(); }", library), &unknown,
 				 &error), 0);
 	assert_int_equal(unlink(library), 0);
-	assert_int_equal(symbols(fixture_path("one.so"), &unknown, &error), -ENOENT);
+	assert_int_equal(symbols(directory_path("one.so"), &unknown, &error), -ENOENT);
 	assert_non_null(strstr(error.text, "a library that it needs can't be loaded: "));
 	assert_non_null(strstr(error.text, "libtheirs.so"));
 }
@@ -136,5 +137,5 @@ int main(void)
 		cmocka_unit_test(test_libraries_run_only_when_all_else_is_well),
 	};
 
-	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, directory_teardown);
 }

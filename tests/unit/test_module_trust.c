@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/module/module_trust.h"
+#include "tests/unit/directory.h"
 #include "tests/unit/module_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -16,14 +17,13 @@ static void distrusted(const char *path, int expected, const char *text)
 
 	assert_true(fd >= 0);
 	assert_int_equal(module_trust(fd, path, &error), expected);
-	if (!strstr(error.text, text))
-		fail_msg("expected '%s', not '%s'", text, error.text);
+	assert_says(error.text, text);
 	close(fd);
 }
 
 static void test_only_trusted_files_are_loaded(void **state)
 {
-	const char *path = fixture_write("file.so", "x", 1);
+	const char *path = directory_write("file.so", "x", 1);
 	struct platter_error error;
 	int fd;
 
@@ -41,15 +41,15 @@ static void test_only_trusted_files_are_loaded(void **state)
 	}
 	assert_int_equal(truncate(path, (off_t)MODULE_FILE_MOST + 1), 0);
 	distrusted(path, -EFBIG, "a module has at most 67108864");
-	distrusted(fixture_path("."), -EINVAL, "not a regular file");
-	assert_int_equal(mkfifo(fixture_path("fifo"), 0600), 0);
-	distrusted(fixture_path("fifo"), -EINVAL, "not a regular file");
+	distrusted(directory_path("."), -EINVAL, "not a regular file");
+	assert_int_equal(mkfifo(directory_path("fifo"), 0600), 0);
+	distrusted(directory_path("fifo"), -EINVAL, "not a regular file");
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(truncate(path, 1), 0);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(module_trust(fd, path, &error), -EPERM);
-	fixture_write("file.so", "y", 1);
+	directory_write("file.so", "y", 1);
 	assert_int_equal(module_trust(fd, path, &error), -EPERM);
 	assert_non_null(strstr(error.text, "was removed or replaced"));
 	close(fd);
@@ -60,15 +60,15 @@ static void test_directories_that_all_may_change_are_refused(void **state)
 	const char *path;
 
 	(void)state;
-	assert_int_equal(mkdir(fixture_path("open"), 0755), 0);
-	assert_int_equal(mkdir(fixture_path("open/below"), 0755), 0);
-	path = fixture_write("open/below/file.so", "x", 1);
+	assert_int_equal(mkdir(directory_path("open"), 0755), 0);
+	assert_int_equal(mkdir(directory_path("open/below"), 0755), 0);
+	path = directory_write("open/below/file.so", "x", 1);
 	distrusted(path, 0, "");
-	assert_int_equal(chmod(fixture_path("open"), 0777), 0);
+	assert_int_equal(chmod(directory_path("open"), 0777), 0);
 	distrusted(path, -EPERM, "/open: everybody may replace what is in this directory (mode 0777)");
-	assert_int_equal(chmod(fixture_path("open"), 01777), 0);
+	assert_int_equal(chmod(directory_path("open"), 01777), 0);
 	distrusted(path, 0, "");
-	assert_int_equal(chmod(fixture_path("open"), 0775), 0); /* as /usr/local/lib may be */
+	assert_int_equal(chmod(directory_path("open"), 0775), 0); /* as /usr/local/lib may be */
 	distrusted(path, 0, "");
 }
 
@@ -79,5 +79,5 @@ int main(void)
 		cmocka_unit_test(test_directories_that_all_may_change_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, directory_teardown);
 }

@@ -95,8 +95,7 @@ static void refuses(const char *name, const char *value, int result, const char 
 
 	assert_non_null(before);
 	assert_int_equal(param_set(&table, find(name), value, &error), result);
-	if (!strstr(error.text, expected))
-		fail_msg("\"%s\" lacks \"%s\"", error.text, expected);
+	assert_says(error.text, expected);
 	reads(name, before);
 	free(before);
 }
@@ -389,8 +388,7 @@ static void test_tables_that_no_macro_made_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(param_table_init(&other, "delay", cases[i].params, cases[i].params + 2, &error), -EINVAL);
-		if (!strstr(error.text, cases[i].expected))
-			fail_msg("\"%s\" lacks \"%s\"", error.text, cases[i].expected);
+		assert_says(error.text, cases[i].expected);
 	}
 	assert_int_equal(param_table_init(&other, "none", NULL, NULL, &error), 0);
 	assert_int_equal(param_parse(&other, (const char *const[]){ "x=1" }, 1, &error), -ENOENT);

@@ -9,6 +9,7 @@
 #include "server/block/error.h"
 #include "server/block/partition.h"
 #include "server/block/partition_copy.h"
+#include "tests/unit/mutate.h"
 #include "tests/unit/table.h"
 #include "tests/unit/unit.h"
 
@@ -45,8 +46,7 @@ static void is(const struct table_disk *disk, unsigned index, unsigned number, u
 static void fails(struct table_disk *disk, int code, const char *why)
 {
 	assert_int_equal(scan(disk), -code);
-	if (!strstr(error.text, why))
-		fail_msg("\"%s\" doesn't say \"%s\"", error.text, why);
+	assert_says(error.text, why);
 }
 
 static void test_what_has_no_table_has_no_partitions(void **state)
@@ -485,12 +485,6 @@ static void test_other_sector_sizes_are_refused(void **state)
 	free(disk);
 }
 
-static uint32_t next_random(uint64_t *random)
-{
-	*random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)(*random >> 33);
-}
-
 static void holds(const struct table_disk *disk, int result, unsigned most)
 {
 	if (result < 0)
@@ -507,23 +501,23 @@ static void holds(const struct table_disk *disk, int result, unsigned most)
 }
 
 /* Changes bytes where a table has something to say, scans, and takes the changes back. */
-static void mutate(struct table_disk *disk, const uint64_t *places, unsigned count, uint64_t *random)
+static void spoil(struct table_disk *disk, const uint64_t *places, unsigned count, uint64_t *random)
 {
 	static struct table_disk copy;
 	static const unsigned char likely[] = { 0, 1, 0x05, 0x0f, 0x7f, 0x80, 0xff, 0x83, 0xa5, 0xee };
 
 	for (unsigned round = 0; round < 400; round++) {
-		unsigned changes = 1 + next_random(random) % 4;
-		unsigned most = next_random(random) % 8 ? MOST : next_random(random) % 4;
+		unsigned changes = 1 + mutate_random(random) % 4;
+		unsigned most = mutate_random(random) % 8 ? MOST : mutate_random(random) % 4;
 
 		memcpy(&copy, disk, sizeof(copy));
 		for (unsigned i = 0; i < changes; i++) {
-			uint64_t place = places[next_random(random) % count] + next_random(random) % 64;
-			uint32_t value = next_random(random);
+			uint64_t place = places[mutate_random(random) % count] + mutate_random(random) % 64;
+			uint64_t value = mutate_random(random);
 
 			*table_byte(&copy, place) = value % 2 ? likely[value / 2 % sizeof(likely)] : (unsigned char)(value >> 8);
 		}
-		if (next_random(random) % 4 && *table_byte(&copy, copy.sector_size) == 'E')
+		if (mutate_random(random) % 4 && *table_byte(&copy, copy.sector_size) == 'E')
 			table_gpt_sum(&copy, 1);
 		holds(&copy, scan_most(&copy, most), most);
 	}
@@ -534,15 +528,15 @@ static void test_no_mutation_breaks_the_promises(void **state)
 	const uint64_t records[] = { 446, 446, 100 * 512 + 446, 200 * 512 + 446, 300 * 512 + 446, 400 * 512 + 446 };
 	const uint64_t gpts[] = { 446, 512, 512 + 40, 1024, 1024 + 16, 1024 + 256, 1024 + 384 };
 	struct table_disk *disk = with_logical(5, 512);
-	uint64_t random = 1;
+	uint64_t random = mutate_seed();
 
 	(void)state;
 	log_open("test", LOG_LEVEL_ERROR);
-	mutate(disk, records, sizeof(records) / sizeof(records[0]), &random);
+	spoil(disk, records, sizeof(records) / sizeof(records[0]), &random);
 	free(disk);
 	disk = table_disk_new(2 * MIB, 512);
 	table_both_gpts(disk, three, 4);
-	mutate(disk, gpts, sizeof(gpts) / sizeof(gpts[0]), &random);
+	spoil(disk, gpts, sizeof(gpts) / sizeof(gpts[0]), &random);
 	free(disk);
 	log_open("test", LOG_LEVEL_NOTICE);
 }
