@@ -49,19 +49,6 @@ static int add_one(const char *spec)
 	return status;
 }
 
-static int remove_one(const char *name, long drain)
-{
-	json_t *params = json_pack("{s:s, s:I}", "name", name, "drain", (json_int_t)drain);
-	json_t *result = NULL;
-	int status;
-
-	if (!params)
-		return verb_usage("export remove: %s: not UTF-8", name);
-	status = call_method("export.remove", params, &result);
-	verb_print(result, NULL);
-	return status;
-}
-
 static int export_add(int argc, char **argv)
 {
 	int status = CALL_OK;
@@ -70,21 +57,6 @@ static int export_add(int argc, char **argv)
 		return verb_usage("export add: what? for example vm1=/srv/vm1.img,readonly or ram:1G");
 	for (int i = 1; i < argc && status == CALL_OK; i++)
 		status = verb_ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
-	return status;
-}
-
-static int export_remove(int argc, char **argv)
-{
-	int status = CALL_OK;
-	long drain = 0;
-	int first = verb_drain(argc, argv, &drain);
-
-	if (first < 0)
-		return CALL_USAGE;
-	if (first == argc)
-		return verb_usage("export remove: which?");
-	for (int i = first; i < argc && status == CALL_OK; i++)
-		status = verb_ended_at(remove_one(argv[i], drain), argv[i], i + 1 == argc);
 	return status;
 }
 
@@ -108,7 +80,7 @@ static int export(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "add") == 0)
 		return export_add(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "remove") == 0)
-		return export_remove(argc - 1, argv + 1);
+		return verb_remove(argc - 1, argv + 1, "export remove", "export.remove");
 	if (argc > 1 && strcmp(argv[1], "resize") == 0)
 		return export_resize(argc - 1, argv + 1);
 	return verb_usage("export: write add, remove or resize");

@@ -130,24 +130,7 @@ static int modprobe(int argc, char **argv)
 
 static int rmmod(int argc, char **argv)
 {
-	int status = CALL_OK;
-	long drain = 0;
-	int first = verb_drain(argc, argv, &drain);
-
-	if (first < 0)
-		return CALL_USAGE;
-	if (first == argc)
-		return verb_usage("rmmod: which?");
-	for (int i = first; i < argc && status == CALL_OK; i++) {
-		json_t *params = json_pack("{s:s, s:I}", "name", argv[i], "drain", (json_int_t)drain);
-		json_t *result = NULL;
-
-		if (!params)
-			return verb_usage("rmmod: %s: not UTF-8", argv[i]);
-		status = verb_ended_at(call_method("module.rmmod", params, &result), argv[i], i + 1 == argc);
-		verb_print(result, NULL);
-	}
-	return status;
+	return verb_remove(argc, argv, "rmmod", "module.rmmod");
 }
 
 static int set_param(char **argv)

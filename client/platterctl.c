@@ -92,7 +92,8 @@ static bool parse_drain(const char *text, long *seconds)
 	return *text >= '0' && *text <= '9' && *end == '\0';
 }
 
-int verb_drain(int argc, char **argv, long *seconds)
+/* Takes --drain[=SECONDS] out of ARGV; the index of the first argument, or -1 with the complaint made. */
+static int take_drain(int argc, char **argv, long *seconds)
 {
 	static const struct option options[] = { { "drain", optional_argument, NULL, 'd' }, { NULL, 0, NULL, 0 } };
 	int option;
@@ -111,6 +112,34 @@ int verb_ended_at(int status, const char *which, bool last)
 {
 	if (status != CALL_OK && !last)
 		log_error("that was %s; what stands behind it was not tried", which);
+	return status;
+}
+
+static int remove_one(const char *verb, const char *method, const char *name, long drain)
+{
+	json_t *params = json_pack("{s:s, s:I}", "name", name, "drain", (json_int_t)drain);
+	json_t *result = NULL;
+	int status;
+
+	if (!params)
+		return verb_usage("%s: %s: not UTF-8", verb, name);
+	status = call_method(method, params, &result);
+	verb_print(result, NULL);
+	return status;
+}
+
+int verb_remove(int argc, char **argv, const char *verb, const char *method)
+{
+	int status = CALL_OK;
+	long drain = 0;
+	int first = take_drain(argc, argv, &drain);
+
+	if (first < 0)
+		return CALL_USAGE;
+	if (first == argc)
+		return verb_usage("%s: which?", verb);
+	for (int i = first; i < argc && status == CALL_OK; i++)
+		status = verb_ended_at(remove_one(verb, method, argv[i], drain), argv[i], i + 1 == argc);
 	return status;
 }
 

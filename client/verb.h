@@ -31,10 +31,10 @@ int verb_no_arguments(int argc, char **argv);
 /* Prints RESULT as JSON if that was asked for, else TABLE; either may be NULL.  Takes both. */
 void verb_print(json_t *result, struct table *table);
 
-/* Takes the option --drain[=SECONDS] out of ARGV; the index of the first argument, or -1 with the complaint made. */
-int verb_drain(int argc, char **argv, long *seconds);
-
 /* STATUS, of one of several arguments; when it is none of the last, says where it ended. */
 int verb_ended_at(int status, const char *which, bool last);
+
+/* Calls METHOD for each name in ARGV, which may have --drain[=SECONDS], up to the first that is refused; VERB is for messages. */
+int verb_remove(int argc, char **argv, const char *verb, const char *method);
 
 #endif
