@@ -69,8 +69,8 @@ bool reactors_hold(void);
 void reactors_release(void);
 
 /*
- * Has FN run once on each reactor and waits for all of them.  Not on a
- * reactor's thread; they are held.
+ * Has FN run once on each reactor, one after the other in their order, and
+ * waits for all of them.  Not on a reactor's thread; they are held.
  */
 void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument);
 

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <platter/driver.h>
@@ -143,21 +144,41 @@ static json_t *client(const struct conn *conn)
 			 "in_flight", (int)session->in_flight);
 }
 
-/* On each reactor. */
-static void append_clients(struct reactor *reactor, void *list)
+struct listing {
+	json_t *list;
+	uint64_t number;
+};
+
+/*
+ * On each reactor, the first one first: every connection begins there.  One that has left it has announced itself to where it
+ * goes before we come there, so that none is missed; one that leaves it when we have seen it is met again.
+ */
+static void append_clients(struct reactor *reactor, void *argument)
 {
+	const struct listing *listing = argument;
 	struct list_head *node;
 
-	list_for_each(node, &reactor->connections)
-		json_array_append_new(list, client(container_of(node, struct conn, link)));
+	list_for_each(node, &reactor->connections) {
+		struct conn *conn = container_of(node, struct conn, link);
+
+		if (conn->listed == listing->number)
+			continue;
+		conn->listed = listing->number;
+		json_array_append_new(listing->list, client(conn));
+	}
 }
 
 static int list_clients(struct call *call)
 {
-	json_t *list = json_array();
+	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+	static uint64_t number;
+	struct listing listing = { .list = json_array() };
 
-	reactors_call(append_clients, list);
-	return give_list(call, "clients", list);
+	pthread_mutex_lock(&one_at_a_time);
+	listing.number = ++number;
+	reactors_call(append_clients, &listing);
+	pthread_mutex_unlock(&one_at_a_time);
+	return give_list(call, "clients", listing.list);
 }
 
 const struct method list_methods[] = {

@@ -102,7 +102,7 @@ void engine_timer(struct engine *engine, struct engine_op *op, uint64_t nanoseco
 /* Asks for an early end of OP, which must be in flight; its `done` comes all the same, perhaps with -ECANCELED. */
 void engine_cancel(struct engine *engine, struct engine_op *op);
 
-/* Any thread: has MESSAGE run on the engine's thread.  The message stays in place until then. */
+/* Any thread: has MESSAGE run on the engine's thread, behind those posted before.  The message stays in place until then. */
 void engine_post(struct engine *engine, struct engine_message *message);
 
 #endif

@@ -41,6 +41,7 @@ struct conn {
 	uint64_t deadline;             /* reactor->ticks when it is cut off; 0: never */
 	uint64_t patience;             /* ticks that are left of the handshake while a driver opens */
 	uint64_t last_progress;        /* reactor->ticks when data last moved */
+	uint64_t listed;               /* the last listing for administrators that it is in */
 
 	struct nbd_session session;
 	struct disk_opener opener;

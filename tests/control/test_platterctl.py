@@ -8,9 +8,11 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
+from control_client import ControlClient
 from daemon import PLATTERCTL, Daemon, wait_for
 from wire_client import Wire
 
@@ -55,6 +57,33 @@ def test_clients(daemon):
         assert (found[1]["export"], found[1]["state"], found[1]["peer"], found[1]["in_flight"]) == ("a", "transmission", "unix", 0)
         assert len(daemon.ctl("clients").splitlines()) == 3
         wire.disconnect()
+
+
+def test_a_client_on_its_way_to_its_disk_s_reactor_is_listed_once(directory):
+    with Daemon(directory, "a=ram:1M", "b=ram:1M", options=["--threads", "2"], tcp=True) as daemon:
+        stop = threading.Event()
+
+        def come_and_go():
+            while not stop.is_set():
+                with Wire(daemon, tcp=True).go(b"b") as wire:
+                    wire.disconnect()
+
+        threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            with ControlClient(daemon) as client:
+                for _ in range(10):
+                    with Wire(daemon, tcp=True).go(b"b") as wire:
+                        for _ in range(30):
+                            peers = [one["peer"] for one in client.result("clients")["clients"]]
+                            # An address belongs to one connection at a time.
+                            assert f"127.0.0.1:{wire.socket.getsockname()[1]}" in peers and len(set(peers)) == len(peers)
+                        wire.disconnect()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
 
 def test_dmesg_shows_what_was_logged_and_what_is_too_detailed_for_the_log(daemon):
