@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 /* A longer message is cut. */
 #define LOG_MOST 2000
@@ -57,20 +60,62 @@ static void write_line(enum log_level level, const char *text)
 		return;
 }
 
-void log_message(enum log_level level, const char *format, ...)
+static void __attribute__((format(printf, 2, 0))) log_text(enum log_level level, const char *format, va_list args)
 {
 	char text[LOG_MOST];
+
+	vsnprintf(text, sizeof(text), format, args);
+	if (log_listener)
+		log_listener(level, text);
+	if (level <= log_highest)
+		write_line(level, text);
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
 	va_list args;
 
 	if (!log_enabled(level))
 		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	log_text(level, format, args);
 	va_end(args);
-	if (log_listener)
-		log_listener(level, text);
-	if (level <= log_highest)
-		write_line(level, text);
+}
+
+bool log_ratelimit(struct log_ratelimit *limit, uint64_t now_ns, unsigned *suppressed)
+{
+	*suppressed = 0;
+	if (!limit->begin_ns || now_ns - limit->begin_ns >= LOG_RATELIMIT_NS) {
+		*suppressed = limit->missed;
+		*limit = (struct log_ratelimit){ .begin_ns = now_ns };
+	}
+	if (limit->printed == LOG_RATELIMIT_BURST) {
+		limit->missed++;
+		return false;
+	}
+	limit->printed++;
+	return true;
+}
+
+void log_message_ratelimited(struct log_ratelimit *limit, enum log_level level, const char *format, ...)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	unsigned suppressed;
+	va_list args;
+	bool allowed;
+
+	if (!log_enabled(level))
+		return;
+	pthread_mutex_lock(&lock);
+	allowed = log_ratelimit(limit, clock_ns(), &suppressed);
+	pthread_mutex_unlock(&lock);
+	if (suppressed)
+		log_message(level, "%u messages like the next one were suppressed", suppressed);
+	if (!allowed)
+		return;
+	va_start(args, format);
+	log_text(level, format, args);
+	va_end(args);
 }
 
 char *log_printable(char *out, unsigned size, const char *text, unsigned length)

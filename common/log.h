@@ -7,6 +7,7 @@
 #define COMMON_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* As syslog's, so that they are also the journal's. */
 enum log_level {
@@ -39,6 +40,27 @@ void log_message(enum log_level level, const char *format, ...) __attribute__((f
 		if (log_enabled(LOG_LEVEL_DEBUG))                   \
 			log_message(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
+
+/* Of messages that clients can bring about, at most so many in so long, from each place in the source. */
+#define LOG_RATELIMIT_BURST 10
+#define LOG_RATELIMIT_NS (UINT64_C(5) * 1000000000)
+
+struct log_ratelimit {
+	uint64_t begin_ns; /* of the time in which PRINTED were */
+	unsigned printed, missed;
+};
+
+/* Whether one more may be logged at NOW; *SUPPRESSED: how many weren't before, when that is to be told.  One thread at a time. */
+bool log_ratelimit(struct log_ratelimit *limit, uint64_t now_ns, unsigned *suppressed);
+
+/* As the kernel's printk_ratelimited(): what nobody may fill the log with. */
+#define log_ratelimited(level, ...)                                                \
+	do {                                                                       \
+		static struct log_ratelimit ratelimit;                             \
+		log_message_ratelimited(&ratelimit, LOG_LEVEL_##level, __VA_ARGS__); \
+	} while (0)
+void log_message_ratelimited(struct log_ratelimit *limit, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Copies TEXT into OUT (SIZE bytes, always terminated) fit for a log line or a

@@ -102,7 +102,7 @@ static void finish(struct request *request, int error)
 	}
 	/* A reply of another length would be the end of all that follow on its connection. */
 	if (error == 0 && request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
-		log_error("%s: its driver has answered a read with another length; that is an I/O error", queue->disk->name);
+		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error", queue->disk->name);
 		error = -EIO;
 	}
 	request->error = error;
@@ -368,7 +368,7 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	struct request *head;
 
 	if (!__atomic_load_n(&request->with_driver, __ATOMIC_RELAXED)) {
-		log_error("a driver has completed a request twice, or one that it hasn't got; that is ignored");
+		log_ratelimited(ERROR, "a driver has completed a request twice, or one that it hasn't got; that is ignored");
 		return;
 	}
 	__atomic_store_n(&request->with_driver, false, __ATOMIC_RELAXED);

@@ -82,7 +82,7 @@ static void conn_free(struct conn *conn)
 void conn_kill(struct conn *conn, const char *reason)
 {
 	if (!conn->dead && reason)
-		log_info("%s: connection closed: %s", conn->peer, reason);
+		log_ratelimited(INFO, "%s: connection closed: %s", conn->peer, reason);
 	conn->dead = true;
 	/* Whatever is in flight comes back at once. */
 	shutdown(conn->fd, SHUT_RDWR);
@@ -177,12 +177,12 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer)
 	struct conn *conn;
 
 	if (atomic_fetch_add(&total, 1) >= limits.connections) {
-		log_warning("%s: refused: there are already %u connections (--max-connections)", peer, limits.connections);
+		log_ratelimited(WARNING, "%s: refused: there are already %u connections (--max-connections)", peer, limits.connections);
 		goto refuse;
 	}
 	conn = calloc(1, sizeof(*conn));
 	if (!conn) {
-		log_error("%s: refused: no memory", peer);
+		log_ratelimited(ERROR, "%s: refused: no memory", peer);
 		goto refuse;
 	}
 	snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
@@ -224,7 +224,7 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 	want_send(session);
 	if (session->state != NBD_STATE_TRANSMISSION)
 		return;
-	log_info("%s: uses %s", conn->peer, session->export->name);
+	log_ratelimited(INFO, "%s: uses %s", conn->peer, session->export->name);
 	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk_whole(disk)->home % reactor_count());
 	if (conn->moving_to == conn->reactor) {
 		conn->moving_to = NULL;

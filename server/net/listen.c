@@ -90,7 +90,7 @@ static void accept_done(struct engine_op *op, int result)
 		else
 			conn_accept(listener->reactor, result, listener->is_unix ? "unix" : address_of_peer(result, peer));
 	} else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
-		log_warning("no new connection can be accepted just now: %s", strerror(-result));
+		log_ratelimited(WARNING, "no new connection can be accepted just now: %s", strerror(-result));
 		listener->retrying = true;
 		engine_timer(listener->reactor->engine, &listener->retry_op, RETRY_NS);
 		return;

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -97,6 +98,24 @@ def test_dmesg_shows_what_was_logged_and_what_is_too_detailed_for_the_log(daemon
     message = daemon.ctl_json("dmesg")["messages"][0]
     assert set(message) == {"number", "realtime_us", "uptime_us", "level", "text"}
     assert re.match(r"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ", daemon.ctl("dmesg", "-T"))
+
+
+def test_a_client_that_connects_in_a_loop_fills_no_log(daemon):
+    """At most ten messages of a kind in five seconds; then it is told how many there would have been."""
+    start, count = time.monotonic(), 0
+
+    def told():
+        nonlocal count
+        with Wire(daemon).go(b"a") as wire:
+            wire.disconnect()
+        count += 1
+        return re.findall(r"\] (\d+) messages like the next one were suppressed\n.*: uses a\n", daemon.ctl("dmesg"))
+
+    suppressed = wait_for(told, "the messages are counted")
+    text = daemon.ctl("dmesg")
+    printed = len(re.findall(r": uses a\n", text))
+    assert printed + sum(map(int, suppressed)) == count and printed <= 10 * ((time.monotonic() - start) // 5 + 1)
+    assert "reactor" in text
 
 
 def test_dmesg_keeps_the_newest(daemon):

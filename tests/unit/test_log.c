@@ -67,12 +67,48 @@ static void test_a_message_is_one_line(void **state)
 	assert_string_equal(heard, "");
 }
 
+static void test_what_comes_too_often_is_suppressed_and_counted(void **state)
+{
+	struct log_ratelimit limit = { 0 }, other = { 0 };
+	uint64_t now = 1000000000;
+	unsigned suppressed;
+
+	(void)state;
+	for (unsigned second = 0; second < 5; second++, now += 1000000000) {
+		for (unsigned i = 0; i < 7; i++) {
+			assert_int_equal(log_ratelimit(&limit, now, &suppressed), 7 * second + i < LOG_RATELIMIT_BURST);
+			assert_int_equal(suppressed, 0);
+		}
+	}
+	assert_true(log_ratelimit(&other, now, &suppressed));
+	assert_true(log_ratelimit(&limit, now, &suppressed));
+	assert_int_equal(suppressed, 35 - LOG_RATELIMIT_BURST);
+	assert_true(log_ratelimit(&limit, now, &suppressed));
+	assert_int_equal(suppressed, 0);
+	/* Nothing was suppressed meanwhile. */
+	assert_true(log_ratelimit(&limit, now + LOG_RATELIMIT_NS, &suppressed));
+	assert_int_equal(suppressed, 0);
+}
+
+static void test_a_place_s_messages_are_limited(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		log_ratelimited(INFO, "message %u", i);
+	/* Unless this took seconds. */
+	assert_string_equal(heard, "message 9");
+	log_ratelimited(INFO, "from another %s", "place");
+	assert_string_equal(heard, "from another place");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_levels_are_syslogs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_numbers_that_are_no_level, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_message_is_one_line, set_up, tear_down),
+		cmocka_unit_test(test_what_comes_too_often_is_suppressed_and_counted),
+		cmocka_unit_test_setup_teardown(test_a_place_s_messages_are_limited, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
