@@ -13,6 +13,7 @@ module_PROGRAMS += plugins/hello/hello.so
 module_PROGRAMS += plugins/linear/linear.so
 module_PROGRAMS += plugins/pattern/pattern.so
 module_PROGRAMS += plugins/stack/stack.so
+module_PROGRAMS += plugins/volatile/volatile.so
 if NULL_MODULE
 module_PROGRAMS += plugins/null/null.so
 endif
@@ -20,6 +21,13 @@ if RAM_MODULE
 module_PROGRAMS += plugins/ram/ram.so
 endif
 plugins_ram_ram_so_SOURCES = plugins/ram/ram.c plugins/ram/stream.c plugins/ram/stream.h
+plugins_volatile_volatile_so_SOURCES = \
+	plugins/volatile/cache.c plugins/volatile/cache.h \
+	plugins/volatile/mix.h \
+	plugins/volatile/plan.c plugins/volatile/plan.h \
+	plugins/volatile/sectors.c plugins/volatile/sectors.h \
+	plugins/volatile/store.c plugins/volatile/store.h \
+	plugins/volatile/volatile.c
 
 # No library is made here, so that automake takes these for programs: what makes modules of them are the flags, which
 # make hands down from a module to its objects.

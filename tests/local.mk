@@ -20,7 +20,8 @@ UNIT_TESTS = \
 	tests/unit/test_session \
 	tests/unit/test_size \
 	tests/unit/test_spec \
-	tests/unit/test_stream
+	tests/unit/test_stream \
+	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS = $(UNIT_TESTS)
 
@@ -87,6 +88,10 @@ tests_unit_test_spec_LDADD = $(unit_ldadd)
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
 tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_stream_LDADD = $(unit_ldadd)
+tests_unit_test_volatile_SOURCES = tests/unit/test_volatile.c tests/unit/unit.h \
+	plugins/volatile/cache.c plugins/volatile/plan.c plugins/volatile/sectors.c plugins/volatile/store.c
+tests_unit_test_volatile_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_volatile_LDADD = $(unit_ldadd)
 endif
 
 # For tests/partitions.
@@ -117,5 +122,6 @@ EXTRA_DIST += \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/seeds.py \
+	tests/volatile_support.py \
 	tests/wire \
 	tests/wire_client.py
