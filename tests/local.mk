@@ -116,6 +116,7 @@ EXTRA_DIST += \
 	tests/control_client.py \
 	tests/daemon.py \
 	tests/drivers \
+	tests/durability \
 	tests/meta \
 	tests/modules \
 	tests/modules_support.py \
