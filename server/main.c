@@ -18,6 +18,7 @@
 #include "server/control/control.h"
 #include "server/disk_events.h"
 #include "server/host/fd_io.h"
+#include "server/host/timer.h"
 #include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/net/conn.h"
@@ -185,7 +186,7 @@ int main(int argc, char **argv)
 	raise_descriptor_limit(options.max_connections);
 	fd_io_init(io_pool);
 	handle_init(io_pool);
-	disk_init(options.threads, control_pool, reactors_call_blocks);
+	disk_init(options.threads, control_pool, reactors_call_blocks, timer_stop_all);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
 	if (prepare(&options) < 0 || start_reactors(&options) < 0)
 		goto out;

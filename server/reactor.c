@@ -121,7 +121,7 @@ void reactor_run(struct reactor *reactor)
 	struct list_head input, *node;
 
 	list_init(&input);
-	while (!(reactor->stopping && conn_count() == 0 && atomic_load(&holds) == 0)) {
+	while (!(reactor->stopping && conn_count() == 0 && atomic_load(&holds) == 0 && !disk_any_operation(reactor->index))) {
 		engine_wait(reactor->engine, has_work(reactor));
 		/* Who asks to be looked at again has its turn after the others. */
 		list_splice_tail_init(&reactor->input, &input);

@@ -34,7 +34,7 @@ enum platter_fd_op {
 /*
  * One operation on a file descriptor, usually in the request's data.  The
  * caller fills it in and leaves it alone until DONE, which runs on the same
- * reactor, never inside platter_fd_io().
+ * reactor, never inside platter_fd_io().  A disk isn't removed before.
  */
 struct platter_fd_io {
 	int fd;
@@ -60,10 +60,10 @@ struct platter_timer {
 };
 
 /*
- * Has DONE called after at least NANOSECONDS.  A timer must end before the request for which it was started: no disk, and
- * no module, is unloaded while requests run.
+ * Has DONE called after at least NANOSECONDS, on behalf of DISK.  A timer should end before the request for which it was
+ * started: those that a removed disk leaves behind are stopped, with a complaint, and their DONE is never called.
  */
-void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds);
+void platter_timer_start(struct platter_disk *disk, struct platter_timer *timer, uint64_t nanoseconds);
 
 /* What a message is worth, as syslog has it. */
 enum platter_log_level {

@@ -60,14 +60,13 @@ static void delay_submit(struct platter_disk *disk, struct platter_request *requ
 	struct waiting *waiting = (struct waiting *)(void *)request->data;
 	unsigned int wait_us = request->op == PLATTER_OP_READ ? read_us : write_us;
 
-	(void)disk;
 	if (wait_us == 0) {
 		pass(request);
 		return;
 	}
 	waiting->request = request;
 	waiting->timer.done = rang;
-	platter_timer_start(&waiting->timer, wait_us * UINT64_C(1000));
+	platter_timer_start(disk, &waiting->timer, wait_us * UINT64_C(1000));
 }
 
 static const struct platter_key delay_keys[] = {

@@ -120,7 +120,7 @@ static void null_submit(struct platter_disk *disk, struct platter_request *reque
 	}
 	state->request = request;
 	state->timer.done = null_delayed;
-	platter_timer_start(&state->timer, null->delay_us * 1000);
+	platter_timer_start(disk, &state->timer, null->delay_us * 1000);
 }
 
 static const struct platter_key null_keys[] = {

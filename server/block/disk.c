@@ -26,13 +26,15 @@ static unsigned next_home;
 static unsigned reactor_count = 1;
 static struct pool *control_pool;
 static disk_call *call_reactors;
+static disk_stop_timers *stop_timers;
 static atomic_bool any_failed;
 
-void disk_init(unsigned reactors, struct pool *control, disk_call *call)
+void disk_init(unsigned reactors, struct pool *control, disk_call *call, disk_stop_timers *stop)
 {
 	reactor_count = reactors;
 	control_pool = control;
 	call_reactors = call;
+	stop_timers = stop;
 }
 
 struct list_head *disk_list(void)
@@ -115,6 +117,7 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *de
 	}
 	for (unsigned i = 0; i < reactor_count; i++) {
 		queue_init(&disk->queues[i], disk);
+		list_init(&disk->io[i].timers);
 		list_init(&disk->io[i].writes_waiting);
 		list_init(&disk->io[i].writes_running);
 		list_init(&disk->io[i].commit);
@@ -338,13 +341,44 @@ static int start_removing(struct disk *disk, bool force, struct platter_error *e
 	return result;
 }
 
-/* A reactor may still mean to look at it this turn, for nothing. */
+/* What a driver has left running. */
+struct leftovers {
+	struct disk *disk;
+	unsigned timers, operations;
+};
+
 static void forget(struct block *block, void *argument)
 {
-	struct disk *disk = argument;
+	struct leftovers *left = argument;
+	struct disk_io *io = &left->disk->io[block->index];
 
-	list_del_init(&disk->queues[block->index].dirty);
-	list_del_init(&disk->io[block->index].commit);
+	left->timers += stop_timers(io);
+	left->operations += io->operations;
+	/* A reactor may still mean to look at it this turn, for nothing unless writes wait. */
+	list_del_init(&left->disk->queues[block->index].dirty);
+	if (!io->operations)
+		list_del_init(&io->commit);
+}
+
+/* Nobody uses DISK: once its driver has nothing running on the reactors either, none of its code will run there. */
+static void forget_on_reactors(struct disk *disk)
+{
+	struct leftovers left = { .disk = disk };
+	bool told = false;
+
+	for (;;) {
+		call_reactors(DISK_EVERY_REACTOR, forget, &left);
+		if (!left.timers && !left.operations)
+			return;
+		if (!told)
+			log_warning("%s: removed while its driver still has timers (%u), which are stopped, or operations (%u), which "
+				    "are waited for", disk->name, left.timers, left.operations);
+		told = true;
+		left = (struct leftovers){ .disk = disk };
+		registry_lock();
+		registry_wait(clock_ns() + WAIT_STEP_NS);
+		registry_unlock();
+	}
 }
 
 int disk_shut_begin(struct disk *disk, bool force, const struct patience *patience, struct platter_error *error)
@@ -387,7 +421,7 @@ void disk_drop(struct disk *disk)
 		log_warning("%s: removed with the memory of its failure to make data durable", disk->name);
 	partitions_remove(disk);
 	export_remove_disk(disk);
-	call_reactors(DISK_EVERY_REACTOR, forget, disk);
+	forget_on_reactors(disk);
 	pthread_mutex_lock(&disk->calls);
 	disk->removed = true;
 	if (disk->driver->remove)
@@ -469,6 +503,18 @@ void disk_remove_all(void)
 			disk->driver->remove(&disk->driver_side);
 		disk_put(disk);
 	}
+}
+
+bool disk_any_operation(unsigned index)
+{
+	struct list_head *node;
+	bool found = false;
+
+	registry_lock();
+	list_for_each(node, &disks)
+		found |= container_of(node, struct disk, link)->io[index].operations > 0;
+	registry_unlock();
+	return found;
 }
 
 bool disk_any_thread(const struct disk *disk)

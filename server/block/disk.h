@@ -26,8 +26,11 @@ struct block;
 struct patience;
 struct request;
 
-/* File I/O of a disk on one reactor, for host/fd_io.c. */
+/* What a disk's driver has running on one reactor, which alone touches it, beside its requests. */
 struct disk_io {
+	unsigned operations;      /* file operations, and requests to lower disks, whose `done` is still to come */
+	struct list_head timers;  /* for host/timer.c: those that haven't rung */
+	/* The rest is for host/fd_io.c. */
 	/* Buffered writes: one batch runs on the I/O pool, the rest waits. */
 	struct list_head writes_waiting, writes_running;
 	struct list_head commit;  /* in its reactor's list while the turn collects */
@@ -84,8 +87,11 @@ struct disk {
 typedef void disk_call(unsigned reactor, void (*fn)(struct block *block, void *argument), void *argument);
 #define DISK_EVERY_REACTOR UINT_MAX
 
-/* Before the first disk: how many reactors there will be, and where drivers' open and release run. */
-void disk_init(unsigned reactors, struct pool *control, disk_call *call);
+/* Stops the timers of IO on its reactor's thread, without calling their `done`; how many haven't come back yet. */
+typedef unsigned disk_stop_timers(struct disk_io *io);
+
+/* Before the first disk: how many reactors there will be, where drivers' open and release run, and what the host does. */
+void disk_init(unsigned reactors, struct pool *control, disk_call *call, disk_stop_timers *stop_timers);
 
 /*
  * Makes a disk with its driver's probe and adds it; a reference for the caller.
@@ -136,6 +142,9 @@ struct disk *disk_find(const char *name);
 struct disk *disk_get(struct disk *disk);
 /* NULL is allowed. */
 void disk_put(struct disk *disk);
+
+/* Whether any driver's operation is running on reactor INDEX, on whose thread this is called. */
+bool disk_any_operation(unsigned index);
 
 /* Under the registry's lock: all disks, in the order they were added; whether a disk other than DISK has NAME. */
 struct list_head *disk_list(void);

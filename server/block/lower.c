@@ -138,6 +138,8 @@ static void io_done(struct request *request)
 	const struct disk *disk = io->host[0];
 	bool lent = request->driver.op == PLATTER_OP_READ && (disk->geometry.capabilities & PLATTER_DISK_LENDS);
 	int error = request->error;
+	/* IO isn't ours any more after `done`. */
+	struct disk_io *upper = io->host[1];
 
 	if (lent && error == 0 && io->iovcnt) {
 		copy_lent(request, io);
@@ -146,6 +148,7 @@ static void io_done(struct request *request)
 		io->iovcnt = request->driver.iovcnt;
 	}
 	io->done(io, error);
+	upper->operations--;
 	request_put(request);
 }
 
@@ -167,6 +170,8 @@ void platter_lower_submit(struct platter_lower *lower, struct platter_lower_io *
 		return;
 	}
 	io->host[0] = disk;
+	io->host[1] = &lower->upper->io[block->index];
+	lower->upper->io[block->index].operations++;
 	request->done = io_done;
 	request->owner = io;
 	request->driver.op = io->op;

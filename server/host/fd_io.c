@@ -64,6 +64,15 @@ static struct platter_fd_io *io_of(struct host_side *host)
 	return container_of((void **)(void *)host, struct platter_fd_io, host[0]);
 }
 
+/* The last that is done with it: after `done` its memory isn't ours any more. */
+static void finish(struct host_side *host)
+{
+	struct disk_io *disk = host->disk;
+
+	io_of(host)->done(io_of(host), host->result);
+	disk->operations--;
+}
+
 /* What is left to read or write: the rest of a segment, or all the segments from one on. */
 static const struct iovec *rest(struct platter_fd_io *io, unsigned *count)
 {
@@ -169,7 +178,7 @@ static void single_back(struct engine_message *message)
 	disk->running--;
 	if (next)
 		pool_start(container_of(next, struct host_side, link));
-	io_of(host)->done(io_of(host), host->result);
+	finish(host);
 }
 
 static void pool_start(struct host_side *host)
@@ -215,7 +224,7 @@ static void batch_back(struct engine_message *message)
 	while ((node = list_pop(&finished))) {
 		struct host_side *host = container_of(node, struct host_side, link);
 
-		io_of(host)->done(io_of(host), host->result);
+		finish(host);
 	}
 }
 
@@ -238,7 +247,7 @@ static void ring_done(struct engine_op *op, int result)
 	if (result == -EAGAIN) /* the ring didn't try: a thread may wait */
 		to_pool(io);
 	else if (advance(io, result))
-		io->done(io, host->result);
+		finish(host);
 	else
 		ring_transfer(io);
 }
@@ -325,6 +334,7 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 
 	host->reactor = reactor_self();
 	host->disk = &disk->io[host->reactor->index];
+	host->disk->operations++;
 	host->result = 0;
 	if (io->op > PLATTER_FD_WRITE) {
 		to_pool(io);
@@ -350,7 +360,7 @@ void fd_io_commit(struct reactor *reactor)
 	while ((node = list_pop(&finished))) {
 		struct host_side *host = container_of(node, struct host_side, link);
 
-		io_of(host)->done(io_of(host), host->result);
+		finish(host);
 	}
 	while ((node = list_pop(&reactor->commit)))
 		batch_start(container_of(node, struct disk_io, commit), reactor);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The rest of include/platter/host.h: timers and the log. */
+/* The rest of include/platter/host.h: the log. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,27 +7,7 @@
 
 #include <platter/host.h>
 
-#include "common/list.h"
 #include "common/log.h"
-#include "server/reactor.h"
-
-_Static_assert(sizeof(struct engine_op) <= sizeof(((struct platter_timer *)NULL)->host), "the host's part is too small");
-
-static void timer_done(struct engine_op *op, int result)
-{
-	struct platter_timer *timer = container_of((void **)(void *)op, struct platter_timer, host[0]);
-
-	(void)result;
-	timer->done(timer);
-}
-
-void platter_timer_start(struct platter_timer *timer, uint64_t nanoseconds)
-{
-	struct engine_op *op = (struct engine_op *)(void *)timer->host;
-
-	op->done = timer_done;
-	engine_timer(reactor_self()->engine, op, nanoseconds);
-}
 
 _Static_assert((int)PLATTER_LOG_ERROR == (int)LOG_LEVEL_ERROR && (int)PLATTER_LOG_DEBUG == (int)LOG_LEVEL_DEBUG,
 	       "the same numbers");

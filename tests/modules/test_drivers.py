@@ -41,7 +41,7 @@ static void rang(struct platter_timer *timer) { platter_request_complete(((struc
 static void by_timer(struct platter_request *request)
 {
     struct wait *wait = (struct wait *)request->data;
-    wait->timer.done = rang; wait->request = request; platter_timer_start(&wait->timer, 1000000);
+    wait->timer.done = rang; wait->request = request; platter_timer_start(request->disk, &wait->timer, 1000000);
 }
 '''
 KINDS = {
