@@ -18,6 +18,7 @@
 #include "server/module/license.h"
 #include "server/module/modname.h"
 #include "server/module/module_check.h"
+#include "server/module/module_image.h"
 #include "server/module/module_link.h"
 #include "server/module/module_symbols.h"
 #include "server/module/module_trust.h"
@@ -94,10 +95,10 @@ struct module *module_find(const char *name)
 	return NULL;
 }
 
-/* What ld.so knows it by: the file that was examined, whatever its name leads to by now. */
+/* What ld.so knows it by, and, as it isn't "self", debuggers, too. */
 static const char *mapped_name(const struct module *module, char name[64])
 {
-	snprintf(name, 64, "/proc/self/fd/%d", module->fd);
+	snprintf(name, 64, "/proc/%d/fd/%d", (int)getpid(), module->fd);
 	return name;
 }
 
@@ -174,14 +175,15 @@ static size_t memory_size(const struct module_file *file, uintptr_t *span)
 /* Everything that can be seen without running any of it. */
 static int examine(struct module *module, struct module_file *file, struct platter_error *error)
 {
+	int fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int result;
 
-	module->fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (module->fd < 0)
+	if (fd < 0)
 		return platter_fail(error, errno, "%s: %s", module->path, strerror(errno));
-	result = module_trust(module->fd, module->path, error);
+	result = module_trust(fd, module->path, error);
 	if (result == 0)
-		result = module_file_open(file, module->fd, module->path, error);
+		result = module_file_open(file, fd, module->path, error);
+	close(fd);
 	if (result == 0)
 		result = module_info_read(&module->info, file, error);
 	if (result == 0)
@@ -189,10 +191,15 @@ static int examine(struct module *module, struct module_file *file, struct platt
 	if (result == 0 && !modname_is_of_path(module->info.name, file_name(module->path)))
 		result = platter_fail(error, ENOEXEC, "%s: the file's name must be the module's, %s.so", module->path,
 				      module->info.name);
-	module->size = result == 0 ? memory_size(file, &module->end) : 0;
-	module->free_license = result == 0 && license_is_free(module->info.license);
-	module->gpl_compatible = result == 0 && license_is_gpl_compatible(module->info.license);
-	return result;
+	if (result < 0)
+		return result;
+	module->fd = module_image(file, module->info.name, error);
+	if (module->fd < 0)
+		return module->fd;
+	module->size = memory_size(file, &module->end);
+	module->free_license = license_is_free(module->info.license);
+	module->gpl_compatible = license_is_gpl_compatible(module->info.license);
+	return 0;
 }
 
 /* Takes its name, and a use of each module that it imports from; UNKNOWN gets what nobody exports. */

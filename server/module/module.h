@@ -30,7 +30,7 @@ struct module {
 	unsigned users;                 /* modules that import from it */
 
 	char *path;                     /* that it was loaded from */
-	int fd;                         /* its file: a number that is used again would find the old module in dlopen() */
+	int fd;                         /* module_image(): a number that is used again would find the old module in dlopen() */
 	void *handle;
 	size_t size;                    /* bytes that it takes in memory */
 	uintptr_t base, end;            /* where it is mapped; 0: not yet */

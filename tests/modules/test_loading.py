@@ -356,6 +356,39 @@ def test_a_driver_is_found_only_when_its_module_is_up(daemon, directory):
     assert loaded(daemon) == [] and "mem" not in daemon.ctl("devices")
 
 
+@pytest.mark.parametrize("content", [b"", b"\xf4" * 65536], ids=["cut", "overwritten"])
+def test_a_loaded_module_does_not_need_its_file(daemon, directory, content):
+    path = build(directory, "mem", driver(exit='platter_unregister_driver(&driver); platter_log(PLATTER_LOG_WARNING, "mem: goodbye");'))
+    daemon.ctl("insmod", path)
+    daemon.ctl("export", "add", "m=mem:1M")
+    with open(path, "wb") as file:  # as cp does
+        file.write(content)
+    # Code of which nothing has run before, too.
+    daemon.ctl("export", "add", "n=mem:1M")
+    for name in (b"m", b"n"):
+        with Wire(daemon).go(name) as wire:
+            assert wire.write(4096, name * 512) == 0 and wire.read(4096, 512) == name * 512
+            wire.disconnect()
+    assert mapped(daemon, "/memfd:mem.so")
+    daemon.ctl("rmmod", "--drain", "mem")
+    assert "mem: goodbye" in daemon.log() and not mapped(daemon, "mem.so")
+    build(directory, "mem", driver(init='platter_log(PLATTER_LOG_WARNING, "mem: built anew");'))
+    daemon.ctl("insmod", path)
+    assert "mem: built anew" in daemon.log()
+
+
+def test_what_was_checked_cannot_be_changed(daemon, directory):
+    daemon.ctl("insmod", build(directory, "hello", hello()))
+    copies = [f"/proc/{daemon.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{daemon.pid}/fd")]
+    copy, = (path for path in copies if os.readlink(path).startswith("/memfd:hello.so"))
+    with open(copy, "r+b", buffering=0) as file:
+        for change in (lambda: file.write(b"x"), lambda: file.truncate(0), lambda: file.truncate(1 << 20)):
+            with pytest.raises(PermissionError):
+                change()
+    daemon.ctl("rmmod", "hello")
+    assert not any(os.path.lexists(path) and "hello.so" in os.readlink(path) for path in copies)
+
+
 STICKY = """
     extern int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
     extern void *__dso_handle __attribute__((visibility("hidden")));
