@@ -228,7 +228,7 @@ static void proceed(struct platter_request *request)
 	if (ended)
 		platter_request_complete(request, result);
 	else
-		platter_timer_start(&flight->timer, flight->plan.wait_ns);
+		platter_timer_start(request->disk, &flight->timer, flight->plan.wait_ns);
 }
 
 static void rang(struct platter_timer *timer)
@@ -271,7 +271,7 @@ static void volatile_submit(struct platter_disk *platter, struct platter_request
 	if (off)
 		platter_request_complete(request, -EIO);
 	else if (flight->plan.wait_ns)
-		platter_timer_start(&flight->timer, flight->plan.wait_ns);
+		platter_timer_start(request->disk, &flight->timer, flight->plan.wait_ns);
 	else
 		proceed(request);
 }
