@@ -132,7 +132,8 @@ static int receive_answer(FILE *server, json_t **result)
 
 	*result = json_incref(json_object_get(answer, "result"));
 	if (error) {
-		log_error("%s", json_string_value(json_object_get(error, "message")));
+		/* Not through the log, which cuts what is as long as this may be. */
+		fprintf(stderr, "platterctl: error: %s\n", json_string_value(json_object_get(error, "message")));
 		status = CALL_REFUSED;
 	} else if (!*result) {
 		log_error("the server ended without an answer");

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistr.h>
 
@@ -120,7 +121,7 @@ static bool answer(struct peer *peer, json_t *request)
 	}
 	result = run(method, &call, json_object_get(request, "params"));
 	if (result < 0)
-		sent = peer_send(peer, method_error(id, -result, call.error.text));
+		sent = peer_send(peer, method_error(id, -result, call.whole ? call.whole : call.error.text));
 	else
 		sent = peer_send(peer, json_pack("{s:O*, s:o}", "id", id, "result",
 						 call.result ? json_incref(call.result) : json_object()));
@@ -130,6 +131,7 @@ static bool answer(struct peer *peer, json_t *request)
 	}
 	json_decref(call.params);
 	json_decref(call.result);
+	free(call.whole);
 	return sent;
 }
 

@@ -18,6 +18,7 @@ struct call {
 	json_t *params;   /* an object */
 	json_t *result;   /* set by the method; NULL: an empty object */
 	struct platter_error error;
+	char *whole;      /* why not, when that is more than `error` has room for; freed with the call */
 };
 
 struct method {

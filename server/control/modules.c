@@ -97,7 +97,7 @@ static int modules_symbols(struct call *call)
 	return 0;
 }
 
-typedef int load_function(const char *what, const char *const *args, size_t count, struct platter_error *error);
+typedef int load_function(const char *what, const char *const *args, size_t count, char **whole, struct platter_error *error);
 
 /* Loads WHAT with the strings of ARGS. */
 static int load(struct call *call, load_function *load_it, const char *what, json_t *args)
@@ -114,7 +114,7 @@ static int load(struct call *call, load_function *load_it, const char *what, jso
 			result = platter_fail(&call->error, EINVAL, "params: args: not all are strings");
 	}
 	if (result == 0)
-		result = load_it(what, texts, count, &call->error);
+		result = load_it(what, texts, count, &call->whole, &call->error);
 	free(texts);
 	return result;
 }

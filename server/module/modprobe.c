@@ -30,10 +30,18 @@ void modprobe_set_directories(const char *modules, const char *configuration)
 struct knowledge {
 	struct modconf *conf;
 	struct modindex *index;
+	char *whole; /* the last failure's reason, when an error has no room for it */
 };
+
+static void forget_failure(struct knowledge *knowledge)
+{
+	free(knowledge->whole);
+	knowledge->whole = NULL;
+}
 
 static void forget(struct knowledge *knowledge)
 {
+	forget_failure(knowledge);
 	modindex_free(knowledge->index);
 	modconf_free(knowledge->conf);
 }
@@ -71,7 +79,7 @@ static const char **all_args(const struct modconf *conf, const char *module, con
 }
 
 /* One module's file.  Somebody else may have loaded it since we looked. */
-static int load_file(const struct knowledge *knowledge, const struct modplan_step *step, const char *const *args, size_t count,
+static int load_file(struct knowledge *knowledge, const struct modplan_step *step, const char *const *args, size_t count,
 		     struct platter_error *error)
 {
 	const char **texts;
@@ -85,19 +93,21 @@ static int load_file(const struct knowledge *knowledge, const struct modplan_ste
 		free(texts);
 		return platter_fail(error, ENOMEM, "no memory");
 	}
-	result = module_load(path, texts, count, error);
+	result = module_load(path, texts, count, &knowledge->whole, error);
 	free(path);
 	free(texts);
 	return result == -EEXIST && module_settled(step->module) ? 0 : result;
 }
 
 /* MODULE, a module's own name, with what it needs; ARGS are its own. */
-static int load_planned(const struct knowledge *knowledge, const char *module, const char *const *args, size_t count,
+static int load_planned(struct knowledge *knowledge, const char *module, const char *const *args, size_t count,
 			struct platter_error *error)
 {
 	struct modplan *plan = NULL;
-	int result = modplan_new(knowledge->index, knowledge->conf, module, &plan, error);
+	int result;
 
+	forget_failure(knowledge);
+	result = modplan_new(knowledge->index, knowledge->conf, module, &plan, error);
 	for (size_t i = 0; result == 0 && i < plan->count; i++) {
 		const struct modplan_step *step = &plan->steps[i];
 		bool own = strcmp(step->module, module) == 0;
@@ -109,6 +119,7 @@ static int load_planned(const struct knowledge *knowledge, const char *module, c
 			result = one;
 		} else if (one < 0) {
 			log_warning("%s", why.text);
+			forget_failure(knowledge);
 		}
 	}
 	modplan_free(plan);
@@ -116,7 +127,7 @@ static int load_planned(const struct knowledge *knowledge, const char *module, c
 }
 
 /* All that NAME stands for; *FOUND: how many. */
-static int load_resolved(const struct knowledge *knowledge, const char *name, const char *const *args, size_t count, size_t *found,
+static int load_resolved(struct knowledge *knowledge, const char *name, const char *const *args, size_t count, size_t *found,
 			 struct platter_error *error)
 {
 	const char *module;
@@ -137,15 +148,18 @@ static int load_resolved(const struct knowledge *knowledge, const char *name, co
 	return result;
 }
 
-int modprobe_load(const char *name, const char *const *args, size_t count, struct platter_error *error)
+int modprobe_load(const char *name, const char *const *args, size_t count, char **whole, struct platter_error *error)
 {
 	struct knowledge knowledge;
 	size_t found;
 	int result = learn(&knowledge, error);
 
+	*whole = NULL;
 	if (result < 0)
 		return result;
 	result = load_resolved(&knowledge, name, args, count, &found, error);
+	*whole = knowledge.whole;
+	knowledge.whole = NULL;
 	forget(&knowledge);
 	if (result == 0 && found == 0)
 		result = platter_fail(error, ENOENT, "there is no module \"%.64s\" in %s; after a new one came, run platterctl depmod",
@@ -219,11 +233,14 @@ void modprobe_load_configured(void)
 	struct modconf *conf = modconf_new();
 	struct platter_error error = { "" };
 	const char *name;
+	char *whole;
 
 	if (!conf || modconf_read_directory(conf, conf_directory, &error) < 0)
 		log_error("%s", *error.text ? error.text : "no memory");
-	for (size_t i = 0; conf && (name = modconf_load(conf, i)); i++)
-		if (modprobe_load(name, NULL, 0, &error) < 0)
+	for (size_t i = 0; conf && (name = modconf_load(conf, i)); i++) {
+		if (modprobe_load(name, NULL, 0, &whole, &error) < 0)
 			log_error("%s: not loaded: %s", name, error.text);
+		free(whole);
+	}
 	modconf_free(conf);
 }

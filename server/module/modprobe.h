@@ -19,9 +19,9 @@ void modprobe_set_directories(const char *modules, const char *configuration);
 /*
  * Loads NAME, or what it is an alias of, with COUNT arguments "name=value"
  * behind the configured ones.  What is loaded already is left as it is.
- * -ENOENT: there is none, or only blacklisted ones have this alias.
+ * -ENOENT: there is none, or only blacklisted ones have this alias.  *WHOLE: as of module_load().
  */
-int modprobe_load(const char *name, const char *const *args, size_t count, struct platter_error *error);
+int modprobe_load(const char *name, const char *const *args, size_t count, char **whole, struct platter_error *error);
 
 /* Unloads NAME, and then what it needed, as far as nothing else uses it. */
 int modprobe_unload(const char *name, const struct patience *patience, struct platter_error *error);

@@ -310,13 +310,26 @@ static int bring_up(struct module *module, const char *const *args, size_t count
 	return 0;
 }
 
-int module_load(const char *path, const char *const *args, size_t count, struct platter_error *error)
+/* All that is unknown: into the log and, when it is more than an error can say, into *WHOLE. */
+static void name_unknown(const struct module *module, const struct module_names *unknown, char **whole)
+{
+	module_symbols_log(module->info.name, unknown);
+	*whole = module_symbols_message(module->info.name, unknown);
+	if (!*whole || strlen(*whole) >= sizeof(struct platter_error))
+		return;
+	free(*whole);
+	*whole = NULL;
+}
+
+int module_load(const char *path, const char *const *args, size_t count, char **whole, struct platter_error *error)
 {
 	struct module *module = module_new(path);
 	struct module_file file = { .path = NULL };
 	struct module_names unknown = { 0 };
 	int result;
 
+	free(*whole);
+	*whole = NULL;
 	if (!module)
 		return platter_fail(error, ENOMEM, "no memory");
 	result = examine(module, &file, error);
@@ -324,6 +337,8 @@ int module_load(const char *path, const char *const *args, size_t count, struct 
 		result = enter(module, &unknown, error);
 	if (result == 0) {
 		result = module_symbols_check(&file, &module->info, symbol_is_host, NULL, &unknown, error);
+		if (result < 0 && unknown.count)
+			name_unknown(module, &unknown, whole);
 		if (result < 0)
 			leave(module);
 		else

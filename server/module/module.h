@@ -43,9 +43,11 @@ struct module {
 /*
  * Loads the file PATH, an absolute path, with COUNT arguments "name=value".
  * -EEXIST when there is a module of this name; -ENOENT for unknown symbols, all of
- * them named; what its init returned.  Nothing stays behind.
+ * them named; what its init returned.  Nothing stays behind.  *WHOLE, which is NULL or
+ * freed, becomes the reason if that has more to name than ERROR has room for, or NULL;
+ * the caller frees it.
  */
-int module_load(const char *path, const char *const *args, size_t count, struct platter_error *error);
+int module_load(const char *path, const char *const *args, size_t count, char **whole, struct platter_error *error);
 
 /*
  * Unloads NAME when nothing uses it; PATIENCE: for users of its disks to leave,

@@ -43,24 +43,37 @@ void module_names_free(struct module_names *list)
 	*list = (struct module_names){ 0 };
 }
 
-char *module_names_join(char *out, size_t size, const struct module_names *list, const char *after)
+size_t module_names_fill(char *out, size_t size, const struct module_names *list, size_t from, const char *after)
 {
 	size_t used = 0;
+	size_t i;
 
 	out[0] = '\0';
-	for (size_t i = 0; i < list->count; i++) {
+	for (i = from; i < list->count; i++) {
 		const char *name = list->names[i];
-		size_t reserve = i + 1 < list->count ? SHOWN_REST : 0;
 		char shown[SHOWN_NAME];
 		int length;
 
 		log_printable(shown, sizeof(shown), name, (unsigned)strnlen(name, SHOWN_NAME));
-		length = snprintf(out + used, size - used, "%s%s%s", i ? ", " : "", shown, after);
-		if ((size_t)length >= size - used || size - used - (size_t)length <= reserve) {
-			snprintf(out + used, size - used, "%s%zu %s", i ? " and " : "", list->count - i, i ? "more" : "names");
-			return out;
+		length = snprintf(out + used, size - used, "%s%s%s", i > from ? ", " : "", shown, after);
+		if ((size_t)length >= size - used) {
+			out[used] = '\0';
+			break;
 		}
 		used += (size_t)length;
 	}
+	return i;
+}
+
+char *module_names_join(char *out, size_t size, const struct module_names *list, const char *after)
+{
+	size_t shown = module_names_fill(out, size, list, 0, after);
+	size_t used;
+
+	if (shown == list->count)
+		return out;
+	shown = module_names_fill(out, size - SHOWN_REST, list, 0, after);
+	used = strlen(out);
+	snprintf(out + used, size - used, "%s%zu %s", shown ? " and " : "", list->count - shown, shown ? "more" : "names");
 	return out;
 }

@@ -19,6 +19,13 @@ int module_names_add(struct module_names *list, const char *name, size_t length)
 void module_names_free(struct module_names *list);
 
 /*
+ * Writes "a, b, c" into OUT (SIZE bytes, always terminated), fit for a message: as many names as fit, from the
+ * one with the number FROM on; with 256 bytes that is at least one.  Behind each stands AFTER.  Returns the number
+ * of the first that isn't there, or the list's count.
+ */
+size_t module_names_fill(char *out, size_t size, const struct module_names *list, size_t from, const char *after);
+
+/*
  * Writes "a, b, c" into OUT (SIZE bytes, at least 32, always terminated), fit for a message; when they
  * don't all fit "a, b and 7 more".  Behind each name stands AFTER.
  */

@@ -10,10 +10,20 @@
 
 #include <platter/driver.h>
 
+#include "common/log.h"
+
 /* Version indexes have 15 bits; a symbol with 0 or 1 has no version. */
 #define MOST_VERSIONS 0x8000
 /* Records of versions that are looked at; lists that run into each other would take forever. */
 #define MOST_RECORDS (1u << 16)
+
+/* Names of unknown symbols in one message, in one line of the log, and such lines of one module. */
+#define MESSAGE_SIZE (64u << 10)
+#define LINE_SIZE 1500
+#define MOST_LINES 50
+
+/* What the kernel says behind each. */
+#define UNKNOWN_ERROR " (err -2)"
 
 /* A version that the module wants of a library. */
 struct version {
@@ -228,7 +238,7 @@ static int look_up_all(struct search *search)
 		char list[sizeof(search->error->text) - MODULE_INFO_NAME - 32];
 
 		result = platter_fail(search->error, ENOENT, "%s: Unknown symbol %s", search->info->name,
-				      module_names_join(list, sizeof(list), search->unknown, " (err -2)"));
+				      module_names_join(list, sizeof(list), search->unknown, UNKNOWN_ERROR));
 	}
 	return result;
 }
@@ -291,4 +301,31 @@ int module_symbols_check(const struct module_file *file, const struct module_inf
 	free(search.libraries);
 	free(search.versions);
 	return result;
+}
+
+char *module_symbols_message(const char *module, const struct module_names *unknown)
+{
+	char *list = malloc(MESSAGE_SIZE), *message;
+
+	if (!list || asprintf(&message, "%s: Unknown symbol %s", module,
+			      module_names_join(list, MESSAGE_SIZE, unknown, UNKNOWN_ERROR)) < 0)
+		message = NULL;
+	free(list);
+	return message;
+}
+
+void module_symbols_log(const char *module, const struct module_names *unknown)
+{
+	size_t shown = 0;
+
+	for (unsigned line = 0; shown < unknown->count; line++) {
+		char list[LINE_SIZE];
+
+		if (line == MOST_LINES) {
+			log_warning("%s: and %zu more", module, unknown->count - shown);
+			return;
+		}
+		shown = module_names_fill(list, sizeof(list), unknown, shown, UNKNOWN_ERROR);
+		log_warning("%s: Unknown symbol %s", module, list);
+	}
 }

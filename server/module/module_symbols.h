@@ -41,4 +41,10 @@ int module_symbols_check(const struct module_file *file, const struct module_inf
 			 bool (*known)(void *context, const char *name), void *context, struct module_names *unknown,
 			 struct platter_error *error);
 
+/* What an error's text has no room for: the same message with all names of UNKNOWN, up to 64 KiB.  The caller's; NULL: no memory. */
+char *module_symbols_message(const char *module, const struct module_names *unknown);
+
+/* Logs all of them, in as many lines as it takes. */
+void module_symbols_log(const char *module, const struct module_names *unknown);
+
 #endif

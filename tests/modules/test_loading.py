@@ -108,7 +108,31 @@ def test_every_unknown_symbol_is_named_in_one_message(daemon, directory):
     # Another module's and the daemon's.
     both = importer(names=("one",)).replace("twice is %d", "%d", 1) + "void platter_foo(void); void foo(void) { platter_foo(); }\n"
     assert "user: Unknown symbol one (err -2), platter_foo (err -2)\n" in refused(daemon, build(directory, "user", both))
-    assert "hello" not in daemon.log()
+    assert "warning: user: Unknown symbol one (err -2), platter_foo (err -2)\n" in daemon.log() and "hello" not in daemon.log()
+
+
+def test_however_many_symbols_are_unknown_all_are_named(daemon, directory):
+    """40 imports and 100 of the daemon's: in one message to whoever asked, in several lines of the log."""
+    imports = [f"an_import_of_another_module_{i}" for i in range(40)]
+    others = [f"platter_function_of_the_daemon_{i}" for i in range(100)]
+    calls = "".join(f"void {name}(void); void call_{name}(void) {{ {name}(); }}\n" for name in others)
+    path = build(directory, "user", importer(names=imports) + calls)
+    with ControlClient(daemon) as client:
+        answer = client.error("module.insmod", file=path)
+    assert answer["code"] == "ENOENT"
+    start, names = answer["message"].split(" Unknown symbol ")
+    assert start == "user:" and sorted(names.split(", ")) == sorted(f"{name} (err -2)" for name in imports + others)
+    assert refused(daemon, path) == f"platterctl: error: {answer['message']}\n"
+    lines = [line.split("Unknown symbol ")[1] for line in daemon.log().splitlines() if "user: Unknown symbol" in line]
+    half = len(lines) // 2
+    assert half > 1 and ", ".join(lines[:half]) == names == ", ".join(lines[half:])
+    # The same from modprobe, of a module that another one needs.
+    os.mkdir(os.path.join(directory, "modules"))
+    build(os.path.join(directory, "modules"), "lib", exporter() + calls)
+    build(os.path.join(directory, "modules"), "user", importer())
+    subprocess.run([PLATTERCTL, "depmod", os.path.join(directory, "modules")], check=True, timeout=60)
+    said = daemon.ctl("modprobe", "user", status=1)
+    assert said.startswith("platterctl: error: lib: Unknown symbol ") and said.count("(err -2)") == 100 and len(said.splitlines()) == 1
 
 
 def test_importing_is_a_use(daemon, directory):

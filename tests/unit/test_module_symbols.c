@@ -75,7 +75,7 @@ static void test_all_unknown_symbols_are_named(void **state)
 {
 	struct module_names unknown;
 	struct platter_error error;
-	char more[8192];
+	char more[8192], *message;
 	size_t used = 0;
 
 	(void)state;
@@ -96,7 +96,44 @@ static void test_all_unknown_symbols_are_named(void **state)
 	assert_int_equal(unknown.count, 60);
 	assert_non_null(strstr(error.text, " (err -2) and "));
 	assert_non_null(strstr(error.text, " more"));
+	message = module_symbols_message("many", &unknown);
+	assert_non_null(message);
+	assert_memory_equal(message, "many: Unknown symbol platter_missing_", 37);
+	used = 0;
+	for (const char *at = message; (at = strstr(at, "platter_missing_")); at++)
+		used++;
+	assert_int_equal(used, 60);
+	assert_null(strstr(message, "more"));
+	free(message);
 	module_names_free(&unknown);
+}
+
+static void test_a_message_of_names_ends_somewhere(void **state)
+{
+	struct module_names names = { 0 };
+	char name[200], *message;
+	size_t next;
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(module_names_add(&names, name, sizeof(name)), 0);
+	message = module_symbols_message("many", &names);
+	assert_in_range(strlen(message), 65000, 66000);
+	assert_non_null(strstr(message, "(err -2) and 526 more"));
+	free(message);
+	/* The next part begins where the last one ended. */
+	assert_int_equal(module_names_fill(name, sizeof(name), &names, 0, ""), 1);
+	assert_int_equal(module_names_fill(name, 10, &names, 0, ""), 0);
+	assert_string_equal(name, "");
+	for (size_t from = 0; from < names.count; from = next) {
+		char part[1000];
+
+		next = module_names_fill(part, sizeof(part), &names, from, " (err -2)");
+		assert_in_range(next, from + 1, names.count);
+		assert_in_range(strlen(part), 1, sizeof(part) - 1);
+	}
+	module_names_free(&names);
 }
 
 static void test_libraries_run_only_when_all_else_is_well(void **state)
@@ -134,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_known_symbols_are_found),
 		cmocka_unit_test(test_sanitized_modules_are_for_sanitized_servers),
 		cmocka_unit_test(test_all_unknown_symbols_are_named),
+		cmocka_unit_test(test_a_message_of_names_ends_somewhere),
 		cmocka_unit_test(test_libraries_run_only_when_all_else_is_well),
 	};
 
