@@ -39,6 +39,7 @@ static json_t *users_of(const struct module *module)
 	return names;
 }
 
+/* The newest first, as in /proc/modules. */
 static int modules_list(struct call *call)
 {
 	json_t *list = json_array();
@@ -49,12 +50,13 @@ static int modules_list(struct call *call)
 		const struct module *module = container_of(node, struct module, link);
 		unsigned disks = module_disk_users(module);
 
-		json_array_append_new(list, json_pack("{s:s, s:I, s:i, s:o, s:i, s:s, s:s, s:s, s:s, s:s}", "name", module->info.name,
-						      "size", (json_int_t)module->size, "users", (int)(module->users + disks),
-						      "used_by", users_of(module), "disk_users", (int)disks,
-						      "state", state_name(module->state),
-						      "taint", module->free_license ? "" : "P", "version", module->info.version,
-						      "license", module->info.license, "file", module->path));
+		json_array_insert_new(list, 0, json_pack("{s:s, s:I, s:i, s:o, s:i, s:s, s:s, s:s, s:s, s:s}",
+							 "name", module->info.name, "size", (json_int_t)module->size,
+							 "users", (int)(module->users + disks), "used_by", users_of(module),
+							 "disk_users", (int)disks, "state", state_name(module->state),
+							 "taint", module->free_license ? "" : "P",
+							 "version", module->info.version, "license", module->info.license,
+							 "file", module->path));
 	}
 	module_unlock();
 	call->result = json_pack("{s:o}", "modules", list);

@@ -24,7 +24,8 @@ def daemon(directory):
 
 
 def loaded(daemon):
-    return [one["name"] for one in daemon.ctl_json("lsmod")["modules"]]
+    """The modules in the order of loading."""
+    return [one["name"] for one in reversed(daemon.ctl_json("lsmod")["modules"])]
 
 
 def mapped(daemon, name):
@@ -139,7 +140,10 @@ def test_importing_is_a_use(daemon, directory):
     daemon.ctl("insmod", build(directory, "lib", exporter()))
     daemon.ctl("insmod", build(directory, "user", importer()))
     assert "twice is 42" in daemon.log()
-    assert daemon.ctl("lsmod").splitlines()[1].split()[2:] == ["1", "user"]
+    # The newest first, as lsmod does.
+    lines = [line.split() for line in daemon.ctl("lsmod").splitlines()[1:]]
+    assert [line[:1] + line[2:] for line in lines] == [["user", "0"], ["lib", "1", "user"]]
+    assert [one["name"] for one in daemon.ctl_json("lsmod")["modules"]] == ["user", "lib"]
     assert "lib is in use by: user" in daemon.ctl("rmmod", "lib", status=1)
     assert "twice\t[lib]" in daemon.ctl("symbols") and "T platter_fail\n" in daemon.ctl("symbols")
     daemon.ctl("rmmod", "user", "lib")

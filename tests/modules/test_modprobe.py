@@ -51,7 +51,8 @@ def place(directory):
 
 
 def loaded(daemon):
-    return [one["name"] for one in daemon.ctl_json("lsmod")["modules"]]
+    """The modules in the order of loading."""
+    return [one["name"] for one in reversed(daemon.ctl_json("lsmod")["modules"])]
 
 
 def test_depmod_writes_who_needs_whom(place):

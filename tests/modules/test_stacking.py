@@ -33,7 +33,8 @@ def start(directory, plugins, *exports):
 
 
 def loaded(daemon):
-    return [one["name"] for one in daemon.ctl_json("lsmod")["modules"]]
+    """The modules in the order of loading."""
+    return [one["name"] for one in reversed(daemon.ctl_json("lsmod")["modules"])]
 
 
 def disk(daemon, name):
@@ -56,7 +57,7 @@ def test_linear_is_its_disks_one_behind_the_other(directory, plugins):
             assert wire.size == 4 * MIB
             tree = [line.split()[0] for line in daemon.ctl("lsblk").splitlines()[1:]]
             assert tree == ["x", "`-all", "y", "`-all", "z", "`-all"] and disk(daemon, "all")["parents"] == ["x", "y", "z"]
-            assert disk(daemon, "x")["users"] == 1 and daemon.ctl_json("lsmod")["modules"][1]["disk_users"] == 1
+            assert disk(daemon, "x")["users"] == 1 and daemon.ctl_json("lsmod")["modules"][0]["disk_users"] == 1
             for offset in range(0, 4 * MIB, 384 * 1024):
                 assert wire.write(offset, data[offset:offset + 384 * 1024]) == 0
             assert wire.read(0, 4 * MIB) == data
