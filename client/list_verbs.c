@@ -51,9 +51,12 @@ static int list(int argc, char **argv, const char *method, const char *name, con
 	return CALL_OK;
 }
 
-static void add_disk(struct table *table, const json_t *disk, unsigned depth)
+/* What is drawn of the tree in front of a disk; where it stands on more than a hundred others it isn't drawn any deeper. */
+#define TREE_SIZE 256
+
+static void add_disk(struct table *table, const json_t *disk, const char *tree, const char *branch)
 {
-	table_add(table, "%*s%s%s", depth > 1 ? 2 * (int)depth - 2 : 0, "", depth ? "`-" : "", text_of(disk, "name"));
+	table_add(table, "%s%s%s", tree, branch, text_of(disk, "name"));
 	table_add(table, "%3" PRIi64 ":%-3" PRIi64, (int64_t)number_of(disk, "major"), (int64_t)number_of(disk, "minor"));
 	add_size(table, disk);
 	table_add(table, "%d", json_is_true(json_object_get(disk, "read_only")) ? 1 : 0);
@@ -75,17 +78,38 @@ static bool is_child(const json_t *disk, const char *parent)
 	return false;
 }
 
-/* The disks that stand on PARENT, partitions and stacked ones, NULL for those on nothing, each followed by what stands on it. */
-static void add_disks(struct table *table, const json_t *disks, const char *parent, unsigned depth)
+static size_t count_children(const json_t *disks, const char *parent)
 {
+	const json_t *disk;
+	size_t count = 0;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+		count += is_child(disk, parent);
+	return count;
+}
+
+/*
+ * The disks that stand on PARENT, partitions and stacked ones, NULL for those on nothing, each followed by what stands
+ * on it.  TREE is drawn in front of them, as lsblk(8) does.
+ */
+static void add_disks(struct table *table, const json_t *disks, const char *parent, const char *tree)
+{
+	size_t left = count_children(disks, parent);
 	const json_t *disk;
 	size_t i;
 
 	json_array_foreach(disks, i, disk) {
+		char below[TREE_SIZE] = "";
+		bool last;
+
 		if (!is_child(disk, parent))
 			continue;
-		add_disk(table, disk, depth);
-		add_disks(table, disks, text_of(disk, "name"), depth + 1);
+		last = --left == 0;
+		if (parent)
+			snprintf(below, sizeof(below), "%s%s", tree, last ? "  " : "| ");
+		add_disk(table, disk, tree, !parent ? "" : last ? "`-" : "|-");
+		add_disks(table, disks, text_of(disk, "name"), below);
 	}
 }
 
@@ -100,7 +124,7 @@ static int lsblk(int argc, char **argv)
 	if (status != CALL_OK)
 		return status;
 	table = table_new("NAME MAJ:MIN >SIZE >RO TYPE >CLIENTS");
-	add_disks(table, json_object_get(result, "disks"), NULL, 0);
+	add_disks(table, json_object_get(result, "disks"), NULL, "");
 	verb_print(result, table);
 	return CALL_OK;
 }

@@ -44,7 +44,7 @@ def test_partitions_are_there_from_the_first_client_on(directory, options):
         assert len(set(numbers)) == len(numbers)
         assert daemon.ctl_json("ioctl", "mp1") == {"commands": []}
         lines = daemon.ctl("lsblk").splitlines()
-        assert [line.split()[0] for line in lines[1:]] == ["m", "`-mp1", "`-mp5", "g", "`-gp1", "`-gp2"]
+        assert [line.split()[0] for line in lines[1:]] == ["m", "|-mp1", "`-mp5", "g", "|-gp1", "`-gp2"]
 
 
 def test_a_partition_is_a_part_of_its_disk_and_no_more(directory):

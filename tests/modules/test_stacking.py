@@ -2,6 +2,7 @@
 """Disks that stand on others: the modules in plugins/, and what the host sees to."""
 
 import os
+import re
 import struct
 import subprocess
 import time
@@ -131,6 +132,18 @@ def test_a_tower_of_disks(directory, plugins):
             wire.disconnect()
         daemon.ctl("export", "remove", "--drain", "top")
         assert daemon.ctl("export", "remove", "low") == daemon.ctl("export", "remove", "ex") == ""
+
+
+def test_the_tree_is_drawn_as_lsblk_draws_it(directory, plugins):
+    path = os.path.join(directory, "mbr")
+    with open(path, "wb") as file:
+        file.truncate(4 * MIB)
+    subprocess.run(["sfdisk", "-q", path], input="label: dos\nsize=2048\nsize=2048\n", text=True, check=True, timeout=60)
+    with start(directory, plugins, f"m={path},partitions", "slow=delay:m", "top=delay:slow", "z=ram:1M") as daemon:
+        with Wire(daemon).go(b"top") as wire:
+            tree = [re.match(r"[|` -]*\w+", line)[0] for line in daemon.ctl("lsblk").splitlines()[1:]]
+            assert tree == ["m", "|-slow", "| `-top", "|-mp1", "`-mp2", "z"]
+            wire.disconnect()
 
 
 def test_delay_takes_its_time_and_keeps_nobody_else(directory, plugins):
