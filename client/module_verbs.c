@@ -10,6 +10,7 @@
 #include "client/table.h"
 #include "client/verb.h"
 #include "common/log.h"
+#include "server/module/modname.h"
 
 /* "2 cache,linear (P)", and its state unless it is Live. */
 static void add_used_by(struct table *table, const json_t *module)
@@ -146,32 +147,41 @@ static int set_param(char **argv)
 	return status;
 }
 
+/* Leaves WANTED of the parameters in RESULT, if it is there. */
+static void filter_params(json_t *result, const char *wanted)
+{
+	json_t *found = json_array(), *param;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "params"), i, param)
+		if (modname_equal(json_string_value(json_object_get(param, "name")), wanted))
+			json_array_append(found, param);
+	json_object_set_new(result, "params", found);
+}
+
 /* All parameters of a module, or the value of one. */
 static int show_params(const char *module, const char *wanted)
 {
 	json_t *result = NULL;
 	const json_t *param;
-	bool found = false;
 	size_t i;
 	int status = call_method("module.params", json_pack("{s:s}", "name", module), &result);
 
 	if (status != CALL_OK)
 		return status;
-	json_array_foreach(json_object_get(result, "params"), i, param) {
-		const char *name = json_string_value(json_object_get(param, "name"));
-
-		if (wanted && strcmp(name, wanted) != 0)
-			continue;
-		found = true;
-		if (!verb_json)
-			printf("%s%s%s\n", wanted ? "" : name, wanted ? "" : "=", json_string_value(json_object_get(param, "value")));
-	}
-	if (wanted && !found) {
+	if (wanted)
+		filter_params(result, wanted);
+	if (wanted && json_array_size(json_object_get(result, "params")) == 0) {
 		log_error("%s has no parameter \"%s\" that can be read", module, wanted);
-		status = CALL_REFUSED;
+		json_decref(result);
+		return CALL_REFUSED;
 	}
+	if (!verb_json)
+		json_array_foreach(json_object_get(result, "params"), i, param)
+			printf("%s%s%s\n", wanted ? "" : json_string_value(json_object_get(param, "name")), wanted ? "" : "=",
+			       json_string_value(json_object_get(param, "value")));
 	verb_print(result, NULL);
-	return status;
+	return CALL_OK;
 }
 
 static int param(int argc, char **argv)

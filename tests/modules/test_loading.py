@@ -91,6 +91,13 @@ def test_parameters(daemon, directory):
     assert sorted(daemon.ctl("param", "parm").splitlines()) == ["byte=16", "flag=Y", "list=1,2", "small=-1", "text=two words"]
     daemon.ctl("param", "parm", "byte", "255")
     assert daemon.ctl("param", "parm", "byte") == "255\n"
+    assert daemon.ctl_json("param", "parm", "byte") == {"params": [{"name": "byte", "value": "255", "writable": True}]}
+    assert len(daemon.ctl_json("param", "parm")["params"]) == 5
+    for options in ((), ("--json",)):
+        done = subprocess.run([PLATTERCTL, "--socket", daemon.control, *options, "param", "parm", "nothing"], capture_output=True,
+                              text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (
+            1, "", 'platterctl: error: parm has no parameter "nothing" that can be read\n')
     assert "cannot be set" in daemon.ctl("param", "parm", "small", "2", status=1)
     assert "no parameter" in daemon.ctl("param", "parm", "secret", "2", status=1)
     assert "no parameter" in daemon.ctl("param", "parm", "secret", status=1)
