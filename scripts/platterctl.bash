@@ -101,7 +101,7 @@ _platterctl_arguments() { # VERB I CURRENT WORDS...
 _platterctl_options() { # VERB
 	case $1 in
 	'') printf '%s\n' --socket= --json --version --help ;;
-	dmesg) printf '%s\n' -w --follow -T --ctime --json ;;
+	dmesg) printf '%s\n' -w --follow -T --ctime -x --decode -l --level= --json ;;
 	export | rmmod) printf '%s\n' --drain --json ;;
 	modprobe) printf '%s\n' -r --json ;;
 	*) echo --json ;;
@@ -139,9 +139,11 @@ _platterctl() { # PROGRAM
 	COMPREPLY=()
 	if [[ $last == --socket || $current == --socket=* ]]; then
 		_platterctl_offer_files "${current#--socket=}"
+	elif [[ ${plain[0]-} == dmesg && ($last == -l || $last == --level) ]]; then
+		_platterctl_offer "$current" < <(printf '%s\n' err warn notice info debug)
 	elif [[ $current == -* ]]; then
 		_platterctl_offer "$current" < <(_platterctl_options "${plain[0]-}")
-		[[ ${COMPREPLY[*]} != --socket= ]] || compopt -o nospace 2>/dev/null
+		[[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null
 	elif ((${#plain[@]} == 0)); then
 		_platterctl_offer "$current" < <(_platterctl_verbs)
 	else

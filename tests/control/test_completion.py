@@ -105,6 +105,8 @@ def test_files(offered):
 def test_options_and_the_server_that_they_name(offered):
     assert offered("--s") == ["--socket="]
     assert offered("rmmod", "--d") == ["--drain"]
+    assert offered("dmesg", "--l") == ["--level="]
+    assert offered("dmesg", "-T", "-l", "n") == ["notice"]
     assert offered("--socket", "/one.sock", "ioctl", "v") == ["vm1"]
     assert offered("--socket", "=", "/one.sock", "ioctl", "v") == ["vm1"]
     assert offered("--json", "--socket", "=", "/other.sock", "ioctl", "v") == []

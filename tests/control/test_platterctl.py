@@ -15,6 +15,7 @@ import pytest
 
 from control_client import ControlClient
 from daemon import PLATTERCTL, Daemon, wait_for
+from modules_support import build, module
 from wire_client import Wire
 
 
@@ -118,6 +119,38 @@ def test_a_client_that_connects_in_a_loop_fills_no_log(daemon):
     assert "reactor" in text
 
 
+def test_dmesg_knows_levels(directory):
+    levels = {"ERROR": (3, "err"), "WARNING": (4, "warn"), "NOTICE": (5, "notice"), "INFO": (6, "info"), "DEBUG": (7, "debug")}
+    logs = "".join(f'platter_log(PLATTER_LOG_{level}, "talk: at {level}");' for level in levels)
+    path = build(directory, "talk", f"static int start(void) {{ {logs} return 0; }}" + module("talk") + "PLATTER_INIT(start);")
+    with Daemon(directory, "a=ram:1M", options=["--verbose", "--verbose"]) as daemon:
+        daemon.ctl("insmod", path)
+
+        def talk(*options):
+            return [line for line in daemon.ctl("dmesg", *options).splitlines() if "talk: at " in line]
+
+        said = {message["text"]: message["level"] for message in daemon.ctl_json("dmesg")["messages"]}
+        assert {level: said[f"talk: at {level}"] for level in levels} == {level: number for level, (number, _) in levels.items()}
+        assert [line.split("at ")[1] for line in talk()] == list(levels)
+        for line, (level, (_, name)) in zip(talk("-x"), levels.items()):
+            assert re.fullmatch(rf"daemon:{name:6}: \[ +\d+\.\d{{6}}\] talk: at {level}", line)
+        for options in (("-l", "warn"), ("-lwarn",), ("--level=warn",), ("--level", "warn")):
+            assert [line.split("at ")[1] for line in talk(*options)] == ["WARNING"]
+        assert [line[:15] for line in talk("-Txl", "debug,err")] == ["daemon:err   : ", "daemon:debug : "]
+        assert {message["level"] for message in daemon.ctl_json("dmesg", "-l", "err,notice")["messages"]} == {3, 5}
+        assert daemon.ctl("dmesg", "-l", "emerg,alert,crit") == ""
+        for wrong in ("", "x", "err,", "errr", "er", "3", "err warn"):
+            assert "not a level" in daemon.ctl("dmesg", "-l", wrong, status=2)
+        with subprocess.Popen([PLATTERCTL, "--socket", daemon.control, "dmesg", "-wxl", "notice"], stdout=subprocess.PIPE) as watcher:
+            daemon.ctl("rmmod", "talk")
+            while True:
+                line = watcher.stdout.readline().decode()
+                assert line.startswith("daemon:notice: ")
+                if "talk: unloaded" in line:
+                    break
+            watcher.kill()
+
+
 def test_dmesg_keeps_the_newest(daemon):
     for _ in range(50):
         daemon.ctl("export", "add", *[f"c{i}=ram:4K" for i in range(50)])
@@ -163,7 +196,8 @@ def test_options_may_stand_anywhere(daemon):
 
 @pytest.mark.parametrize("arguments", [
     (), ("nothing",), ("lsblk", "x"), ("export",), ("export", "x"), ("export", "add"), ("export", "remove"),
-    ("export", "remove", "--drain=x", "a"), ("export", "remove", "--dry", "a"), ("dmesg", "x"), ("watch", "x"), ("--nothing",),
+    ("export", "remove", "--drain=x", "a"), ("export", "remove", "--dry", "a"), ("dmesg", "x"), ("dmesg", "-q"), ("dmesg", "-l"),
+    ("dmesg", "-l", "x"), ("watch", "x"), ("--nothing",),
 ])
 def test_a_wrong_command_line_exits_with_2(arguments):
     done = run("--socket", "/nowhere", *arguments)
