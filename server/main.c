@@ -16,6 +16,7 @@
 #include "server/block/export.h"
 #include "server/block/handle.h"
 #include "server/control/control.h"
+#include "server/control/event.h"
 #include "server/disk_events.h"
 #include "server/host/fd_io.h"
 #include "server/host/timer.h"
@@ -151,7 +152,7 @@ static int prepare(const struct options *options)
 		log_error("signals: %s", strerror(errno));
 		return -1;
 	}
-	module_init();
+	module_init(event_tell);
 	modprobe_set_directories(options->modules, options->module_conf);
 	modprobe_load_configured();
 	for (char **text = options->exports; *text; text++)

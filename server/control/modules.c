@@ -9,7 +9,6 @@
 
 #include "common/log.h"
 #include "server/block/registry.h"
-#include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
 #include "server/module/modprobe.h"
@@ -136,8 +135,7 @@ static int modules_insmod(struct call *call)
 	result = load(call, module_load, file, args);
 	if (result < 0)
 		return result;
-	log_notice("%s: loaded (user %u)", file, call->peer->uid);
-	event_tell("module-loaded", file);
+	log_notice("insmod %s (user %u)", file, call->peer->uid);
 	return 0;
 }
 
@@ -154,8 +152,7 @@ static int modules_rmmod(struct call *call)
 		result = module_unload(name, &patience, &call->error);
 	if (result < 0)
 		return result;
-	log_notice("%s: unloaded (user %u)", name, call->peer->uid);
-	event_tell("module-unloaded", name);
+	log_notice("rmmod %s (user %u)", name, call->peer->uid);
 	return 0;
 }
 
@@ -176,8 +173,7 @@ static int modules_modprobe(struct call *call)
 		result = load(call, modprobe_load, name, args);
 	if (result < 0)
 		return result;
-	log_notice("%s: %s (user %u)", name, removes ? "unloaded" : "loaded", call->peer->uid);
-	event_tell(removes ? "module-unloaded" : "module-loaded", name);
+	log_notice("modprobe %s%s (user %u)", removes ? "-r " : "", name, call->peer->uid);
 	return 0;
 }
 

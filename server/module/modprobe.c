@@ -222,8 +222,8 @@ int modprobe_unload(const char *name, const struct patience *patience, struct pl
 		count++;
 	/* The nearest first: the farther ones are used by these. */
 	while (result == 0 && count && (needed = modindex_before(knowledge.index, module, --count)))
-		if (!is_wanted(needed) && module_unload(needed, PATIENCE_NONE, &ignored) == 0)
-			log_notice("%s: unloaded, as nothing needs it any more", needed);
+		if (!is_wanted(needed))
+			(void)module_unload(needed, PATIENCE_NONE, &ignored);
 	forget(&knowledge);
 	return result;
 }

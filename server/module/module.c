@@ -27,6 +27,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct list_head modules = LIST_HEAD_INIT(modules);
+static void (*tell)(const char *event, const char *module);
 
 void module_lock(void)
 {
@@ -61,8 +62,9 @@ static void *owner_of(const void *address)
 	return owner;
 }
 
-void module_init(void)
+void module_init(void (*teller)(const char *event, const char *module))
 {
+	tell = teller;
 	driver_init_owners(owner_of);
 }
 
@@ -218,11 +220,20 @@ static int enter(struct module *module, struct module_names *unknown, struct pla
 	return result;
 }
 
+/* With the lock held, so that whoever hears it hears all in their order. */
+static void announce(const struct module *module, bool loaded)
+{
+	log_notice("%s: %s", module->info.name, loaded ? "loaded" : "unloaded");
+	tell(loaded ? "module-loaded" : "module-unloaded", module->info.name);
+}
+
 /* Gives back what enter() took. */
 static void leave(struct module *module)
 {
 	module_lock();
 	list_del_init(&module->link);
+	if (module->state == MODULE_UNLOADING)
+		announce(module, false);
 	module_link_drop(module);
 	pthread_cond_broadcast(&changed);
 	module_unlock();
@@ -305,6 +316,7 @@ static int bring_up(struct module *module, const char *const *args, size_t count
 	driver_open_owner(module);
 	/* From here on somebody else may unload it. */
 	module_lock();
+	announce(module, true);
 	set_state(module, MODULE_LIVE);
 	module_unlock();
 	return 0;

@@ -58,8 +58,11 @@ int module_unload(const char *name, const struct patience *patience, struct plat
 /* All of them, the newest first; there are no disks any more. */
 void module_unload_all(void);
 
-/* Before the first: what drivers register is their module's. */
-void module_init(void);
+/*
+ * Before the first: what drivers register is their module's.  TELL hears of each MODULE that came or went,
+ * whoever wanted it, as EVENT "module-loaded" or "module-unloaded", in that order, on any thread; it must not call back here.
+ */
+void module_init(void (*tell)(const char *event, const char *module));
 
 /* Waits until a module of this name is neither being loaded nor unloaded; whether it is there. */
 bool module_settled(const char *name);

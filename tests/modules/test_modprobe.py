@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from control_client import ControlClient
 from daemon import PLATTERCTL, Daemon
 from modules_support import build, driver, exporter, hello, importer, module
 from wire_client import Wire
@@ -84,6 +85,36 @@ def test_modprobe_loads_what_is_needed_first_and_removes_what_is_unused(place, d
         assert "there is no module \"nothing\"" in daemon.ctl("modprobe", "nothing", status=1)
         for arguments in ((), ("-r",), ("-r", "top", "x")):
             daemon.ctl("modprobe", *arguments, status=2)
+
+
+def test_each_module_that_comes_or_goes_is_told_of_by_its_name(place, directory):
+    with Daemon(directory, "a=ram:1M") as daemon, ControlClient(daemon) as watcher:
+        watcher.result("watch", events=True)
+
+        def told(*expected):
+            events = [watcher.receive()["event"] for _ in expected]
+            assert [event["event"].removeprefix("module-") + " " + event["name"] for event in events] == list(expected)
+            for word, name in (line.split() for line in expected if "loaded" in line):
+                assert f"platterd: {name}: {word}\n" in daemon.log()
+
+        daemon.ctl("insmod", os.path.join(place.modules, "lib.so"))
+        told("loaded lib")
+        daemon.ctl("rmmod", "lib")
+        told("unloaded lib")
+        # What it needs, and its own name for an alias; not what is there already.
+        daemon.ctl("modprobe", "the-top")
+        told("loaded lib", "loaded middle", "loaded top")
+        daemon.ctl("modprobe", "wild-card")
+        daemon.ctl("modprobe", "-r", "the-top")
+        told("unloaded top", "unloaded middle", "unloaded lib")
+        # Because an export asks for its driver.
+        daemon.ctl("export", "add", "m=mem:1M")
+        told("loaded mem", "export-added m")
+        daemon.ctl("insmod", build(directory, "bad", "static int start(void) { return -EIO; }" + module("bad") + "PLATTER_INIT(start);"), status=1)
+        daemon.ctl("rmmod", "mem")
+        told("unloaded mem")
+        for line in (f"insmod {place.modules}/lib.so", "rmmod lib", "modprobe the-top", "modprobe -r the-top"):
+            assert f"platterd: {line} (user {os.geteuid()})\n" in daemon.log()
 
 
 def test_a_dependency_that_fails_fails_all(place, directory):
