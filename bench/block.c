@@ -158,7 +158,7 @@ static void start(struct block *block, struct pool **control)
 		errx(1, "out of memory");
 	block_init(block, 0, MEMORY_LIMIT);
 	block_set_self(block);
-	disk_init(1, *control, NULL); /* no reactor is called: all disks go together, at the end */
+	disk_init(1, *control, NULL, NULL); /* no reactor is called: all disks go together, at the end */
 	module_init();
 }
 

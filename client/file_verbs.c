@@ -1,43 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Verbs on modules' files: they need no server. */
+/* Verbs on modules' files: they need no server, but know what a running one has. */
 #include <config.h>
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/call.h"
+#include "client/lookup.h"
 #include "client/verb.h"
 #include "common/log.h"
 #include "server/block/error.h"
 #include "server/module/moddep.h"
 #include "server/module/modindex.h"
-#include "server/module/module_file.h"
 #include "server/module/module_info.h"
-
-static int read_info(const char *path, struct module_info *info, struct platter_error *error)
-{
-	struct module_file file = { .path = NULL };
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int result;
-
-	*info = (struct module_info){ .name = NULL };
-	if (fd < 0) {
-		snprintf(error->text, sizeof(error->text), "%s", strerror(errno));
-		return -errno;
-	}
-	result = module_file_open(&file, fd, path, error);
-	if (result == 0)
-		result = module_info_read(info, &file, error);
-	module_file_close(&file);
-	close(fd);
-	return result;
-}
 
 static json_t *names(const struct module_names *list)
 {
@@ -58,7 +37,7 @@ static json_t *symbols(const struct module_info_symbol *list, size_t count)
 	return array;
 }
 
-static json_t *info_json(const char *path, const struct module_info *info)
+static json_t *info_json(const char *path, const struct module_info *info, json_t *depends)
 {
 	json_t *params = json_array();
 
@@ -70,14 +49,27 @@ static json_t *info_json(const char *path, const struct module_info *info)
 							info->params[i].type, "permissions", permissions, "description",
 							info->params[i].description));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i}", "filename", path, "name", info->name, "version",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:O, s:o, s:o, s:o, s:i}", "filename", path, "name", info->name, "version",
 			 info->version, "license", info->license, "description", info->description, "author", info->author, "alias",
-			 names(&info->aliases), "softdep", names(&info->softdeps), "imports",
+			 names(&info->aliases), "softdep", names(&info->softdeps), "depends", depends, "imports",
 			 symbols(info->imports, info->import_count), "exports", symbols(info->exports, info->export_count), "params",
 			 params, "abi", (int)info->abi.version);
 }
 
-static void print_info(const char *path, const struct module_info *info)
+static void print_depends(const json_t *depends)
+{
+	const json_t *name;
+	size_t i;
+
+	if (!json_is_array(depends))
+		return;
+	fputs("depends:        ", stdout);
+	json_array_foreach(depends, i, name)
+		printf("%s%s", i ? "," : "", json_string_value(name));
+	putchar('\n');
+}
+
+static void print_info(const char *path, const struct module_info *info, const json_t *depends)
 {
 	printf("filename:       %s\nname:           %s\nversion:        %s\nlicense:        %s\ndescription:    %s\nauthor:         %s\n",
 	       path, info->name, info->version, info->license, info->description, info->author);
@@ -85,6 +77,7 @@ static void print_info(const char *path, const struct module_info *info)
 		printf("alias:          %s\n", info->aliases.names[i]);
 	for (size_t i = 0; i < info->softdeps.count; i++)
 		printf("softdep:        %s\n", info->softdeps.names[i]);
+	print_depends(depends);
 	for (size_t i = 0; i < info->import_count; i++)
 		printf("import:         %s version %s\n", info->imports[i].name, info->imports[i].version);
 	for (size_t i = 0; i < info->export_count; i++)
@@ -95,48 +88,45 @@ static void print_info(const char *path, const struct module_info *info)
 		printf("parm:           %s:%s (%s)\n", info->params[i].name, info->params[i].description, info->params[i].type);
 }
 
-/* A file, a loaded module's, or one in the directory of modules; the caller frees it. */
-static char *find_file(const char *name)
+static int show_info(const char *path)
 {
-	json_t *result = NULL;
-	const json_t *module;
-	char *path = NULL;
-	size_t i;
+	struct platter_error error = { "" };
+	struct module_info info;
+	int status = CALL_OK;
+	json_t *depends;
 
-	if (strchr(name, '/') || (strlen(name) > 3 && strcmp(name + strlen(name) - 3, ".so") == 0))
-		return strdup(name);
-	if (call_is_possible() && call_method("modules", NULL, &result) == CALL_OK)
-		json_array_foreach(json_object_get(result, "modules"), i, module)
-			if (strcmp(json_string_value(json_object_get(module, "name")), name) == 0)
-				path = strdup(json_string_value(json_object_get(module, "file")));
-	json_decref(result);
-	if (!path && asprintf(&path, MODULE_DIR "/%s.so", name) < 0)
-		path = NULL;
-	return path;
+	if (lookup_read(path, &info, &error) < 0) {
+		log_error("%s: %s", path, error.text);
+		status = CALL_REFUSED;
+	} else {
+		depends = lookup_depends(path, &info);
+		if (verb_json)
+			verb_print(info_json(path, &info, depends), NULL);
+		else
+			print_info(path, &info, depends);
+		json_decref(depends);
+	}
+	module_info_free(&info);
+	return status;
 }
 
 static int modinfo(int argc, char **argv)
 {
-	struct platter_error error = { "" };
-	struct module_info info;
 	int status = CALL_OK;
 
 	if (argc < 2)
 		return verb_usage("modinfo: write NAME or FILE");
 	for (int i = 1; i < argc && status == CALL_OK; i++) {
-		char *path = find_file(argv[i]);
+		json_t *paths = lookup_files(argv[i]);
+		const json_t *path;
+		size_t n;
 
-		if (!path || read_info(path, &info, &error) < 0) {
-			log_error("%s: %s", path ? path : argv[i], error.text);
+		if (json_array_size(paths) == 0)
 			status = CALL_REFUSED;
-		} else if (verb_json) {
-			verb_print(info_json(path, &info), NULL);
-		} else {
-			print_info(path, &info);
-		}
-		if (path)
-			module_info_free(&info);
-		free(path);
+		json_array_foreach(paths, n, path)
+			if (status == CALL_OK)
+				status = show_info(json_string_value(path));
+		json_decref(paths);
 	}
 	return status;
 }
@@ -189,7 +179,7 @@ static void take_file(struct found *found, const char *directory, const char *na
 	info = &found->infos[found->count];
 	if (asprintf(&path, "%s/%s", directory, name) < 0)
 		need(NULL);
-	if (read_info(path, info, &error) == 0) {
+	if (lookup_read(path, info, &error) == 0) {
 		found->paths[found->count++] = need(strdup(name));
 	} else {
 		log_warning("%s: left out: %s", path, error.text);

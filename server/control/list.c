@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <platter/driver.h>
@@ -15,6 +16,7 @@
 #include "server/block/registry.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
+#include "server/module/modprobe.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
 
@@ -25,10 +27,21 @@ static int give_list(struct call *call, const char *name, json_t *list)
 	return 0;
 }
 
+/* Where it is, for others who run elsewhere; as it was given, if it isn't there. */
+static json_t *absolute(const char *directory)
+{
+	char *real = realpath(directory, NULL);
+	json_t *text = json_text(real ? real : directory);
+
+	free(real);
+	return text;
+}
+
 static int list_version(struct call *call)
 {
-	call->result = json_pack("{s:s, s:I, s:b}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "may_change",
-				 (int)call->peer->may_change);
+	call->result = json_pack("{s:s, s:I, s:b, s:o, s:o}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "may_change",
+				 (int)call->peer->may_change, "modules", absolute(modprobe_modules()), "module_conf",
+				 absolute(modprobe_configuration()));
 	return 0;
 }
 

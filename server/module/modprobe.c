@@ -26,6 +26,16 @@ void modprobe_set_directories(const char *modules, const char *configuration)
 	conf_directory = configuration;
 }
 
+const char *modprobe_modules(void)
+{
+	return module_directory;
+}
+
+const char *modprobe_configuration(void)
+{
+	return conf_directory;
+}
+
 /* What is known of modules just now. */
 struct knowledge {
 	struct modconf *conf;

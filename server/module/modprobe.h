@@ -15,6 +15,8 @@ struct platter_error;
 
 /* Where modules lie, and *.conf files about them; both stay the caller's. */
 void modprobe_set_directories(const char *modules, const char *configuration);
+const char *modprobe_modules(void);
+const char *modprobe_configuration(void);
 
 /*
  * Loads NAME, or what it is an alias of, with COUNT arguments "name=value"

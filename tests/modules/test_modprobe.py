@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -210,6 +211,36 @@ def test_modinfo_of_a_loaded_module(place, directory):
         daemon.ctl("modprobe", "lib")
         assert f"filename:       {place.modules}/lib.so\n" in daemon.ctl("modinfo", "lib")
         assert "export:         twice version 1\n" in daemon.ctl("modinfo", "lib")
+
+
+def test_modinfo_finds_what_modprobe_would_load(place, directory):
+    place.configure("alias nickname middle\nalias both lib\nalias both mem\nblacklist top\n")
+    place.add("my_module", hello("my_module"))
+    place.depmod()
+    with Daemon(directory, "a=ram:1M") as daemon:
+        def files(name):
+            return re.findall(r"^filename: +(.*)$", daemon.ctl("modinfo", name), re.M)
+
+        for name, *modules in (("lib", "lib"), ("top", "top"), ("nickname", "middle"), ("driver:mem", "mem"), ("both", "lib", "mem"),
+                               ("my-module", "my_module")):
+            assert files(name) == [f"{place.modules}/{module}.so" for module in modules]
+        assert [daemon.ctl_json("modinfo", name)["depends"] for name in ("lib", "middle", "top")] == [[], ["lib"], ["middle"]]
+        assert "\ndepends:        middle\n" in daemon.ctl("modinfo", "top") and "\ndepends:        \n" in daemon.ctl("modinfo", "lib")
+        # An alias of a blacklisted module leads nowhere, and a name of nothing neither.
+        for name in ("the-top", "nothing"):
+            assert daemon.ctl("modinfo", name, status=1) == (
+                f'platterctl: error: there is no module "{name}" in {place.modules}; after a new one came, run platterctl depmod\n')
+        # The one that is loaded comes first; nobody knows what it depends on, where no index is.
+        daemon.ctl("insmod", os.path.join(place.modules, "lib.so"))
+        daemon.ctl("insmod", build(directory, "user", importer()))
+        assert files("user") == [directory + "/user.so"] and daemon.ctl_json("modinfo", "user")["depends"] is None
+        assert "depends:" not in daemon.ctl("modinfo", "user")
+        os.unlink(os.path.join(place.modules, "modules.dep"))
+        assert files("top") == [place.modules + "/top.so"]
+        assert f"{place.modules}/nothing.so: No such file" in daemon.ctl("modinfo", "nothing", status=1)
+        with ControlClient(daemon) as client:
+            found = client.result("version")
+            assert (found["modules"], found["module_conf"]) == (place.modules, place.conf)
 
 
 def test_a_module_may_taint_by_its_alias_too(place, directory):
