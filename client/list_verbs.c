@@ -180,10 +180,27 @@ static int devices(int argc, char **argv)
 	return CALL_OK;
 }
 
+/* Of the server, and where it looks for modules. */
+static int version(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method("version", NULL, &result);
+	if (status == CALL_OK && !verb_json)
+		printf("version:        %s\npid:            %" PRIi64 "\nmodules:        %s\nmodule-conf:    %s\n",
+		       text_of(result, "version"), (int64_t)number_of(result, "pid"), text_of(result, "modules"),
+		       text_of(result, "module_conf"));
+	verb_print(result, NULL);
+	return status;
+}
+
 const struct verb list_verbs[] = {
 	{ "lsblk", "", "the disks", lsblk },
 	{ "devices", "", "the device table, as in /proc/devices", devices },
 	{ "exports", "", "the names under which clients find disks", exports },
 	{ "clients", "", "the connections", clients },
+	{ "version", "", "the server's version, process and directories", version },
 	{ .name = NULL },
 };

@@ -18,11 +18,17 @@ _platterctl_modules() { _platterctl_ask lsmod | awk 'NR > 1 { print $1 }'; }
 _platterctl_parameters() { _platterctl_ask param "$1" | sed -n 's/^\([A-Za-z0-9_-]*\)=.*/\1/p'; }
 _platterctl_commands() { _platterctl_ask ioctl "$1" | awk 'NR > 1 { print $1 }'; }
 
-# Those that modprobe finds where packages put them.
+# Those that the server's modprobe finds: "NAME.so: what it needs", with or without a folder.
 _platterctl_installed() {
-	cat /usr/lib*/platter/modules/modules.dep /usr/lib/*/platter/modules/modules.dep \
-		/usr/local/lib/platter/modules/modules.dep 2>/dev/null | sed -n 's,^\([^:]*/\)\{0,1\}\([^:/]*\)\.so:.*,\2,p'
+	local directory
+	directory=$(_platterctl_values modules version)
+	[[ -n $directory ]] && sed -n 's|^\([^:]*/\)*\([^:/]*\)\.so:.*|\2|p' "$directory/modules.dep" 2>/dev/null
 }
+
+_platterctl_names() { { _platterctl_installed; _platterctl_modules; } | sort -u; }
+
+# The parameters of a module, loaded or not, or a file.
+_platterctl_settable() { _platterctl_ask modinfo "$1" | sed -n 's/^parm: *\([A-Za-z0-9_-]*\):.*/\1=/p'; }
 
 # "verb arguments   help", two blanks in front.
 _platterctl_verbs() { _platterctl_ask --help | awk '/^  [a-z]/ { print $1 }' | sort -u; }
@@ -88,10 +94,16 @@ _platterctl_arguments() { # VERB I CURRENT WORDS...
 	insmod:1) _platterctl_offer_files "$current" '*.so' ;;
 	rmmod:*) _platterctl_offer "$current" < <(_platterctl_modules) ;;
 	modinfo:1)
-		_platterctl_offer "$current" < <(_platterctl_modules)
+		_platterctl_offer "$current" < <(_platterctl_names)
 		_platterctl_offer_files "$current" '*.so'
 		;;
-	modprobe:1) _platterctl_offer "$current" < <(_platterctl_installed; _platterctl_modules) ;;
+	modprobe:1) _platterctl_offer "$current" < <(_platterctl_names) ;;
+	insmod:* | modprobe:*)
+		if [[ $current != *=* ]]; then
+			compopt -o nospace 2>/dev/null
+			_platterctl_offer "$current" < <(_platterctl_settable "$1")
+		fi
+		;;
 	depmod:1) _platterctl_offer_files "$current" '' ;;
 	param:1) _platterctl_offer "$current" < <(_platterctl_modules) ;;
 	param:2) _platterctl_offer "$current" < <(_platterctl_parameters "$1") ;;
