@@ -9,6 +9,7 @@
 
 #include "server/block/disk.h"
 #include "server/block/registry.h"
+#include "server/block/usage.h"
 
 static struct list_head exports = LIST_HEAD_INIT(exports);
 
@@ -185,7 +186,7 @@ int export_remove(struct export *export, const struct patience *patience, struct
 		export->removing = left == 0;
 	}
 	if (result == 0 && left)
-		result = platter_fail(error, EBUSY, "%s is in use by %u", export->name, left);
+		result = usage_fail_clients(export->name, left, error);
 	if (result == 0)
 		list_del_init(&export->link);
 	registry_unlock();

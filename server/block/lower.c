@@ -9,6 +9,7 @@
 #include "server/block/disk.h"
 #include "server/block/registry.h"
 #include "server/block/request.h"
+#include "server/block/usage.h"
 
 static struct disk *disk_of(const struct platter_disk *driver_side)
 {
@@ -37,7 +38,7 @@ static int claim(struct disk *lower, struct disk *upper, struct platter_error *e
 		result = platter_fail(error, EBUSY, "%s %s", lower->name, lower->whole ? "is a partition: stack on its whole disk" :
 										 "has partitions in use");
 	else if (!open_claim(lower))
-		result = platter_fail(error, EBUSY, "%s is in use by %u", lower->name, disk_users(lower));
+		result = usage_fail_locked(lower, disk_users(lower), error);
 	if (result == 0) {
 		lower->claimed_by = upper;
 		lower->home = upper->home;

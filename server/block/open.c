@@ -12,6 +12,7 @@
 #include "server/block/driver.h"
 #include "server/block/geometry.h"
 #include "server/block/registry.h"
+#include "server/block/usage.h"
 
 void open_init(struct open_state *state, struct pool *control)
 {
@@ -250,32 +251,30 @@ static void wait_for_idle(struct open_state *state, uint64_t until)
 int open_shut_begin(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
 	struct open_state *state = &disk->open;
-	int result = 0;
+	unsigned users;
 
 	pthread_mutex_lock(&state->lock);
-	if (state->users && !patience->until)
-		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
-	state->shut = result == 0;
+	users = patience->until ? 0 : state->users;
+	state->shut = users == 0;
 	pthread_mutex_unlock(&state->lock);
-	return result;
+	return users ? usage_fail(disk, users, error) : 0;
 }
 
 int open_shut_end(struct disk *disk, const struct patience *patience, struct platter_error *error)
 {
 	struct open_state *state = &disk->open;
-	int result = 0;
+	unsigned users;
 
 	pthread_mutex_lock(&state->lock);
 	while (state->shut && state->users && patience_lasts(patience))
 		wait_for_idle(state, patience_step(patience));
-	if (state->shut && state->users) {
+	users = state->shut ? state->users : 0;
+	if (users)
 		state->shut = false;
-		result = platter_fail(error, EBUSY, "%s is in use by %u", disk->name, state->users);
-	}
-	while (result == 0 && state->phase != DISK_CLOSED)
+	while (!users && state->phase != DISK_CLOSED)
 		pthread_cond_wait(&state->idle, &state->lock);
 	pthread_mutex_unlock(&state->lock);
-	return result;
+	return users ? usage_fail(disk, users, error) : 0;
 }
 
 int open_shut(struct disk *disk, const struct patience *patience, struct platter_error *error)

@@ -77,8 +77,13 @@ def test_run_time_addition_removal_and_use(directory):
         part = Wire(daemon).go(b"mp5")
         assert part.command(CMD_WRITE, 0, 512, payload=bytes(512))[0] == EPERM
         assert disks(daemon)["m"]["users"] == 1
-        assert "in use by 1" in daemon.ctl("export", "remove", "m", status=1)
-        assert "in use by 1" in daemon.ctl("export", "remove", "mp5", status=1)
+        assert ": m is in use by mp5\n" in daemon.ctl("export", "remove", "m", status=1)
+        assert ": mp5 is in use by 1 client; see platterctl clients\n" in daemon.ctl("export", "remove", "mp5", status=1)
+        with Wire(daemon).go(b"mp1") as other, Wire(daemon).go(b"m") as whole:
+            assert ": m is in use by mp1, mp5 and 1 client; see platterctl clients\n" in daemon.ctl("export", "remove", "m", status=1)
+            other.disconnect()
+            whole.disconnect()
+        wait_for(lambda: disks(daemon)["m"]["users"] == 1, "they have gone")
         assert exports(daemon) == ["a", "m", "mp1", "mp5"]
         daemon.ctl("export", "remove", "mp1")
         part.disconnect()

@@ -84,7 +84,7 @@ def test_another_export_of_a_disk_may_allow_less(daemon):
     assert disk(daemon, "a")["users"] == 2
     # The disk stays as long as it has the other name; the other name goes without it.
     assert "exported as ro1" in daemon.ctl("export", "remove", "a", status=1)
-    assert "in use by 1" in daemon.ctl("export", "remove", "ro1", status=1)
+    assert ": ro1 is in use by 1 client; see platterctl clients\n" in daemon.ctl("export", "remove", "ro1", status=1)
     reader.disconnect()
     daemon.ctl("export", "remove", "--drain=60", "ro1")
     assert names(daemon) == ["a"]
@@ -103,7 +103,11 @@ def test_a_disk_may_have_no_export(daemon):
 
 def test_what_clients_use_stays(daemon):
     wire = Wire(daemon).go(b"a")
-    assert "a is in use by 1" in daemon.ctl("export", "remove", "a", status=1)
+    with Wire(daemon).go(b"a") as other:
+        assert ": a is in use by 2 clients; see platterctl clients\n" in daemon.ctl("export", "remove", "a", status=1)
+        other.disconnect()
+    wait_for(lambda: disk(daemon, "a")["users"] == 1, "one has gone")
+    assert "a is in use by 1 client; see platterctl clients\n" in daemon.ctl("export", "remove", "a", status=1)
     assert "a is in use by 1" in daemon.ctl("export", "remove", "--drain=0", "a", status=1)
     assert names(daemon) == listed_to_clients(daemon) == ["a"]
     wire.write(0, b"q" * 512)

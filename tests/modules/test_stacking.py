@@ -80,15 +80,16 @@ def test_who_stands_on_a_disk_has_it_for_itself(directory, plugins):
     with start(directory, plugins, "x=ram:1M", "y=ram:1M", "both=linear:x+y", "slow=delay:x") as daemon:
         # Somebody uses it: the one on top cannot be opened, and no half of it stays open.
         below = Wire(daemon).go(b"y")
-        assert "y is in use by 1" in refusal(daemon, b"both")
+        assert "y is in use by 1 client" in refusal(daemon, b"both")
         assert disk(daemon, "x")["users"] == 0
         below.disconnect()
         wait_for(lambda: disk(daemon, "y")["users"] == 0, "y is free")
         with Wire(daemon).go(b"both") as top:
             assert "another disk stands on it" in refusal(daemon, b"x")
             assert "x is used by both" in refusal(daemon, b"slow")
-            assert "in use" in daemon.ctl("export", "remove", "x", status=1)
-            assert "in use" in daemon.ctl("rmmod", "linear", status=1)
+            assert ": x is in use by both\n" in daemon.ctl("export", "remove", "x", status=1)
+            assert ": x is in use by both\n" in daemon.ctl("export", "remove", "--drain=1", "x", status=1)
+            assert ": both is in use by 1 client; see platterctl clients\n" in daemon.ctl("rmmod", "linear", status=1)
             assert "stack is in use by: linear" in daemon.ctl("rmmod", "stack", status=1)
             assert top.read(0, 512) == bytes(512)
             top.disconnect()
@@ -132,6 +133,15 @@ def test_a_tower_of_disks(directory, plugins):
             wire.disconnect()
         daemon.ctl("export", "remove", "--drain", "top")
         assert daemon.ctl("export", "remove", "low") == daemon.ctl("export", "remove", "ex") == ""
+
+
+def test_rmmod_names_the_disk_that_stands_on_one_of_the_module_s(directory, plugins):
+    with start(directory, plugins, "x=ram:1M", "slow=delay:x", "top=linear:slow") as daemon:
+        with Wire(daemon).go(b"top") as wire:
+            assert ": slow is in use by top\n" in daemon.ctl("rmmod", "delay", status=1)
+            wire.disconnect()
+        wait_for(lambda: disk(daemon, "slow")["users"] == 0, "slow is free")
+        daemon.ctl("rmmod", "delay")
 
 
 def test_the_tree_is_drawn_as_lsblk_draws_it(directory, plugins):
