@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Verbs that change the running server. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +69,9 @@ static int export_resize(int argc, char **argv)
 
 	if (argc != 3)
 		return verb_usage("export resize: write NAME SIZE");
-	if (size_parse(argv[2], &bytes) < 0)
-		return verb_usage("export resize: %s: not a size", argv[2]);
+	status = size_parse(argv[2], &bytes);
+	if (status < 0)
+		return verb_usage("export resize: %s: %s", argv[2], status == -ERANGE ? "more than 2^63-1 bytes" : "not a size");
 	status = call_method("disk.resize", json_pack("{s:s, s:I}", "disk", argv[1], "size", (json_int_t)bytes), &result);
 	verb_print(result, NULL);
 	return status;

@@ -151,7 +151,10 @@ int platter_request_lend(struct platter_request *request, const void *memory, si
 void platter_disk_set_data(struct platter_disk *disk, void *data);
 void *platter_disk_data(const struct platter_disk *disk);
 
-/* The disk's size, for a driver that knows it before it is opened; 0: unknown.  In the operations that may block. */
+/*
+ * The disk's size, for a driver that knows it before it is opened; 0, or more than 2^63 - 1: unknown.  In the operations
+ * that may block.
+ */
 void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes);
 
 /* Has check_events called every MILLISECONDS, from 100 on; 0: only on request.  In probe. */

@@ -80,12 +80,16 @@ static int parse_value(const struct platter_key *key, const char *value, uint64_
 {
 	bool on = true;
 	char *end;
+	int result;
 
 	switch (key->type) {
 	case PLATTER_KEY_STRING:
 		return 0;
 	case PLATTER_KEY_SIZE:
-		if (size_parse(value, number) < 0)
+		result = size_parse(value, number);
+		if (result == -ERANGE)
+			return platter_fail(error, EINVAL, "%s=%s: more than 2^63-1 bytes, the most that a disk can have", key->name, value);
+		if (result < 0)
 			return platter_fail(error, EINVAL, "%s=%s: not a size; write bytes, or a number with K, M, G, T, P or E",
 					    key->name, value);
 		return 0;

@@ -20,6 +20,17 @@ static int check_limit(const char *what, uint64_t limit, uint32_t block, struct 
 			    block);
 }
 
+int geometry_check_size(uint64_t bytes, uint32_t min_block, struct platter_error *error)
+{
+	if (bytes == 0)
+		return platter_fail(error, EINVAL, "it is empty (0 bytes)");
+	if (bytes > INT64_MAX)
+		return platter_fail(error, EINVAL, "its size, %" PRIu64 ", is more than 2^63-1 bytes, the most that a disk can have", bytes);
+	if (bytes % min_block)
+		return platter_fail(error, EINVAL, "its size, %" PRIu64 ", is not a multiple of the block size %u", bytes, min_block);
+	return 0;
+}
+
 int geometry_check(struct platter_geometry *geometry, struct platter_error *error)
 {
 	int result;
@@ -42,12 +53,9 @@ int geometry_check(struct platter_geometry *geometry, struct platter_error *erro
 	if (!is_power_of_two(geometry->memory_alignment) || geometry->memory_alignment > 4096)
 		return platter_fail(error, EINVAL, "the driver's memory alignment, %u, is not a power of two up to 4096",
 				    geometry->memory_alignment);
-	if (geometry->bytes == 0)
-		return platter_fail(error, EINVAL, "it is empty (0 bytes)");
-	if (geometry->bytes > INT64_MAX || geometry->bytes % geometry->min_block)
-		return platter_fail(error, EINVAL, "its size, %" PRIu64 ", is not a multiple of the block size %u",
-				    geometry->bytes, geometry->min_block);
-	result = check_limit("max_request", geometry->max_request, geometry->min_block, error);
+	result = geometry_check_size(geometry->bytes, geometry->min_block, error);
+	if (result == 0)
+		result = check_limit("max_request", geometry->max_request, geometry->min_block, error);
 	if (result == 0)
 		result = check_limit("max_zeroes", geometry->max_zeroes, geometry->min_block, error);
 	if (result == 0)

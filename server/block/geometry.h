@@ -3,10 +3,15 @@
 #ifndef BLOCK_GEOMETRY_H
 #define BLOCK_GEOMETRY_H
 
+#include <stdint.h>
+
 struct platter_error;
 struct platter_geometry;
 
 /* Checks what a driver's open returned and fills in the defaults of what it left at 0.  -EINVAL, with the reason. */
 int geometry_check(struct platter_geometry *geometry, struct platter_error *error);
+
+/* Checks a size that a driver tells at any time, of a disk whose smallest block is MIN_BLOCK.  -EINVAL, with the reason. */
+int geometry_check_size(uint64_t bytes, uint32_t min_block, struct platter_error *error);
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/size.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
+#include "server/block/geometry.h"
 #include "server/block/registry.h"
 
 /* Locks the disk's calls, unless its driver has forgotten it meanwhile: -ENODEV. */
@@ -35,8 +36,10 @@ static int revalidate(struct disk *disk, bool *changed, struct platter_error *er
 	*changed = false;
 	if (result < 0)
 		return result;
-	if (bytes == 0 || bytes > INT64_MAX || (disk->geometry.min_block && bytes % disk->geometry.min_block))
-		return platter_fail(error, EINVAL, "the driver says that the size is %" PRIu64 ", which cannot be", bytes);
+	/* Without a block it was never open. */
+	result = geometry_check_size(bytes, disk->geometry.min_block ? disk->geometry.min_block : 1, error);
+	if (result < 0)
+		return result;
 	if (bytes == before)
 		return 0;
 	*changed = true;
