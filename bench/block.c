@@ -61,11 +61,12 @@ static struct disk *open_module(const char *path, const char *size)
 {
 	struct platter_error error = { "" };
 	char *absolute = realpath(path, NULL);
+	char *reason = NULL;
 
 	if (!absolute)
 		err(1, "%s", path);
-	if (module_load(absolute, NULL, 0, &error) < 0)
-		errx(1, "%s", error.text);
+	if (module_load(absolute, NULL, 0, &reason, &error) < 0)
+		errx(1, "%s", reason ? reason : error.text);
 	free(absolute);
 	return open_disk(ram_driver.name, "module", size);
 }
@@ -150,6 +151,12 @@ static void print_table(const struct subject *subjects, unsigned count, const st
 		printf("the module's to the linked one's: %.3f\n", middle[1] / middle[0]);
 }
 
+static void ignore(const char *event, const char *module)
+{
+	(void)event;
+	(void)module;
+}
+
 /* What the daemon has of it all: one reactor's part of the block layer, the threads that open disks, modules. */
 static void start(struct block *block, struct pool **control)
 {
@@ -159,7 +166,7 @@ static void start(struct block *block, struct pool **control)
 	block_init(block, 0, MEMORY_LIMIT);
 	block_set_self(block);
 	disk_init(1, *control, NULL, NULL); /* no reactor is called: all disks go together, at the end */
-	module_init();
+	module_init(ignore);
 }
 
 static void finish(struct subject *subjects, unsigned count, struct block *block, struct pool *control)

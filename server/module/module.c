@@ -20,6 +20,7 @@
 #include "server/module/module_check.h"
 #include "server/module/module_image.h"
 #include "server/module/module_link.h"
+#include "server/module/module_needed.h"
 #include "server/module/module_symbols.h"
 #include "server/module/module_trust.h"
 #include "server/module/symbol.h"
@@ -190,6 +191,8 @@ static int examine(struct module *module, struct module_file *file, struct platt
 		result = module_info_read(&module->info, file, error);
 	if (result == 0)
 		result = module_check(file, &module->info, error);
+	if (result == 0)
+		result = module_needed_trust(file, error);
 	if (result == 0 && !modname_is_of_path(module->info.name, file_name(module->path)))
 		result = platter_fail(error, ENOEXEC, "%s: the file's name must be the module's, %s.so", module->path,
 				      module->info.name);
