@@ -25,6 +25,7 @@
 /* One disk, and the rounds with it. */
 struct subject {
 	const char *name;
+	struct software_queue software;
 	struct round round;
 	double *ns; /* for one request; a figure for each round */
 };
@@ -75,7 +76,9 @@ static void prepare(struct subject *subject, struct block *block, struct buffer 
 		    const struct block_options *options)
 {
 	subject->name = disk->name;
+	software_queue_init(&subject->software);
 	subject->round = (struct round){
+		.software = &subject->software,
 		.block = block,
 		.disk = disk,
 		.payload = payload,

@@ -45,6 +45,7 @@ static void add(struct round *round)
 		errx(1, "out of memory");
 	request->done = done;
 	request->owner = round;
+	request->from = round->software;
 	request->driver.op = round->write ? PLATTER_OP_WRITE : PLATTER_OP_READ;
 	request->driver.flags = 0;
 	request->driver.offset = next_offset(round);

@@ -20,6 +20,7 @@ struct disk;
 struct round {
 	struct block *block;    /* the calling thread's */
 	struct disk *disk;      /* open; its driver lends, and completes inside submit */
+	struct software_queue *software; /* as if all came from one connection */
 	struct buffer *payload; /* ROUND_BLOCK bytes, which all writes write */
 	bool write, random;
 	unsigned depth;         /* requests of a batch */

@@ -36,6 +36,12 @@ static inline void list_add_tail(struct list_head *node, struct list_head *head)
 	head->prev = node;
 }
 
+/* In front of all others. */
+static inline void list_add(struct list_head *node, struct list_head *head)
+{
+	list_add_tail(node, head->next);
+}
+
 static inline void list_del_init(struct list_head *node)
 {
 	node->prev->next = node->next;

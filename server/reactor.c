@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/host/fd_io.h"
@@ -123,6 +124,7 @@ void reactor_run(struct reactor *reactor)
 	list_init(&input);
 	while (!(reactor->stopping && conn_count() == 0 && atomic_load(&holds) == 0 && !disk_any_operation(reactor->index))) {
 		engine_wait(reactor->engine, has_work(reactor));
+		reactor->block.now = clock_ns();
 		/* Who asks to be looked at again has its turn after the others. */
 		list_splice_tail_init(&reactor->input, &input);
 		while ((node = list_pop(&input)))

@@ -4,6 +4,7 @@
 if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_device \
+	tests/unit/test_elevator \
 	tests/unit/test_engine \
 	tests/unit/test_log \
 	tests/unit/test_memory \
@@ -73,6 +74,10 @@ tests_unit_test_moddep_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
 tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_param_LDADD = $(unit_ldadd)
+tests_unit_test_elevator_SOURCES = tests/unit/test_elevator.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
+tests_unit_test_elevator_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_elevator_LDADD = $(unit_ldadd)
+
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)

@@ -83,6 +83,7 @@ struct platter_geometry {
 	uint64_t max_request;      /* bytes of one READ or WRITE, a multiple of min_block.  0: no limit */
 	uint64_t max_zeroes;       /* bytes of one ZEROES, likewise: what runs inside submit should stay short */
 	uint64_t max_trim;         /* bytes of one TRIM or CACHE, likewise */
+	uint32_t queue_depth;      /* requests given to it at a time, on each reactor; with `handle` at most 16.  0: 128 */
 };
 
 /* What check_events found, bits. */

@@ -28,6 +28,7 @@ struct block {
 	struct list_head dirty;         /* queues to dispatch, in the order they became so */
 	struct list_head running;       /* requests that drivers have, the oldest first */
 	uint32_t ticks;                 /* of block_watch(), about one a second */
+	uint64_t now;                   /* CLOCK_MONOTONIC, ns, about when this turn began; the reactor's to set */
 
 	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
 	_Atomic(struct request *) remote;

@@ -78,7 +78,10 @@ static void disk_free(struct disk *disk)
 	args_free(disk->args);
 	driver_put(disk->driver);
 	disk_put(disk->whole);
+	for (unsigned i = 0; disk->queues && i < reactor_count; i++)
+		queue_destroy(&disk->queues[i]);
 	free(disk->queues);
+	limits_destroy(&disk->limits);
 	free(disk->io);
 	free(disk->description);
 	free(disk->name);
@@ -107,6 +110,7 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *de
 	disk->driver = driver_ref(driver);
 	pthread_mutex_init(&disk->calls, NULL);
 	open_init(&disk->open, control_pool);
+	limits_init(&disk->limits);
 	list_init(&disk->link);
 	disk->description = strdup(description ? description : driver->description);
 	disk->queues = calloc(reactor_count, sizeof(*disk->queues));

@@ -18,6 +18,7 @@
 
 #include "common/list.h"
 #include "server/block/error.h"
+#include "server/block/limits.h"
 #include "server/block/open.h"
 #include "server/block/queue.h"
 
@@ -72,6 +73,7 @@ struct disk {
 	atomic_bool read_only;           /* asked for, or found out when it was opened */
 	unsigned home;                   /* the reactor that serves it, modulo how many there are, unless disk_any_thread() */
 	struct queue *queues;            /* one for each reactor */
+	struct disk_limits limits;       /* of its queues */
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
 	atomic_uint_fast64_t capacity;   /* bytes; 0 when that isn't known before it is opened */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */

@@ -9,7 +9,6 @@
 
 #include "common/checked.h"
 
-#define MOST_SEGMENTS 1024 /* IOV_MAX */
 #define PREFERRED_BLOCK 4096
 
 static int check_limit(const char *what, uint64_t limit, uint32_t block, struct platter_error *error)
@@ -41,8 +40,10 @@ int geometry_check(struct platter_geometry *geometry, struct platter_error *erro
 		geometry->preferred_block = geometry->min_block > PREFERRED_BLOCK ? geometry->min_block : PREFERRED_BLOCK;
 	if (!geometry->memory_alignment)
 		geometry->memory_alignment = 1;
-	if (!geometry->max_segments || geometry->max_segments > MOST_SEGMENTS)
-		geometry->max_segments = MOST_SEGMENTS;
+	if (!geometry->max_segments || geometry->max_segments > GEOMETRY_SEGMENTS)
+		geometry->max_segments = GEOMETRY_SEGMENTS;
+	if (!geometry->queue_depth)
+		geometry->queue_depth = GEOMETRY_DEPTH;
 	if (!is_power_of_two(geometry->min_block) || geometry->min_block > 65536)
 		return platter_fail(error, EINVAL, "the driver's smallest block, %u, is not a power of two up to 65536",
 				    geometry->min_block);

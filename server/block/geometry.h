@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+#define GEOMETRY_SEGMENTS 1024 /* IOV_MAX */
+#define GEOMETRY_DEPTH 128
+
 struct platter_error;
 struct platter_geometry;
 

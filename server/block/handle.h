@@ -6,16 +6,16 @@
 #ifndef BLOCK_HANDLE_H
 #define BLOCK_HANDLE_H
 
+/* Requests of one disk, on one reactor, that are handled at a time. */
+#define HANDLE_MOST 16
+
 struct pool;
 struct request;
 
 /* Where they run; before the first request. */
 void handle_init(struct pool *pool);
 
-/* Has the driver handle REQUEST, now or when its turn comes. */
+/* Has the driver handle REQUEST. */
 void handle_start(struct request *request);
-
-/* REQUEST is back: the next one's turn.  Its own thread, before it is finished. */
-void handle_back(struct request *request);
 
 #endif

@@ -11,6 +11,7 @@
 #include "server/block/disk.h"
 #include "server/block/driver.h"
 #include "server/block/geometry.h"
+#include "server/block/handle.h"
 #include "server/block/registry.h"
 #include "server/block/usage.h"
 
@@ -81,12 +82,15 @@ static void open_run(struct pool_job *job)
 	result = driver_result(disk->driver->ops->open(&disk->driver_side, &geometry, &error), &error);
 	if (result == 0) {
 		result = geometry_check(&geometry, &error);
+		if (!disk->driver->ops->submit && geometry.queue_depth > HANDLE_MOST)
+			geometry.queue_depth = HANDLE_MOST;
 		if (result < 0 && disk->driver->ops->release)
 			(void)disk->driver->ops->release(&disk->driver_side, &(struct platter_error){ "" });
 	}
 	if (result == 0) {
 		disk->geometry = geometry;
 		disk->capacity = geometry.bytes;
+		limits_opened(disk);
 		if (geometry.capabilities & PLATTER_DISK_READ_ONLY)
 			disk->read_only = true;
 	}

@@ -7,39 +7,37 @@
 #include "server/block/block.h"
 #include "server/block/disk.h"
 #include "server/block/handle.h"
+#include "server/block/merge.h"
 #include "server/block/request.h"
 #include "server/block/split.h"
 
 void queue_init(struct queue *queue, struct disk *disk)
 {
-	*queue = (struct queue){ .disk = disk };
+	*queue = (struct queue){ .disk = disk, .elevator = &elevator_none };
 	list_init(&queue->dirty);
-	list_init(&queue->pending);
-	list_init(&queue->changes);
+	overlap_init(&queue->overlaps);
+	flush_init(&queue->flush);
+	software_queue_init(&queue->own);
+	list_init(&queue->ready);
+	list_init(&queue->resumed);
 	list_init(&queue->later);
-	list_init(&queue->sync_waiting);
-	list_init(&queue->sync_flushes);
-	list_init(&queue->sync_done);
-	list_init(&queue->to_handle);
+	limits_refresh(queue);
 }
 
-static void queue_mark_dirty(struct queue *queue, struct block *block)
+void queue_destroy(struct queue *queue)
+{
+	elevator_destroy(queue);
+}
+
+static void mark_dirty(struct queue *queue)
 {
 	if (list_empty(&queue->dirty))
-		list_add_tail(&queue->dirty, &block->dirty);
+		list_add_tail(&queue->dirty, &queue->block->dirty);
 }
 
-void queue_add(struct queue *queue, struct request *request)
+static bool has_work(const struct queue *queue)
 {
-	request->queue = queue;
-	request->driver.disk = &queue->disk->driver_side;
-	list_add_tail(&request->link, &queue->pending);
-	queue_mark_dirty(queue, request->block);
-}
-
-static bool is_sync(const struct request *request)
-{
-	return request->driver.op == PLATTER_OP_FLUSH || (request->driver.flags & PLATTER_REQ_FUA);
+	return queue->waiting || (!list_empty(&queue->flush.waiting) && !queue->flush.running);
 }
 
 static bool is_change(const struct request *request)
@@ -48,58 +46,56 @@ static bool is_change(const struct request *request)
 	       request->driver.op == PLATTER_OP_ZEROES;
 }
 
-static bool overlap(const struct request *a, const struct request *b)
+void queue_insert(struct queue *queue, struct request *request)
 {
-	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
+	queue->waiting++;
+	queue->elevator->insert(queue, request);
 }
 
-/* The latest of the earlier changes of the same data, which REQUEST, itself in the list, has to wait for. */
-static struct request *find_blocker(const struct queue *queue, const struct request *request)
+void queue_take(struct queue *queue, struct request *request)
 {
-	for (struct list_head *node = request->change.prev; node != &queue->changes; node = node->prev) {
-		struct request *earlier = container_of(node, struct request, change);
-
-		if (overlap(request, earlier))
-			return earlier;
-	}
-	return NULL;
+	queue->waiting--;
+	queue->elevator->remove(queue, request);
 }
 
-/* Zeroing and trimming may run inside submit. */
-static bool is_bulk(const struct request *request)
+void queue_resume(struct queue *queue, struct request *request)
 {
-	return request->driver.op == PLATTER_OP_TRIM || request->driver.op == PLATTER_OP_ZEROES;
+	queue->waiting++;
+	list_add_tail(&request->link, &queue->resumed);
 }
 
-/*
- * Whether REQUEST has to wait for a later turn: all that one turn starts of
- * bulk requests, of which it has DONE so many bytes, is held to what one may do.
- */
-static bool turn_is_full(const struct request *request, uint64_t *done)
+static void put_off(struct queue *queue, struct request *request)
 {
-	const struct platter_geometry *geometry = &request->queue->disk->geometry;
-	uint64_t most = is_bulk(request) ? split_limit(request->driver.op, geometry) : 0;
-	uint64_t length = split_length(request, geometry);
-
-	if (most == 0)
-		return false;
-	if (*done && *done + length > most)
-		return true;
-	*done += length;
-	return false;
+	queue->waiting++;
+	list_add_tail(&request->link, &queue->later);
 }
 
-static void finish(struct request *request, int error)
+static struct request *pop(struct queue *queue, struct list_head *list)
+{
+	queue->waiting--;
+	return container_of(list_pop(list), struct request, link);
+}
+
+/* REQUEST, which waited for the data of another, may go on, or waits for the next one. */
+static void enter_again(struct queue *queue, struct request *request)
+{
+	if (!overlap_enter(&queue->overlaps, request))
+		return;
+	if (request->sync)
+		flush_add(queue, request);
+	else
+		queue_insert(queue, request);
+}
+
+void queue_finish(struct request *request, int error)
 {
 	struct queue *queue = request->queue;
 	struct list_head *node;
 
-	list_del_init(&request->change);
-	while ((node = list_pop(&request->waiters))) {
-		container_of(node, struct request, link)->waiting = false;
-		list_add_tail(node, &queue->pending);
-		queue_mark_dirty(queue, request->block);
-	}
+	if (request->changing)
+		overlap_leave(&queue->overlaps, request);
+	while ((node = list_pop(&request->waiters)))
+		enter_again(queue, container_of(node, struct request, link));
 	/* A reply of another length would be the end of all that follow on its connection. */
 	if (error == 0 && request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
 		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error", queue->disk->name);
@@ -109,52 +105,142 @@ static void finish(struct request *request, int error)
 	request->done(request);
 }
 
-static void drop_from(struct list_head *list, const void *owner)
-{
-	struct list_head *node, *following;
+static void request_back(struct request *request);
 
-	list_for_each_safe(node, following, list) {
+/* A merged request is back.  When it failed, nobody knows which of its members did: each is tried by itself. */
+static void merged_back(struct request *merged)
+{
+	bool again = merged->error && !(merged->sync && flush_is_disk_failure(merged));
+	struct request *member;
+
+	while ((member = merge_take_member(merged))) {
+		if (again) {
+			member->alone = true;
+			queue_resume(member->queue, member);
+		} else {
+			member->error = merged->error;
+			request_back(member);
+		}
+	}
+	request_put(merged);
+}
+
+/* REQUEST, which is no part of another, has been tried or never will be. */
+static void request_back(struct request *request)
+{
+	if (!list_empty(&request->members))
+		merged_back(request);
+	else if (request->sync)
+		flush_member_back(request->queue, request);
+	else
+		queue_finish(request, request->error);
+}
+
+/* REQUEST, which waited for its turn only, ends without having been tried. */
+static void cancel(struct request *request)
+{
+	request->error = -ECANCELED;
+	request_back(request);
+}
+
+/* OWNER's first that hasn't started: a split request of which a part ran has. */
+static struct request *find_in(const struct list_head *list, const void *owner)
+{
+	struct list_head *node;
+
+	list_for_each(node, list) {
 		struct request *request = container_of(node, struct request, link);
 
-		/* A split request of which a part ran has started. */
-		if (request->owner != owner || request->issued)
-			continue;
-		list_del_init(node);
-		finish(request, -ECANCELED);
+		if (request->owner == owner && !request->issued)
+			return request;
 	}
+	return NULL;
 }
 
 void queue_drop(struct queue *queue, const void *owner)
 {
-	struct list_head *node, *following;
+	struct request *request;
 
-	list_for_each_safe(node, following, &queue->changes) {
-		struct request *request = container_of(node, struct request, change);
-
-		if (!request->waiting || request->owner != owner)
-			continue;
+	while ((request = overlap_take_waiting(&queue->overlaps, owner)))
+		queue_finish(request, -ECANCELED);
+	while ((request = find_in(&queue->flush.waiting, owner))) {
 		list_del_init(&request->link);
-		finish(request, -ECANCELED);
+		queue_finish(request, -ECANCELED);
 	}
-	drop_from(&queue->pending, owner);
-	drop_from(&queue->later, owner);
-	drop_from(&queue->sync_waiting, owner);
+	while ((request = queue->elevator->find(queue, owner))) {
+		queue_take(queue, request);
+		cancel(request);
+	}
+	while ((request = find_in(&queue->later, owner))) {
+		queue->waiting--;
+		list_del_init(&request->link);
+		cancel(request);
+	}
+	if (has_work(queue))
+		mark_dirty(queue);
+}
+
+/* Zeroing and trimming may run inside submit: what the driver does of one request at a time is also all for a turn. */
+static uint64_t turn_limit(const struct request *request)
+{
+	if (request->driver.op != PLATTER_OP_TRIM && request->driver.op != PLATTER_OP_ZEROES)
+		return 0;
+	return split_limit(request->driver.op, &request->queue->disk->geometry);
+}
+
+/*
+ * Whether REQUEST has to wait for a later turn: all that one turn starts of
+ * bulk requests, of which it has DONE so many bytes, is held to what one may do.
+ */
+static bool turn_is_full(const struct request *request, uint64_t *done)
+{
+	uint64_t most = turn_limit(request);
+	uint64_t length;
+
+	if (most == 0)
+		return false;
+	length = split_length(request, &request->queue->disk->geometry);
+	if (*done && *done + length > most)
+		return true;
+	*done += length;
+	return false;
+}
+
+/* What goes to the driver next; NULL: nothing, or nothing in this turn. */
+static struct request *next(struct queue *queue, uint64_t *done)
+{
+	struct request *request;
+
+	if (!list_empty(&queue->resumed))
+		return pop(queue, &queue->resumed);
+	if (!list_empty(&queue->later) && !turn_is_full(list_first_entry(&queue->later, struct request, link), done))
+		return pop(queue, &queue->later);
+	while ((request = queue->elevator->next(queue))) {
+		queue_take(queue, request);
+		request = merge_neighbours(queue, request);
+		if (turn_limit(request) == 0 || (list_empty(&queue->later) && !turn_is_full(request, done)))
+			return request;
+		put_off(queue, request);
+	}
+	return NULL;
 }
 
 /* A part, or a request that isn't split, goes to the driver. */
 static void submit(struct request *request)
 {
-	struct disk *disk = request->queue->disk;
+	struct queue *queue = request->queue;
+	struct disk *disk = queue->disk;
 
 	request->with_driver = true;
 	request->watched = false;
 	request->since = request->block->ticks;
-	if (disk->driver->ops->submit) {
-		list_add_tail(&request->link, &request->block->running);
+	queue->in_driver++;
+	queue->changes_in_driver += is_change(request);
+	list_add_tail(&request->link, &request->block->running);
+	if (disk->driver->ops->submit)
 		disk->driver->ops->submit(&disk->driver_side, &request->driver);
-	} else {
+	else
 		handle_start(request);
-	}
 }
 
 /* Hands the request, or its next part, to the driver. */
@@ -171,7 +257,7 @@ static void issue(struct request *request)
 	part = split_part(request, length);
 	if (!part) {
 		request->error = -ENOMEM;
-		queue_complete(request);
+		request_back(request);
 		return;
 	}
 	request->issued += length;
@@ -179,158 +265,65 @@ static void issue(struct request *request)
 }
 
 /*
- * Whether the end of a FLUSH or FUA request means that the disk may have lost
- * what it acknowledged.  A FUA request that found no space or was refused lost
- * nothing: it was never there.
+ * Whether REQUEST, which waits for nothing, goes to the driver now and not only at the end of the turn: where
+ * nothing is merged or sorted there is nothing to gain by waiting for others.
  */
-static bool is_disk_failure(const struct request *request)
+static bool is_direct(const struct queue *queue, const struct request *request)
 {
-	if (request->driver.op == PLATTER_OP_FLUSH)
-		return request->error != 0;
-	switch (-request->error) {
-	case 0:
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-	case EINVAL:
-	case ENOMEM:
-	case ENOTSUP:
-	case EPERM:
-	case EACCES:
-	case EROFS:
-		return false;
-	default:
-		return true;
-	}
+	return queue->elevator == &elevator_none && !queue->waiting && queue->in_driver < queue->limits.queue_depth &&
+	       limits_are_fresh(queue) && turn_limit(request) == 0;
 }
 
-static void sync_group_end(struct queue *queue, struct block *block)
+void queue_add(struct queue *queue, struct request *request)
 {
-	struct list_head members;
-	struct list_head *node;
-	int group_error = queue->sync_error;
+	bool from_connection = request->from;
 
-	list_init(&members);
-	list_splice_tail_init(&queue->sync_done, &members);
-	list_splice_tail_init(&queue->sync_flushes, &members);
-	queue->sync_error = 0;
-	if (!list_empty(&queue->sync_waiting))
-		queue_mark_dirty(queue, block);
-	while ((node = list_pop(&members))) {
-		struct request *request = container_of(node, struct request, link);
-
-		finish(request, group_error ? -EIO : request->error);
-	}
-}
-
-static void sync_member_back(struct request *request)
-{
-	struct queue *queue = request->queue;
-
-	if (is_disk_failure(request)) {
-		queue->sync_error = request->error;
-		disk_failed(queue->disk, request->error);
-	}
-	list_add_tail(&request->link, &queue->sync_done);
-	if (--queue->sync_running == 0)
-		sync_group_end(queue, request->block);
-}
-
-/* Starts the next group with everything that waits; of bulk requests as much as is for one turn, beside that of `later`. */
-static void sync_group_start(struct queue *queue)
-{
-	struct list_head members;
-	struct list_head *node;
-	bool flushing = false;
-	int sticky = disk_failure(queue->disk);
-	uint64_t done = 0;
-
-	if (queue->sync_running || list_empty(&queue->sync_waiting))
+	queue->block = request->block;
+	request->queue = queue;
+	request->driver.disk = &queue->disk->driver_side;
+	request->sync = flush_concerns(request);
+	request->arrived = queue->block->now;
+	if (!from_connection)
+		request->from = &queue->own;
+	if (is_change(request) && !overlap_enter(&queue->overlaps, request))
 		return;
-	list_init(&members);
-	list_splice_tail_init(&queue->sync_waiting, &members);
-	/* Counts as a member, so that the group can't end before all have started. */
-	queue->sync_running = 1;
-	while ((node = list_pop(&members))) {
-		struct request *request = container_of(node, struct request, link);
-
-		if (sticky) {
-			finish(request, -EIO);
-		} else if (turn_is_full(request, &done)) {
-			list_add_tail(node, &queue->sync_waiting);
-			queue_mark_dirty(queue, request->block);
-		} else if (request->driver.op == PLATTER_OP_FLUSH && flushing) {
-			request->error = 0;
-			list_add_tail(node, &queue->sync_flushes);
-		} else {
-			flushing |= request->driver.op == PLATTER_OP_FLUSH;
-			queue->sync_running++;
-			issue(request);
-		}
+	/* A driver that stands on this one doesn't expect its `done` before submitting has returned. */
+	if (!request->sync && from_connection && is_direct(queue, request)) {
+		issue(request);
+		return;
 	}
-	if (--queue->sync_running == 0 && !list_empty(&queue->sync_done))
-		sync_group_end(queue, list_first_entry(&queue->sync_done, struct request, link)->block);
+	if (request->sync)
+		flush_add(queue, request);
+	else
+		queue_insert(queue, request);
+	mark_dirty(queue);
 }
 
-/* REQUEST, or its next part, which waits for no other, goes on in this turn or a later one. */
-static void proceed(struct request *request, uint64_t *done)
+static void run(struct queue *queue, uint64_t *done)
 {
-	struct queue *queue = request->queue;
+	struct request *request;
 
-	if (!request->issued && is_sync(request)) {
-		list_add_tail(&request->link, &queue->sync_waiting);
-	} else if (is_bulk(request) && (!list_empty(&queue->later) || turn_is_full(request, done))) {
-		list_add_tail(&request->link, &queue->later);
-		queue_mark_dirty(queue, request->block);
-	} else {
+	while (queue->in_driver < queue->limits.queue_depth && (request = next(queue, done)))
 		issue(request);
-	}
-}
-
-/* What was left for a later turn, as far as this one goes. */
-static void dispatch_later(struct queue *queue, uint64_t *done)
-{
-	while (!list_empty(&queue->later)) {
-		struct request *request = list_first_entry(&queue->later, struct request, link);
-
-		if (turn_is_full(request, done)) {
-			queue_mark_dirty(queue, request->block);
-			return;
-		}
-		list_del_init(&request->link);
-		issue(request);
-	}
 }
 
 void queue_dispatch(struct queue *queue)
 {
-	struct list_head now;
-	struct list_head *node;
 	uint64_t done = 0;
 
-	dispatch_later(queue, &done);
-	list_init(&now);
-	list_splice_tail_init(&queue->pending, &now);
-	while ((node = list_pop(&now))) {
-		struct request *request = container_of(node, struct request, link);
-		struct request *blocker = NULL;
-
-		if (!request->issued && is_change(request)) {
-			if (list_empty(&request->change))
-				list_add_tail(&request->change, &queue->changes);
-			blocker = find_blocker(queue, request);
-		}
-		if (blocker) {
-			request->waiting = true;
-			list_add_tail(node, &blocker->waiters);
-		} else {
-			proceed(request, &done);
-		}
-	}
-	sync_group_start(queue);
+	limits_refresh(queue);
+	queue->now = queue->block->now;
+	queue->dispatching = true;
+	do {
+		run(queue, &done);
+	} while (flush_start(queue));
+	queue->dispatching = false;
+	/* What was too much for one turn. */
+	if (!list_empty(&queue->later) && queue->in_driver < queue->limits.queue_depth)
+		mark_dirty(queue);
 }
 
-/* A part is back: its whole goes on with the next turn, or is complete. */
+/* A part is back: its whole goes on, or is complete. */
 static void part_back(struct request *part)
 {
 	struct request *whole = part->whole;
@@ -338,27 +331,29 @@ static void part_back(struct request *part)
 
 	request_put(part);
 	if (error == 0 && whole->issued < whole->driver.length) {
-		list_add_tail(&whole->link, &whole->queue->pending);
-		queue_mark_dirty(whole->queue, whole->block);
+		if (turn_limit(whole))
+			put_off(whole->queue, whole);
+		else
+			queue_resume(whole->queue, whole);
 		return;
 	}
 	whole->error = error;
-	queue_complete(whole);
+	request_back(whole);
 }
 
 void queue_complete(struct request *request)
 {
+	struct queue *queue = request->queue;
+
 	list_del_init(&request->link);
-	if (request->handled) {
-		request->handled = false;
-		handle_back(request);
-	}
+	queue->in_driver--;
+	queue->changes_in_driver -= is_change(request);
 	if (request->whole)
 		part_back(request);
-	else if (is_sync(request))
-		sync_member_back(request);
 	else
-		finish(request, request->error);
+		request_back(request);
+	if (!queue->dispatching && has_work(queue))
+		mark_dirty(queue);
 }
 
 void platter_request_complete(struct platter_request *driver_side, int error)

@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk's queue on one reactor: requests come in with queue_add(), go to the
- * driver when the reactor dispatches, in parts where they exceed the driver's
- * limits, and come back through their `done`.  A disk that only its home
- * reactor serves uses just that reactor's queue.
+ * A disk's queue on one reactor.  A request comes in with queue_add(); when it
+ * waits for nothing (see overlap.h and flush.h) it is given to the elevator,
+ * which decides, whenever the reactor dispatches and the driver has room, what
+ * goes next and with which neighbours (merge.h); it goes to the driver in parts
+ * where it exceeds the driver's limits (split.h), and ends with its `done`.  Without an elevator it goes
+ * at once, when nothing else waits.
+ * A disk that only its home reactor serves uses just that reactor's queue.
  *
- * Order.  Requests that change overlapping ranges take effect in the order of
- * their arrival, over all connections: the later one waits in the earlier
- * one's `waiters`, until that has ended.  So a request of a client that has gone cannot undo what it
- * sent again on another connection.
- *
- * Durability.  The kernel reports a failed write-back once per open file, to
- * whichever sync comes first; and a sync covers only writes that were complete
- * when it started.  Therefore FLUSH and FUA requests run in groups: those that
- * arrive while a group runs wait for the next one, a group's FLUSHes share one
- * sync, its members are answered together when all are back, and if the disk
- * failed one of them, it failed all.  That failure stays with the disk: see
- * disk_failed().
+ * Nothing ever waits for others to come: what is merged is what was there.
  */
 #ifndef BLOCK_QUEUE_H
 #define BLOCK_QUEUE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/list.h"
+#include "server/block/elevator.h"
+#include "server/block/flush.h"
+#include "server/block/limits.h"
+#include "server/block/overlap.h"
 
 struct block;
 struct disk;
@@ -29,32 +28,50 @@ struct request;
 
 struct queue {
 	struct disk *disk;
-	struct list_head dirty;        /* in its block's list when there is something to dispatch */
-	struct list_head pending;      /* requests to start, in the order of arrival */
+	struct block *block;            /* whose thread it is on; from the first request on */
+	struct list_head dirty;         /* in its block's list when there is something to dispatch */
+	bool dispatching;
+	uint64_t now;                   /* CLOCK_MONOTONIC, ns, when it last dispatched */
 
-	struct list_head changes;      /* requests that change data, in the order of arrival, until their end */
-	struct list_head later;        /* TRIM and ZEROES, or their next parts, that are for a later turn */
+	struct overlaps overlaps;       /* changes of the same data */
+	struct flush flush;
 
-	struct list_head sync_waiting; /* FLUSH and FUA requests of the next group */
-	struct list_head sync_flushes; /* FLUSHes of the running group that share its sync */
-	struct list_head sync_done;    /* members of the running group that are back */
-	unsigned sync_running;         /* members that aren't */
-	int sync_error;                /* the disk's failure in this group */
+	const struct elevator *elevator;
+	void *elevator_data;
+	struct limits limits;           /* as the disk's were when `generation` was */
+	unsigned generation;
+	struct software_queue own;      /* of requests that are no connection's */
+	struct list_head ready;         /* software queues that have requests, in turn */
 
-	unsigned handling;             /* requests that the driver's `handle` has; see handle.h */
-	struct list_head to_handle;    /* those that wait for that */
+	unsigned waiting;               /* requests in the elevator, `resumed` and `later` */
+	struct list_head resumed;       /* what goes before all others: it has started, or others wait for it */
+	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
+	unsigned in_driver;             /* requests that the driver has... */
+	unsigned changes_in_driver;     /* ...and that change data */
 };
 
 void queue_init(struct queue *queue, struct disk *disk);
+void queue_destroy(struct queue *queue);
 
-/* Queues REQUEST; its block's thread. */
+/*
+ * Queues REQUEST; its block's thread.  When it has a software queue, a connection's, it may end inside.
+ */
 void queue_add(struct queue *queue, struct request *request);
 
 /* Ends OWNER's requests that haven't started with -ECANCELED. */
 void queue_drop(struct queue *queue, const void *owner);
 
-/* For block.c: starts what is pending; takes a request back from the driver. */
+/* For block.c: starts what may start; takes a request back from the driver. */
 void queue_dispatch(struct queue *queue);
 void queue_complete(struct request *request);
+
+/* For the parts of the queue: REQUEST waits for nothing but its turn. */
+void queue_insert(struct queue *queue, struct request *request);
+/* It leaves the elevator. */
+void queue_take(struct queue *queue, struct request *request);
+/* It goes before all others. */
+void queue_resume(struct queue *queue, struct request *request);
+/* It has ended. */
+void queue_finish(struct request *request, int error);
 
 #endif

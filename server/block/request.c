@@ -21,7 +21,8 @@ struct request *request_get(struct block *block)
 		if (!request)
 			return NULL;
 		list_init(&request->link);
-		list_init(&request->change);
+		list_init(&request->wait);
+		list_init(&request->members);
 		list_init(&request->waiters);
 		request->block = block;
 		block->allocations++;
@@ -35,10 +36,11 @@ struct request *request_get(struct block *block)
 	request->input = NULL;
 	request->reserved = 0;
 	request->issued = 0;
-	request->waiting = false;
+	request->from = NULL;
+	request->changing = false;
+	request->alone = false;
 	request->whole = NULL;
 	request->with_driver = false;
-	request->handled = false;
 	return request;
 }
 

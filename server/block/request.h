@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <bsd/sys/tree.h>
+
 #include <platter/disk.h>
 
 #include "common/list.h"
@@ -18,6 +20,7 @@
 
 struct block;
 struct queue;
+struct software_queue;
 
 #define REQUEST_INLINE_SEGMENTS 4
 
@@ -25,13 +28,24 @@ struct request {
 	struct list_head link;         /* in the one list that the request is on */
 	struct block *block;
 	struct queue *queue;           /* while the block layer has it */
-	struct list_head change;       /* in queue->changes, if it changes data */
-	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
-	bool waiting;                  /* is among another's */
+	struct software_queue *from;   /* its connection's; the queue sees to one that has none */
+	RB_ENTRY(request) change;      /* in overlaps.running, if it changes data... */
+	bool changing;                 /* ...and is there */
+	bool sync;                     /* a FLUSH, or came with FUA */
+	bool alone;                    /* not to be merged: what it was merged into has failed */
 	bool with_driver;              /* submitted and not completed */
-	bool handled;                  /* by the driver's `handle` */
 	bool watched;                  /* its driver has it for too long, and that was said */
 	uint32_t since;                /* block->ticks when it was submitted */
+	uint64_t arrived;              /* block->now when it came into the queue */
+	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
+	struct list_head wait;         /* in overlaps.waiting while it is among another's */
+	struct list_head members;      /* of a merged request, in the order of the disk */
+	union {                        /* the elevator's */
+		struct {
+			struct list_head by_start, by_end;
+		};
+		RB_ENTRY(request) sorted;
+	};
 
 	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
 	void (*done)(struct request *request);

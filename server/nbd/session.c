@@ -17,6 +17,7 @@ void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(s
 	list_init(&session->memory.link);
 	list_init(&session->replies);
 	list_init(&session->held);
+	software_queue_init(&session->software);
 	handshake_greet(session);
 }
 

@@ -15,6 +15,7 @@
 #include "common/list.h"
 #include "common/wire.h"
 #include "server/block/budget.h"
+#include "server/block/elevator.h"
 #include "server/nbd/output.h"
 
 struct block;
@@ -29,8 +30,7 @@ struct request;
 #define NBD_MOST_OPTIONS 1024
 /* Unsent bytes of handshake replies above which no further option is looked at. */
 #define NBD_MOST_OUTPUT (64u << 10)
-/* Requests, and bytes of their data, that one connection may have in flight; one request is always allowed. */
-#define NBD_MOST_IN_FLIGHT 256
+/* Bytes of requests' data that one connection may have in flight; one request is always allowed. */
 #define NBD_MOST_IN_FLIGHT_BYTES (64u << 20)
 /* The largest block size advertised, and the largest READ and WRITE that are done all the same. */
 #define NBD_ADVERTISED_MOST (32u << 20)
@@ -72,6 +72,7 @@ struct nbd_session {
 	struct output out;
 
 	/* Transmission */
+	struct software_queue software; /* its requests that wait for their turn */
 	uint16_t flags;              /* the transmission flags that the client was told */
 	struct request *payload;     /* the WRITE whose data is coming in */
 	unsigned in_flight;          /* requests taken and not yet released by nbd_sent() */

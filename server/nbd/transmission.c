@@ -113,6 +113,7 @@ static struct request *take(struct nbd_session *session, const struct header *he
 		return NULL;
 	request->done = done;
 	request->owner = session;
+	request->from = &session->software;
 	request->cookie = header->cookie;
 	request->driver.flags = 0;
 	request->driver.offset = header->offset;
@@ -220,10 +221,15 @@ static void disconnect(struct nbd_session *session)
 	session->want = NBD_WANT_CLOSE;
 }
 
+static const struct queue *queue_of(const struct nbd_session *session)
+{
+	return &disk_whole(session->export->disk)->queues[session->block->index];
+}
+
 static bool in_flight_full(const struct nbd_session *session, uint64_t memory)
 {
 	/* Behind a hang-up there is only what was in the socket, and waiting would be forever. */
-	return session->in_flight && !session->hung_up && (session->in_flight >= NBD_MOST_IN_FLIGHT ||
+	return session->in_flight && !session->hung_up && (session->in_flight >= queue_of(session)->limits.nr_requests ||
 				      session->in_flight_bytes + memory > NBD_MOST_IN_FLIGHT_BYTES);
 }
 

@@ -51,14 +51,25 @@ def test_fua_write_is_durable_by_itself(daemon, length):
     assert not any("DSYNC" in call for call in calls)
 
 
-def test_plain_writes_beside_fua_writes_are_not_synced(daemon):
+def test_fua_writes_that_arrive_together_share_a_sync(daemon):
     with connect(daemon) as wire:
         requests = [request(CMD_WRITE, number * 64 * KIB, 4096, FLAG_FUA if number % 2 else 0, number, b"x" * 4096)
                     for number in range(16)]
         with Strace(daemon, CALLS) as trace:
             assert errors_of(wire, requests) == [0] * 16
     assert len(trace.calls("^pwritev2")) == 16
-    assert len(trace.calls(SYNC)) == 8
+    # One for all, as a rule; the requests may arrive in several batches.
+    assert 1 <= len(trace.calls(SYNC)) <= 4
+
+
+def test_plain_writes_beside_a_fua_write_are_not_synced(daemon):
+    with connect(daemon) as wire:
+        requests = [request(CMD_WRITE, number * 64 * KIB, 4096, 0 if number else FLAG_FUA, number, b"x" * 4096)
+                    for number in range(16)]
+        with Strace(daemon, CALLS) as trace:
+            assert errors_of(wire, requests) == [0] * 16
+    assert len(trace.calls("^pwritev2")) == 16
+    assert len(trace.calls(SYNC)) == 1
 
 
 @pytest.mark.parametrize("command, flags", [(CMD_TRIM, 0), (CMD_WRITE_ZEROES, 0), (CMD_WRITE_ZEROES, FLAG_NO_HOLE)])

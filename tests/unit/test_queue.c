@@ -109,7 +109,7 @@ static void test_a_turn_zeroes_no_more_than_one_request_may(void **state)
 	requests[3] = add(fake, PLATTER_OP_WRITE, 32768, 512, 0); /* not before the zeroes */
 	memset(requests[3]->driver.iov[0].iov_base, 'n', 512);
 	for (unsigned turn = 1; turn <= 3; turn++) {
-		static const unsigned submitted[] = { 0, 2, 4, 5 };
+		static const unsigned submitted[] = { 0, 1, 2, 5 };
 
 		block_dispatch(&fake->block);
 		assert_int_equal(block_has_work(&fake->block), turn < 3);
@@ -139,8 +139,8 @@ static void test_long_zeroes_are_not_starved(void **state)
 			requests[i] = add(fake, PLATTER_OP_ZEROES, 32768 + i % 8 * 4096, 4096, i % 3 ? 0 : PLATTER_REQ_FUA);
 		block_dispatch(&fake->block);
 	}
-	assert_true(list_empty(&requests[0]->change));
-	assert_true(list_empty(&requests[1]->change));
+	assert_false(requests[0]->changing);
+	assert_false(requests[1]->changing);
 	fake_dispatch(fake);
 	assert_int_equal(fake_ended, 2 + 3 * 16);
 	for (unsigned i = 0; i < 2 + 3 * 16; i++)

@@ -12,6 +12,7 @@ from wire_client import CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, Closed, Wire, 
 SIZE = 16 * MIB
 # Requests of one connection that the server takes at a time.
 MOST_IN_FLIGHT = 256
+QUEUE_DEPTH = 128
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_half_close_starts_nothing_new(daemon):
         wire.go(b"slow").send(b"".join(request(CMD_READ, 0, 16, cookie=n) for n in range(MOST_IN_FLIGHT + 100)))
         wait_for(lambda: taken(daemon) == before + MOST_IN_FLIGHT, "as many requests as may be are taken")
         wire.socket.shutdown(socket.SHUT_WR)
-        assert sorted(replies_until_closed(wire, 16)) == [(0, n, bytes(16)) for n in range(MOST_IN_FLIGHT)]
+        # What the driver has is answered; what waits behind that, or in the socket, never starts.
+        assert sorted(replies_until_closed(wire, 16)) == [(0, n, bytes(16)) for n in range(QUEUE_DEPTH)]
 
 
 def fill_pipe(daemon, wire, name):

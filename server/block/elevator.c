@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/block/elevator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/block/queue.h"
+#include "server/block/request.h"
+
+static const struct elevator *const elevators[] = { &elevator_none, &elevator_merge, &elevator_deadline };
+
+const struct elevator *elevator_at(unsigned index)
+{
+	return index < sizeof(elevators) / sizeof(elevators[0]) ? elevators[index] : NULL;
+}
+
+const struct elevator *elevator_by_name(const char *name)
+{
+	for (size_t i = 0; i < sizeof(elevators) / sizeof(elevators[0]); i++)
+		if (strcmp(elevators[i]->name, name) == 0)
+			return elevators[i];
+	return NULL;
+}
+
+int elevator_switch(struct queue *queue, const struct elevator *elevator)
+{
+	void *data = elevator->size ? calloc(1, elevator->size) : NULL;
+	struct list_head moving, *node;
+	struct request *request;
+
+	if (elevator->size && !data)
+		return -ENOMEM;
+	list_init(&moving);
+	while ((request = queue->elevator->find(queue, NULL))) {
+		queue->elevator->remove(queue, request);
+		list_add_tail(&request->link, &moving);
+	}
+	free(queue->elevator_data);
+	queue->elevator = elevator;
+	queue->elevator_data = data;
+	if (elevator->init)
+		elevator->init(queue);
+	while ((node = list_pop(&moving)))
+		elevator->insert(queue, container_of(node, struct request, link));
+	return 0;
+}
+
+void elevator_destroy(struct queue *queue)
+{
+	free(queue->elevator_data);
+	queue->elevator_data = NULL;
+}
+
+void software_queue_init(struct software_queue *software)
+{
+	list_init(&software->requests);
+	list_init(&software->ready);
+}
+
+void elevator_round_insert(struct queue *queue, struct request *request)
+{
+	struct software_queue *from = request->from;
+
+	list_add_tail(&request->link, &from->requests);
+	if (list_empty(&from->ready))
+		list_add_tail(&from->ready, &queue->ready);
+}
+
+/* Whoever had one taken is the last in turn. */
+void elevator_round_remove(struct queue *queue, struct request *request)
+{
+	struct software_queue *from = request->from;
+
+	list_del_init(&request->link);
+	list_del_init(&from->ready);
+	if (!list_empty(&from->requests))
+		list_add_tail(&from->ready, &queue->ready);
+}
+
+struct request *elevator_round_next(struct queue *queue)
+{
+	const struct software_queue *from;
+
+	if (list_empty(&queue->ready))
+		return NULL;
+	from = list_first_entry(&queue->ready, struct software_queue, ready);
+	return list_first_entry(&from->requests, struct request, link);
+}
+
+struct request *elevator_round_find(struct queue *queue, const void *owner)
+{
+	struct list_head *turn, *node;
+
+	list_for_each(turn, &queue->ready) {
+		list_for_each(node, &container_of(turn, struct software_queue, ready)->requests) {
+			struct request *request = container_of(node, struct request, link);
+
+			if (!owner || request->owner == owner)
+				return request;
+		}
+	}
+	return NULL;
+}
+
+const struct elevator elevator_none = {
+	.name = "none",
+	.insert = elevator_round_insert,
+	.remove = elevator_round_remove,
+	.next = elevator_round_next,
+	.find = elevator_round_find,
+};

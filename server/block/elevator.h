@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Elevators, the I/O schedulers: which of the requests that may start goes to
+ * the driver next, and what is merged with it.  A queue has one at a time; it
+ * can be changed while requests wait in it.
+ */
+#ifndef BLOCK_ELEVATOR_H
+#define BLOCK_ELEVATOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/list.h"
+
+struct queue;
+struct request;
+
+/*
+ * A software queue: the requests of one connection that wait, in the order of
+ * arrival.  Those that have any take turns, a request each: who sends many
+ * doesn't keep the others waiting.
+ */
+struct software_queue {
+	struct list_head requests;
+	struct list_head ready;     /* among those of its disk's queue that have requests */
+};
+
+void software_queue_init(struct software_queue *software);
+
+struct elevator {
+	const char *name;
+	size_t size; /* of its own data, queue->elevator_data, zeroed */
+	void (*init)(struct queue *queue);
+	void (*insert)(struct queue *queue, struct request *request);
+	void (*remove)(struct queue *queue, struct request *request);
+	/* Which one goes next; NULL: none waits, or none may go now. */
+	struct request *(*next)(struct queue *queue);
+	/* A request that REQUEST may be merged with, whose range begins where that of REQUEST ends. */
+	struct request *(*following)(struct queue *queue, const struct request *request);
+	/* The same, whose range ends where that of REQUEST begins. */
+	struct request *(*preceding)(struct queue *queue, const struct request *request);
+	/* Any that waits, of OWNER unless that is NULL; NULL when there is none. */
+	struct request *(*find)(struct queue *queue, const void *owner);
+};
+
+/* In the order in which they are listed. */
+extern const struct elevator elevator_none, elevator_merge, elevator_deadline;
+
+/* NULL when there is none of this name, or at this place. */
+const struct elevator *elevator_by_name(const char *name);
+const struct elevator *elevator_at(unsigned index);
+
+/* Gives QUEUE another one, with all that waits in it; -ENOMEM: as it was. */
+int elevator_switch(struct queue *queue, const struct elevator *elevator);
+void elevator_destroy(struct queue *queue);
+
+/* For the elevators that serve connections in turn. */
+void elevator_round_insert(struct queue *queue, struct request *request);
+void elevator_round_remove(struct queue *queue, struct request *request);
+struct request *elevator_round_next(struct queue *queue);
+struct request *elevator_round_find(struct queue *queue, const void *owner);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Changes of the same data take effect in the order of their arrival, over all
+ * connections of a disk: the later one waits until the earlier one has ended,
+ * so that a request of a client that has gone cannot undo what the client sent
+ * again on another connection, and nothing that is merged or sorted overtakes
+ * what it overlaps.
+ *
+ * Changes that wait for nobody don't overlap each other: they are in a tree,
+ * where one insertion also finds what is in the way.
+ */
+#ifndef BLOCK_OVERLAP_H
+#define BLOCK_OVERLAP_H
+
+#include <stdbool.h>
+
+#include <bsd/sys/tree.h>
+
+#include "common/list.h"
+
+struct request;
+
+RB_HEAD(overlap_tree, request);
+
+struct overlaps {
+	struct overlap_tree running;  /* changes that may go to the driver, or are there */
+	struct list_head waiting;     /* those that wait for an earlier one, in the order of arrival */
+};
+
+void overlap_init(struct overlaps *overlaps);
+
+/* Whether REQUEST, a change, may start; otherwise it waits among an earlier one's `waiters`, until that leaves. */
+bool overlap_enter(struct overlaps *overlaps, struct request *request);
+
+/* REQUEST, which has entered, has ended; who waited for it is in `waiters`, to enter again. */
+void overlap_leave(struct overlaps *overlaps, struct request *request);
+
+/* One of OWNER's that wait, which waits no longer; NULL when there is none. */
+struct request *overlap_take_waiting(struct overlaps *overlaps, const void *owner);
+
+#endif
