@@ -25,6 +25,8 @@ static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *
 	}
 	result = disk_add(ret, spec->driver, spec->name, spec->description, spec->args, spec->read_only, error);
 	spec->args = NULL;
+	if (result == 0)
+		limits_adopt(&(*ret)->limits, &spec->limits);
 	return result;
 }
 

@@ -55,6 +55,8 @@ static int parse_bool(const char *key, const char *value, bool *ret, struct plat
 	return 0;
 }
 
+static const char queue_prefix[] = "queue.";
+
 /* Keys of the export; all others are the driver's. */
 static int set_key(struct spec *spec, const char *key, const char *value, struct platter_error *error)
 {
@@ -81,6 +83,8 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 	}
 	if (strcmp(key, "partitions") == 0)
 		return parse_bool(key, value, &spec->partitions, error);
+	if (strncmp(key, queue_prefix, sizeof(queue_prefix) - 1) == 0)
+		return limits_set(&spec->limits, key + sizeof(queue_prefix) - 1, value ? value : "", error);
 	return args_set(spec->args, spec->driver, key, value, error);
 }
 
@@ -172,6 +176,7 @@ int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
 	int result;
 
 	*spec = (struct spec){ .args = args_new() };
+	limits_init(&spec->limits);
 	if (!copy || !spec->args)
 		result = platter_fail(error, ENOMEM, "no memory");
 	else
@@ -184,6 +189,7 @@ int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
 
 void spec_free(struct spec *spec)
 {
+	limits_destroy(&spec->limits);
 	args_free(spec->args);
 	driver_put(spec->driver);
 	free(spec->disk);

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "server/block/limits.h"
+
 struct args;
 struct platter_driver;
 struct platter_error;
@@ -22,6 +24,7 @@ struct spec {
 	bool read_only;
 	bool unlisted;     /* the disk gets no export */
 	bool partitions;   /* its partitions become disks */
+	struct disk_limits limits; /* of its queue, as far as they are set */
 	struct args *args; /* of the driver; whoever takes them sets this to NULL */
 };
 

@@ -3,9 +3,11 @@
 
 if HAVE_CMOCKA
 UNIT_TESTS = \
+	tests/unit/test_deadline \
 	tests/unit/test_device \
 	tests/unit/test_elevator \
 	tests/unit/test_engine \
+	tests/unit/test_limits \
 	tests/unit/test_log \
 	tests/unit/test_memory \
 	tests/unit/test_partition \
@@ -74,9 +76,19 @@ tests_unit_test_moddep_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
 tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_param_LDADD = $(unit_ldadd)
-tests_unit_test_elevator_SOURCES = tests/unit/test_elevator.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
+queue_fixture = tests/unit/queue_fixture.c tests/unit/queue_fixture.h tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
+
+tests_unit_test_deadline_SOURCES = tests/unit/test_deadline.c $(queue_fixture)
+tests_unit_test_deadline_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_deadline_LDADD = $(unit_ldadd)
+
+tests_unit_test_elevator_SOURCES = tests/unit/test_elevator.c $(queue_fixture)
 tests_unit_test_elevator_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_elevator_LDADD = $(unit_ldadd)
+
+tests_unit_test_limits_SOURCES = tests/unit/test_limits.c $(queue_fixture)
+tests_unit_test_limits_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_limits_LDADD = $(unit_ldadd)
 
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)

@@ -543,6 +543,15 @@ int disk_failure(const struct disk *disk)
 	return atomic_load_explicit(&disk->failure, memory_order_relaxed);
 }
 
+bool disk_clear_failure(struct disk *disk)
+{
+	int error = atomic_exchange(&disk->failure, 0);
+
+	if (error)
+		log_warning("%s: its failure to make data durable is forgotten: what was lost then is lost", disk->name);
+	return error != 0;
+}
+
 bool disk_any_failed(void)
 {
 	return atomic_load(&any_failed);

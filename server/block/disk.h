@@ -190,6 +190,9 @@ bool disk_any_thread(const struct disk *disk);
 void disk_failed(struct disk *disk, int error);
 int disk_failure(const struct disk *disk);
 
+/* Forgets that, and says so: FLUSH and FUA are tried again.  False when there was nothing to forget. */
+bool disk_clear_failure(struct disk *disk);
+
 /* Whether that happened to any disk so far. */
 bool disk_any_failed(void);
 

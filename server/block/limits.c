@@ -128,15 +128,15 @@ static bool asked(const struct disk_limits *own, unsigned index)
 	return own->asked & (1u << index);
 }
 
-void limits_opened(struct disk *disk)
+void limits_opened(struct disk_limits *own, const struct platter_geometry *geometry)
 {
-	struct disk_limits *own = &disk->limits;
 	struct limits *limits = &own->limits;
-	unsigned depth = disk->geometry.queue_depth;
+	unsigned depth = geometry->queue_depth;
 
 	pthread_mutex_lock(&own->lock);
+	own->geometry = *geometry;
 	if (!asked(own, SCHEDULER))
-		limits->elevator = fitting(&disk->geometry);
+		limits->elevator = fitting(geometry);
 	if (!asked(own, QUEUE_DEPTH) || limits->queue_depth > depth)
 		limits->queue_depth = depth;
 	if (!asked(own, ASYNC_DEPTH) || limits->async_depth > depth)
@@ -183,19 +183,19 @@ static void show_elevators(const struct elevator *current, char *text, size_t si
 					   elevator->name);
 }
 
-void limits_show(struct disk *disk, unsigned index, char *text, size_t size)
+void limits_show(struct disk_limits *own, unsigned index, char *text, size_t size)
 {
 	const struct attribute *attribute = &attributes[index];
-	const struct limits *limits = &disk->limits.limits;
+	const struct limits *limits = &own->limits;
 
-	pthread_mutex_lock(&disk->limits.lock);
+	pthread_mutex_lock(&own->lock);
 	if (index == SCHEDULER)
 		show_elevators(limits->elevator, text, size);
 	else if (attribute->show)
-		snprintf(text, size, "%" PRIu64, attribute->show(&disk->geometry));
+		snprintf(text, size, "%" PRIu64, attribute->show(&own->geometry));
 	else
 		snprintf(text, size, "%u", *(const unsigned *)(const void *)((const char *)limits + attribute->number));
-	pthread_mutex_unlock(&disk->limits.lock);
+	pthread_mutex_unlock(&own->lock);
 }
 
 static int set_elevator(struct limits *limits, const char *value, struct platter_error *error)
@@ -225,16 +225,15 @@ static int set_number(struct limits *limits, const struct attribute *attribute, 
 }
 
 /* The bound that the driver sets, once that is known. */
-static unsigned most_for(const struct disk *disk, unsigned index)
+static unsigned most_for(unsigned index, const struct platter_geometry *geometry)
 {
-	unsigned depth = disk->geometry.queue_depth;
+	bool driver_knows = (index == QUEUE_DEPTH || index == ASYNC_DEPTH) && geometry->queue_depth;
 
-	return (index == QUEUE_DEPTH || index == ASYNC_DEPTH) && depth ? depth : attributes[index].most;
+	return driver_knows ? geometry->queue_depth : attributes[index].most;
 }
 
-int limits_set(struct disk *disk, const char *name, const char *value, struct platter_error *error)
+int limits_set(struct disk_limits *own, const char *name, const char *value, struct platter_error *error)
 {
-	struct disk_limits *own = &disk->limits;
 	unsigned index = 0;
 	int result;
 
@@ -246,11 +245,20 @@ int limits_set(struct disk *disk, const char *name, const char *value, struct pl
 		return platter_fail(error, EACCES, "%s can only be read", name);
 	pthread_mutex_lock(&own->lock);
 	result = index == SCHEDULER ? set_elevator(&own->limits, value, error) :
-				      set_number(&own->limits, &attributes[index], most_for(disk, index), value, error);
+				      set_number(&own->limits, &attributes[index], most_for(index, &own->geometry), value, error);
 	if (result == 0) {
 		own->asked |= 1u << index;
 		atomic_fetch_add(&own->generation, 1);
 	}
 	pthread_mutex_unlock(&own->lock);
 	return result;
+}
+
+void limits_adopt(struct disk_limits *own, const struct disk_limits *from)
+{
+	pthread_mutex_lock(&own->lock);
+	own->limits = from->limits;
+	own->asked = from->asked;
+	atomic_fetch_add(&own->generation, 1);
+	pthread_mutex_unlock(&own->lock);
 }

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <platter/disk.h>
+
 struct disk;
 struct elevator;
 struct platter_error;
@@ -39,6 +41,7 @@ struct limits {
 struct disk_limits {
 	pthread_mutex_t lock;
 	struct limits limits;
+	struct platter_geometry geometry; /* the driver's; zeroes before the disk is opened */
 	atomic_uint generation;    /* goes up with every change */
 	uint32_t asked;            /* bits, by attribute: somebody set it, so that a driver's own wishes don't count */
 };
@@ -46,8 +49,8 @@ struct disk_limits {
 void limits_init(struct disk_limits *limits);
 void limits_destroy(struct disk_limits *limits);
 
-/* DISK has been opened: what nobody set is as its driver wants it, and nothing exceeds what the driver takes. */
-void limits_opened(struct disk *disk);
+/* A disk has been opened, of GEOMETRY: what nobody set is as its driver wants it, and nothing exceeds what that takes. */
+void limits_opened(struct disk_limits *own, const struct platter_geometry *geometry);
 
 /* For queue.c: whether nothing has changed; takes over what has.  Its thread. */
 bool limits_are_fresh(const struct queue *queue);
@@ -57,9 +60,12 @@ void limits_refresh(struct queue *queue);
 const char *limits_name(unsigned index);
 
 /* The value of the attribute at INDEX, as the kernel would show it, with its end. */
-void limits_show(struct disk *disk, unsigned index, char *text, size_t size);
+void limits_show(struct disk_limits *own, unsigned index, char *text, size_t size);
 
 /* Sets the attribute NAME; -ENOENT, -EACCES for one that is only to be read, -EINVAL, with the reason. */
-int limits_set(struct disk *disk, const char *name, const char *value, struct platter_error *error);
+int limits_set(struct disk_limits *own, const char *name, const char *value, struct platter_error *error);
+
+/* A new disk, not yet open, gets what was set in FROM. */
+void limits_adopt(struct disk_limits *own, const struct disk_limits *from);
 
 #endif

@@ -90,7 +90,7 @@ static void open_run(struct pool_job *job)
 	if (result == 0) {
 		disk->geometry = geometry;
 		disk->capacity = geometry.bytes;
-		limits_opened(disk);
+		limits_opened(&disk->limits, &geometry);
 		if (geometry.capabilities & PLATTER_DISK_READ_ONLY)
 			disk->read_only = true;
 	}

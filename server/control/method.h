@@ -32,7 +32,7 @@ struct method {
 };
 
 /* Ended by one without a name. */
-extern const struct method list_methods[], change_methods[], module_methods[], watch_methods[];
+extern const struct method list_methods[], change_methods[], queue_methods[], module_methods[], watch_methods[];
 
 
 /* Does what LINE, a request, says, and answers PEER; false when PEER hears no more. */

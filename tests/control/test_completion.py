@@ -35,6 +35,7 @@ lsmod) printf 'Module Size Used by\nhello 20480 0\nstack 8192 1 linear\n' ;;
 "--json version") printf '{\n  "version": "0.1.0",\n  "modules": "%s",\n  "module_conf": "/x"\n}\n' "$PWD/the modules" ;;
 "modinfo hello" | "modinfo ./hello.so" | "modinfo lib") printf 'name:           hello\nparm:           whom:whom: to greet (charp)\nparm:           when_2:x (int)\n' ;;
 "param hello") printf 'whom=world\nwhen=now\n' ;;
+"queue vm1") printf 'ATTRIBUTE VALUE\nscheduler [none] merge\nnr_requests 256\n' ;;
 "ioctl vm1") printf 'COMMAND ARGUMENTS HELP\neject takes it out\nload [PATH] puts it in\n' ;;
 *) exit 1 ;;
 esac
@@ -87,6 +88,9 @@ def test_names_are_the_servers(offered):
     assert offered("ioctl", "a\\ d") == ["a\\ disk"]
     assert offered("export", "resize", "v") == ["vm1"]
     assert offered("ioctl", "vm1", "") == ["eject", "load"]
+    assert offered("queue", "") == ["a\\ disk", "vm1", "zz"]
+    assert offered("queue", "vm1", "s") == ["scheduler"]
+    assert offered("clear-error", "v") == ["vm1"]
     assert offered("export", "remove", "--drain", "s") == ['say\\ \\"é\\"']
     assert offered("rmmod", "hello", "s") == ["stack"]
     assert offered("param", "hello", "w") == ["when", "whom"]

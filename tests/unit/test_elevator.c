@@ -1,90 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What goes to the driver next, and what goes with it: elevators, merging, queue depth, and what can be set of them. */
+/* What goes to the driver next, and what goes with it: taking turns, merging, queue depth. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "server/block/elevator.h"
-#include "tests/unit/fake.h"
-#include "tests/unit/unit.h"
-
-#define MOST 64
-
-static struct software_queue connections[2];
-static struct request *requests[MOST];
-static unsigned count;
-
-static struct queue *queue_of(struct fake *fake)
-{
-	return &fake->disk->queues[0];
-}
-
-static void set(struct fake *fake, const char *name, const char *value)
-{
-	struct platter_error error = { "" };
-
-	assert_int_equal(limits_set(fake->disk, name, value, &error), 0);
-}
-
-static struct fake *new_with(const char *scheduler)
-{
-	struct fake *fake = fake_new();
-
-	count = 0;
-	for (unsigned i = 0; i < 2; i++)
-		software_queue_init(&connections[i]);
-	set(fake, "scheduler", scheduler);
-	return fake;
-}
-
-static struct request *add_from(struct fake *fake, unsigned connection, enum platter_op op, uint64_t offset, uint64_t length,
-				uint16_t flags)
-{
-	struct request *request = fake_request(fake, op, offset, length);
-
-	assert_in_range(count, 0, MOST - 1);
-	requests[count++] = request;
-	request->driver.flags = flags;
-	request->from = &connections[connection];
-	if (op == PLATTER_OP_READ || op == PLATTER_OP_WRITE)
-		assert_int_equal(request_allocate(request), 0);
-	/* Every block has its own content. */
-	if (op == PLATTER_OP_WRITE)
-		memset(request->driver.iov[0].iov_base, (int)('a' + offset / 512), request->driver.iov[0].iov_len);
-	queue_add(queue_of(fake), request);
-	return request;
-}
-
-static struct request *add(struct fake *fake, enum platter_op op, uint64_t offset, uint64_t length, uint16_t flags)
-{
-	return add_from(fake, 0, op, offset, length, flags);
-}
-
-static void end(struct fake *fake)
-{
-	assert_int_equal(fake_ended, count);
-	assert_int_equal(queue_of(fake)->waiting, 0);
-	for (unsigned i = 0; i < count; i++)
-		request_put(requests[i]);
-	fake_free(fake);
-}
-
-/* What the driver has, oldest first, as "W0+4" for a write of 4 blocks of 512 bytes at block 0. */
-static void assert_driver_has(const struct fake *fake, const char *expected)
-{
-	static const char names[] = "RWFTZC";
-	char text[1024] = "";
-	size_t length = 0;
-
-	for (unsigned i = 0; i < fake->count; i++) {
-		const struct platter_request *request = fake->submitted[i];
-
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%c%ju+%ju%s", i ? " " : "", names[request->op],
-					   (uintmax_t)request->offset / 512, (uintmax_t)request->length / 512,
-					   request->flags & PLATTER_REQ_FUA ? "!" : "");
-	}
-	assert_string_equal(text, expected);
-}
+#include "tests/unit/queue_fixture.h"
 
 static void test_neighbours_become_one(void **state)
 {
@@ -400,128 +319,6 @@ static void test_connections_take_turns(void **state)
 	take_turns("merge");
 }
 
-/* Runs the queue dry, one request at a time, and says in which order. */
-static void assert_order(struct fake *fake, const char *expected)
-{
-	char text[1024] = "";
-	size_t length = 0;
-
-	fake_dispatch(fake);
-	while (fake->count) {
-		const struct platter_request *request = fake->submitted[0];
-
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%c%ju", length ? " " : "", "RW"[request->op],
-					   (uintmax_t)request->offset / 512);
-		fake_complete(fake, 0, 0);
-		fake_dispatch(fake);
-	}
-	assert_string_equal(text, expected);
-}
-
-static struct fake *new_deadline(void)
-{
-	struct fake *fake = new_with("deadline");
-
-	set(fake, "queue_depth", "1");
-	set(fake, "nomerges", "2");
-	return fake;
-}
-
-static void test_deadline_sorts(void **state)
-{
-	static const unsigned blocks[] = { 20, 60, 10, 40, 30, 50 };
-	struct fake *fake = new_deadline();
-
-	(void)state;
-	for (unsigned i = 0; i < 6; i++)
-		add(fake, PLATTER_OP_READ, blocks[i] * 512, 512, 0);
-	assert_order(fake, "R20 R30 R40 R50 R60 R10"); /* from the oldest on, and around */
-	end(fake);
-}
-
-static void test_deadline_prefers_reads_but_starves_no_writes(void **state)
-{
-	struct fake *fake = new_deadline();
-
-	(void)state;
-	set(fake, "fifo_batch", "2");
-	set(fake, "writes_starved", "2");
-	for (unsigned i = 0; i < 10; i++) {
-		add(fake, PLATTER_OP_WRITE, (50 + i) * 512, 512, 0);
-		add(fake, PLATTER_OP_READ, i * 512, 512, 0);
-	}
-	assert_order(fake, "R0 R1 R2 R3 W50 W51 R4 R5 R6 R7 W52 W53 R8 R9 W54 W55 W56 W57 W58 W59");
-	end(fake);
-}
-
-static void test_deadline_lets_none_expire(void **state)
-{
-	struct fake *fake = new_deadline();
-
-	(void)state;
-	set(fake, "fifo_batch", "1");
-	set(fake, "read_expire", "100");
-	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
-	add(fake, PLATTER_OP_READ, 10 * 512, 512, 0);
-	add(fake, PLATTER_OP_READ, 60 * 512, 512, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "R50+1");
-	fake->block.now += 99999999;
-	fake_complete(fake, 0, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "R60+1"); /* goes on sorted... */
-	add(fake, PLATTER_OP_READ, 70 * 512, 512, 0);
-	fake->block.now += 1;
-	fake_complete(fake, 0, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "R10+1"); /* ...until one has waited for too long */
-	fake_complete(fake, 0, 0);
-	assert_order(fake, "R70");
-	end(fake);
-}
-
-static void test_deadline_holds_writes_back_to_leave_room_for_reads(void **state)
-{
-	struct fake *fake = new_with("deadline");
-
-	(void)state;
-	set(fake, "queue_depth", "4");
-	set(fake, "async_depth", "2");
-	for (unsigned i = 0; i < 4; i++)
-		add(fake, PLATTER_OP_WRITE, i * 1024, 512, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "W0+1 W2+1");
-	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "W0+1 W2+1 R50+1");
-	fake_complete(fake, 0, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "W2+1 R50+1 W4+1");
-	while (fake->count) {
-		fake_complete(fake, 0, 0);
-		fake_dispatch(fake);
-	}
-	end(fake);
-}
-
-static void test_deadline_merges(void **state)
-{
-	struct fake *fake = new_with("deadline");
-
-	(void)state;
-	add(fake, PLATTER_OP_READ, 1024, 512, 0);
-	add(fake, PLATTER_OP_READ, 1024, 512, 0); /* the same again is a request of its own */
-	add(fake, PLATTER_OP_READ, 512, 512, 0);
-	add(fake, PLATTER_OP_READ, 1536, 512, 0);
-	add(fake, PLATTER_OP_WRITE, 2048, 512, 0);
-	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "R1+3 R2+1 W4+1 W0+1");
-	while (fake->count)
-		fake_complete(fake, 0, 0);
-	end(fake);
-}
-
 static void test_the_elevator_changes_under_way(void **state)
 {
 	static const char *const schedulers[] = { "merge", "deadline", "none", "deadline", "merge", "none" };
@@ -578,63 +375,6 @@ static void test_what_waits_can_be_dropped(void **state)
 	drop_waiting("deadline");
 }
 
-static void assert_refused(struct fake *fake, const char *name, const char *value, int expected, const char *reason)
-{
-	struct platter_error error = { "" };
-
-	assert_int_equal(limits_set(fake->disk, name, value, &error), expected);
-	assert_non_null(strstr(error.text, reason));
-}
-
-static void test_what_can_be_set(void **state)
-{
-	struct fake *fake = new_with("none");
-	char text[64];
-
-	(void)state;
-	assert_refused(fake, "scheduler", "bfq", -EINVAL, "\"bfq\": there are none merge deadline");
-	assert_refused(fake, "nr_request", "1", -ENOENT, "nr_request");
-	assert_refused(fake, "rotational", "1", -EACCES, "only be read");
-	assert_refused(fake, "queue_depth", "0", -EINVAL, "\"0\" is not a number from 1 to 1024");
-	assert_refused(fake, "queue_depth", "1025", -EINVAL, "1025");
-	assert_refused(fake, "queue_depth", "4x", -EINVAL, "4x");
-	assert_refused(fake, "queue_depth", "", -EINVAL, "\"\"");
-	assert_refused(fake, "queue_depth", "-1", -EINVAL, "-1");
-	assert_refused(fake, "queue_depth", "99999999999999999999", -EINVAL, "99999999999999999999");
-	fake->disk->geometry.queue_depth = 32; /* the driver's own bound */
-	assert_refused(fake, "queue_depth", "33", -EINVAL, "1 to 32");
-	set(fake, "queue_depth", "32");
-	set(fake, "scheduler", "deadline");
-	assert_string_equal(limits_name(0), "scheduler");
-	limits_show(fake->disk, 0, text, sizeof(text));
-	assert_string_equal(text, "none merge [deadline]");
-	end(fake);
-}
-
-static void assert_default(struct fake *fake, uint32_t capabilities, const char *expected)
-{
-	fake->disk->geometry.capabilities = capabilities;
-	fake->disk->geometry.queue_depth = 8;
-	limits_opened(fake->disk);
-	assert_string_equal(fake->disk->limits.limits.elevator->name, expected);
-	assert_int_equal(fake->disk->limits.limits.queue_depth, 8);
-}
-
-static void test_defaults_follow_the_driver_until_somebody_asks(void **state)
-{
-	struct fake *fake = fake_new();
-
-	(void)state;
-	count = 0;
-	assert_default(fake, 0, "merge");
-	assert_default(fake, PLATTER_DISK_LENDS, "none");
-	assert_default(fake, PLATTER_DISK_ANY_THREAD, "none");
-	assert_default(fake, PLATTER_DISK_ROTATIONAL, "deadline");
-	set(fake, "scheduler", "merge");
-	assert_default(fake, PLATTER_DISK_ROTATIONAL, "merge");
-	end(fake);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -651,15 +391,8 @@ int main(void)
 		cmocka_unit_test(test_what_a_driver_lends_is_not_merged),
 		cmocka_unit_test(test_a_driver_is_given_what_it_takes),
 		cmocka_unit_test(test_connections_take_turns),
-		cmocka_unit_test(test_deadline_sorts),
-		cmocka_unit_test(test_deadline_prefers_reads_but_starves_no_writes),
-		cmocka_unit_test(test_deadline_lets_none_expire),
-		cmocka_unit_test(test_deadline_holds_writes_back_to_leave_room_for_reads),
-		cmocka_unit_test(test_deadline_merges),
 		cmocka_unit_test(test_the_elevator_changes_under_way),
 		cmocka_unit_test(test_what_waits_can_be_dropped),
-		cmocka_unit_test(test_what_can_be_set),
-		cmocka_unit_test(test_defaults_follow_the_driver_until_somebody_asks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The elevator "deadline". */
+#include <stdio.h>
+
+#include "tests/unit/queue_fixture.h"
+
+/* Runs the queue dry, one request at a time, and says in which order. */
+static void assert_order(struct fake *fake, const char *expected)
+{
+	char text[1024] = "";
+	size_t length = 0;
+
+	fake_dispatch(fake);
+	while (fake->count) {
+		const struct platter_request *request = fake->submitted[0];
+
+		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%c%ju", length ? " " : "", "RW"[request->op],
+					   (uintmax_t)request->offset / 512);
+		fake_complete(fake, 0, 0);
+		fake_dispatch(fake);
+	}
+	assert_string_equal(text, expected);
+}
+
+static struct fake *new_deadline(void)
+{
+	struct fake *fake = new_with("deadline");
+
+	set(fake, "queue_depth", "1");
+	set(fake, "nomerges", "2");
+	return fake;
+}
+
+static void test_deadline_sorts(void **state)
+{
+	static const unsigned blocks[] = { 20, 60, 10, 40, 30, 50 };
+	struct fake *fake = new_deadline();
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		add(fake, PLATTER_OP_READ, blocks[i] * 512, 512, 0);
+	assert_order(fake, "R20 R30 R40 R50 R60 R10"); /* from the oldest on, and around */
+	end(fake);
+}
+
+static void test_deadline_prefers_reads_but_starves_no_writes(void **state)
+{
+	struct fake *fake = new_deadline();
+
+	(void)state;
+	set(fake, "fifo_batch", "2");
+	set(fake, "writes_starved", "2");
+	for (unsigned i = 0; i < 10; i++) {
+		add(fake, PLATTER_OP_WRITE, (50 + i) * 512, 512, 0);
+		add(fake, PLATTER_OP_READ, i * 512, 512, 0);
+	}
+	assert_order(fake, "R0 R1 R2 R3 W50 W51 R4 R5 R6 R7 W52 W53 R8 R9 W54 W55 W56 W57 W58 W59");
+	end(fake);
+}
+
+static void test_deadline_lets_none_expire(void **state)
+{
+	struct fake *fake = new_deadline();
+
+	(void)state;
+	set(fake, "fifo_batch", "1");
+	set(fake, "read_expire", "100");
+	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
+	add(fake, PLATTER_OP_READ, 10 * 512, 512, 0);
+	add(fake, PLATTER_OP_READ, 60 * 512, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R50+1");
+	fake->block.now += 99999999;
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R60+1"); /* goes on sorted... */
+	add(fake, PLATTER_OP_READ, 70 * 512, 512, 0);
+	fake->block.now += 1;
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R10+1"); /* ...until one has waited for too long */
+	fake_complete(fake, 0, 0);
+	assert_order(fake, "R70");
+	end(fake);
+}
+
+static void test_deadline_holds_writes_back_to_leave_room_for_reads(void **state)
+{
+	struct fake *fake = new_with("deadline");
+
+	(void)state;
+	set(fake, "queue_depth", "4");
+	set(fake, "async_depth", "2");
+	for (unsigned i = 0; i < 4; i++)
+		add(fake, PLATTER_OP_WRITE, i * 1024, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 W2+1");
+	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 W2+1 R50+1");
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W2+1 R50+1 W4+1");
+	while (fake->count) {
+		fake_complete(fake, 0, 0);
+		fake_dispatch(fake);
+	}
+	end(fake);
+}
+
+static void test_deadline_merges(void **state)
+{
+	struct fake *fake = new_with("deadline");
+
+	(void)state;
+	add(fake, PLATTER_OP_READ, 1024, 512, 0);
+	add(fake, PLATTER_OP_READ, 1024, 512, 0); /* the same again is a request of its own */
+	add(fake, PLATTER_OP_READ, 512, 512, 0);
+	add(fake, PLATTER_OP_READ, 1536, 512, 0);
+	add(fake, PLATTER_OP_WRITE, 2048, 512, 0);
+	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R1+3 R2+1 W4+1 W0+1");
+	while (fake->count)
+		fake_complete(fake, 0, 0);
+	end(fake);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_deadline_sorts),
+		cmocka_unit_test(test_deadline_prefers_reads_but_starves_no_writes),
+		cmocka_unit_test(test_deadline_lets_none_expire),
+		cmocka_unit_test(test_deadline_holds_writes_back_to_leave_room_for_reads),
+		cmocka_unit_test(test_deadline_merges),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
