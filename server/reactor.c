@@ -69,6 +69,34 @@ static void tick_done(struct engine_op *op, int result)
 	conn_tick(reactor);
 }
 
+static void unplug_done(struct engine_op *op, int result)
+{
+	struct reactor *reactor = container_of(op, struct reactor, unplug_op);
+
+	(void)result; /* canceled, too: for one that is due earlier */
+	reactor->unplugging = false;
+	if (reactor->stopped)
+		return;
+	reactor->block.now = clock_ns();
+	block_unplug(&reactor->block);
+}
+
+/* One timer for all: block_unplug() sets it anew for those that are left. */
+static void block_timer(struct block *block, uint64_t ns)
+{
+	struct reactor *reactor = container_of(block, struct reactor, block);
+
+	if (reactor->unplugging && ns >= reactor->unplug_at)
+		return;
+	reactor->unplug_at = ns;
+	if (reactor->unplugging) {
+		engine_cancel(reactor->engine, &reactor->unplug_op);
+		return;
+	}
+	reactor->unplugging = true;
+	engine_timer(reactor->engine, &reactor->unplug_op, ns > block->now ? ns - block->now : 1);
+}
+
 void reactor_need_tick(struct reactor *reactor)
 {
 	if (reactor->ticking || reactor->stopped)
@@ -86,6 +114,8 @@ static int reactor_init(struct reactor *reactor, unsigned index, const struct re
 	reactor->index = index;
 	block_init(&reactor->block, index, config->memory_limit);
 	reactor->block.wake = block_wake;
+	reactor->block.timer = block_timer;
+	reactor->unplug_op.done = unplug_done;
 	reactor->collect.run = collect_run;
 	list_init(&reactor->connections);
 	list_init(&reactor->input);
@@ -105,7 +135,9 @@ static void reactor_exit(struct reactor *reactor)
 	reactor->stopped = true;
 	if (reactor->ticking)
 		engine_cancel(reactor->engine, &reactor->tick_op);
-	while (reactor->ticking)
+	if (reactor->unplugging)
+		engine_cancel(reactor->engine, &reactor->unplug_op);
+	while (reactor->ticking || reactor->unplugging)
 		engine_wait(reactor->engine, false);
 	block_destroy(&reactor->block);
 }

@@ -31,6 +31,9 @@ struct reactor {
 
 	struct engine_op tick_op;
 	bool ticking;
+	struct engine_op unplug_op;     /* block_unplug()'s timer... */
+	bool unplugging;
+	uint64_t unplug_at;             /* ...which is due then, CLOCK_MONOTONIC, ns */
 	uint64_t ticks;                 /* of a second each; they stand still when nothing needs them */
 
 	struct engine_message stop, nudge;

@@ -17,6 +17,7 @@ void block_init(struct block *block, unsigned index, uint64_t memory_limit)
 	budget_init(&block->budget, memory_limit);
 	list_init(&block->dirty);
 	list_init(&block->running);
+	list_init(&block->plugged);
 }
 
 static void free_unused_requests(struct block *block)
@@ -62,6 +63,28 @@ void block_dispatch(struct block *block)
 bool block_has_work(const struct block *block)
 {
 	return !list_empty(&block->dirty);
+}
+
+void block_plug(struct block *block, uint64_t ns)
+{
+	block->timer(block, ns);
+}
+
+void block_unplug(struct block *block)
+{
+	uint64_t next = 0;
+	struct list_head *node, *following;
+
+	list_for_each_safe(node, following, &block->plugged) {
+		struct queue *queue = container_of(node, struct queue, plugged);
+
+		if (queue->unplug_at <= block->now)
+			queue_unplug(queue);
+		else if (!next || queue->unplug_at < next)
+			next = queue->unplug_at;
+	}
+	if (next)
+		block->timer(block, next);
 }
 
 void block_collect(struct block *block)

@@ -27,12 +27,16 @@ struct block {
 	uint64_t requests;              /* that clients sent, so far */
 	struct list_head dirty;         /* queues to dispatch, in the order they became so */
 	struct list_head running;       /* requests that drivers have, the oldest first */
+	struct list_head plugged;       /* queues that wait for more to merge */
 	uint32_t ticks;                 /* of block_watch(), about one a second */
 	uint64_t now;                   /* CLOCK_MONOTONIC, ns, about when this turn began; the reactor's to set */
 
 	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
 	_Atomic(struct request *) remote;
 	void (*wake)(struct block *block);
+
+	/* Has block_unplug() called at NS, CLOCK_MONOTONIC, or earlier. */
+	void (*timer)(struct block *block, uint64_t ns);
 };
 
 void block_init(struct block *block, unsigned index, uint64_t memory_limit);
@@ -47,6 +51,12 @@ struct block *block_self(void);
 /* Starts what the dirty queues hold; some of it may be left for the next turn: then block_has_work(). */
 void block_dispatch(struct block *block);
 bool block_has_work(const struct block *block);
+
+/* For queue.c: a queue is plugged until NS. */
+void block_plug(struct block *block, uint64_t ns);
+
+/* Has the queues dispatched whose time is over, as block->now says. */
+void block_unplug(struct block *block);
 
 /* Finishes the requests that other threads completed. */
 void block_collect(struct block *block);

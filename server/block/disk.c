@@ -360,6 +360,7 @@ static void forget(struct block *block, void *argument)
 	left->operations += io->operations;
 	/* A reactor may still mean to look at it this turn, for nothing unless writes wait. */
 	list_del_init(&left->disk->queues[block->index].dirty);
+	list_del_init(&left->disk->queues[block->index].plugged);
 	if (!io->operations)
 		list_del_init(&io->commit);
 }

@@ -89,6 +89,7 @@ static const struct attribute attributes[] = {
 	{ "max_sectors_kb", offsetof(struct limits, max_sectors_kb), 1, 64u << 10, NULL },
 	{ "max_segments", offsetof(struct limits, max_segments), 1, GEOMETRY_SEGMENTS, NULL },
 	{ "nomerges", offsetof(struct limits, nomerges), QUEUE_MERGES_ALL, QUEUE_MERGES_NONE, NULL },
+	{ "plug_us", offsetof(struct limits, plug_us), 0, 1000000, NULL },
 	{ "read_expire", offsetof(struct limits, read_expire), 1, 3600000, NULL },
 	{ "write_expire", offsetof(struct limits, write_expire), 1, 3600000, NULL },
 	{ "writes_starved", offsetof(struct limits, writes_starved), 0, 1000, NULL },

@@ -30,6 +30,7 @@ struct limits {
 	unsigned max_sectors_kb; /* up to which requests are merged */
 	unsigned max_segments;   /* likewise */
 	unsigned nomerges;       /* QUEUE_MERGES_* */
+	unsigned plug_us;        /* how long an idle disk waits for more to merge; 0: not at all */
 	/* Of the elevator "deadline". */
 	unsigned read_expire, write_expire; /* ms */
 	unsigned writes_starved; /* batches of reads that changes may have to wait for */

@@ -11,6 +11,9 @@
 #include "server/block/request.h"
 #include "server/block/split.h"
 
+/* So many are enough: then nothing is waited for any more. */
+#define PLUG_MOST 32
+
 void queue_init(struct queue *queue, struct disk *disk)
 {
 	*queue = (struct queue){ .disk = disk, .elevator = &elevator_none };
@@ -19,6 +22,7 @@ void queue_init(struct queue *queue, struct disk *disk)
 	flush_init(&queue->flush);
 	software_queue_init(&queue->own);
 	list_init(&queue->ready);
+	list_init(&queue->plugged);
 	list_init(&queue->resumed);
 	list_init(&queue->later);
 	limits_refresh(queue);
@@ -307,12 +311,41 @@ static void run(struct queue *queue, uint64_t *done)
 		issue(request);
 }
 
+void queue_unplug(struct queue *queue)
+{
+	list_del_init(&queue->plugged);
+	mark_dirty(queue);
+}
+
+/*
+ * Whether QUEUE still waits for more to merge.  Only one that has nothing better to do does: its driver is idle,
+ * nobody waits for a sync, and what is there is little.
+ */
+static bool is_plugged(struct queue *queue)
+{
+	bool plug = queue->limits.plug_us && queue->elevator->following && queue->in_driver == 0 && queue->waiting &&
+		    queue->waiting < PLUG_MOST && list_empty(&queue->resumed) && list_empty(&queue->flush.waiting);
+
+	if (plug && !queue->unplug_at) {
+		queue->unplug_at = queue->now + (uint64_t)queue->limits.plug_us * 1000;
+		list_add_tail(&queue->plugged, &queue->block->plugged);
+		block_plug(queue->block, queue->unplug_at);
+	}
+	if (plug && queue->now < queue->unplug_at)
+		return true;
+	queue->unplug_at = 0;
+	list_del_init(&queue->plugged);
+	return false;
+}
+
 void queue_dispatch(struct queue *queue)
 {
 	uint64_t done = 0;
 
 	limits_refresh(queue);
 	queue->now = queue->block->now;
+	if (is_plugged(queue))
+		return;
 	queue->dispatching = true;
 	do {
 		run(queue, &done);

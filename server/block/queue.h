@@ -8,7 +8,7 @@
  * at once, when nothing else waits.
  * A disk that only its home reactor serves uses just that reactor's queue.
  *
- * Nothing ever waits for others to come: what is merged is what was there.
+ * Nothing waits for others to come, unless somebody wants it so (plug_us): what is merged is what was there.
  */
 #ifndef BLOCK_QUEUE_H
 #define BLOCK_QUEUE_H
@@ -43,6 +43,8 @@ struct queue {
 	struct software_queue own;      /* of requests that are no connection's */
 	struct list_head ready;         /* software queues that have requests, in turn */
 
+	struct list_head plugged;       /* in its block's list while it waits for more to merge... */
+	uint64_t unplug_at;             /* ...until then, CLOCK_MONOTONIC, ns; 0: it doesn't */
 	unsigned waiting;               /* requests in the elevator, `resumed` and `later` */
 	struct list_head resumed;       /* what goes before all others: it has started, or others wait for it */
 	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
@@ -61,7 +63,8 @@ void queue_add(struct queue *queue, struct request *request);
 /* Ends OWNER's requests that haven't started with -ECANCELED. */
 void queue_drop(struct queue *queue, const void *owner);
 
-/* For block.c: starts what may start; takes a request back from the driver. */
+/* For block.c: the time to wait for more is over; starts what may start; takes a request back from the driver. */
+void queue_unplug(struct queue *queue);
 void queue_dispatch(struct queue *queue);
 void queue_complete(struct request *request);
 

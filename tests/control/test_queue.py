@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from daemon import Daemon
+from daemon import Daemon, wait_for
 from wire_client import CMD_FLUSH, CMD_WRITE, EIO, Wire, request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "drivers"))
@@ -116,6 +116,20 @@ def test_neighbours_that_come_together_are_written_together(directory, scheduler
     assert len(single) == 16
     # They may reach the server in several batches.
     assert 1 <= len(merged) <= 8
+
+
+def test_an_idle_disk_waits_for_more_when_it_is_told_to(directory):
+    def in_flight():
+        return daemon.ctl_json("clients")["clients"][0]["in_flight"]
+
+    with Daemon(directory, f"f={image(directory)},queue.scheduler=merge,queue.plug_us=1000000") as daemon, Wire(daemon) as wire:
+        wire.go(b"f")
+        with Strace(daemon, "pwritev2") as trace:
+            wire.send(request(CMD_WRITE, 0, 4096, cookie=1, payload=b"a" * 4096))
+            wait_for(lambda: in_flight() == 1, "the first is there")
+            wire.send(request(CMD_WRITE, 4096, 4096, cookie=2, payload=b"b" * 4096))
+            assert sorted(wire.reply()[:2] for _ in range(2)) == [(0, 1), (0, 2)]
+        assert len(trace.calls("^pwritev2")) == 1
 
 
 def test_a_failure_to_make_durable_sticks_until_it_is_cleared(directory):

@@ -80,6 +80,11 @@ static const struct platter_driver driver = {
 	.size = sizeof(driver), .name = "fake", .description = "a disk for tests", .keys = keys, .ops = &ops, .probe = fake_probe,
 };
 
+static void note_timer(struct block *block, uint64_t ns)
+{
+	container_of(block, struct fake, block)->timer = ns;
+}
+
 struct fake *fake_new(void)
 {
 	struct fake *fake = test_calloc(1, sizeof(*fake));
@@ -104,6 +109,7 @@ struct fake *fake_new(void)
 				PLATTER_DISK_COHERENT,
 	};
 	block_init(&fake->block, 0, UINT64_C(1) << 30);
+	fake->block.timer = note_timer;
 	block_set_self(&fake->block);
 	fake_ended = 0;
 	return fake;

@@ -23,6 +23,7 @@ struct fake {
 	unsigned total;       /* submitted so far */
 	bool at_once;         /* complete inside submit, with... */
 	int result;           /* ...this */
+	uint64_t timer;       /* when block_unplug() is wanted */
 	uint8_t memory[1 << 16];
 };
 

@@ -286,6 +286,88 @@ static void test_a_driver_is_given_what_it_takes(void **state)
 	end(fake);
 }
 
+static void test_an_idle_disk_may_wait_for_more(void **state)
+{
+	struct fake *fake = new_with("merge");
+
+	(void)state;
+	fake->block.now = 5000;
+	set(fake, "plug_us", "100");
+	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "");
+	assert_int_equal(fake->timer, 105000);
+	fake->block.now = 60000;
+	add(fake, PLATTER_OP_WRITE, 512, 512, 0); /* starts no new time */
+	fake_dispatch(fake);
+	assert_driver_has(fake, "");
+	fake->block.now = 104999;
+	fake->timer = 0;
+	block_unplug(&fake->block);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "");
+	assert_int_equal(fake->timer, 105000);
+	fake->block.now = 105000;
+	block_unplug(&fake->block);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+2");
+	add(fake, PLATTER_OP_WRITE, 4096, 512, 0); /* it is busy: nothing is waited for */
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+2 W8+1");
+	while (fake->count)
+		fake_complete(fake, 0, 0);
+	end(fake);
+}
+
+static void test_it_waits_no_longer_than_for_enough(void **state)
+{
+	struct fake *fake = new_with("deadline");
+
+	(void)state;
+	set(fake, "plug_us", "100");
+	for (unsigned i = 0; i < 32; i++) {
+		assert_driver_has(fake, "");
+		add(fake, PLATTER_OP_READ, i * 512, 512, 0);
+		fake_dispatch(fake);
+	}
+	assert_driver_has(fake, "R0+32");
+	fake_complete(fake, 0, 0);
+	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "");
+	add(fake, PLATTER_OP_FLUSH, 0, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 F0+0"); /* nor when somebody waits for a sync */
+	while (fake->count)
+		fake_complete(fake, 0, 0);
+	set(fake, "scheduler", "none"); /* which merges nothing */
+	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	add(fake, PLATTER_OP_WRITE, 512, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 W1+1");
+	while (fake->count)
+		fake_complete(fake, 0, 0);
+	end(fake);
+}
+
+static void test_what_is_waited_for_may_be_dropped(void **state)
+{
+	struct fake *fake = new_with("merge");
+
+	(void)state;
+	set(fake, "plug_us", "100");
+	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	queue_drop(queue_of(fake), fake);
+	fake->block.now += 100000;
+	block_unplug(&fake->block);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "");
+	assert_true(list_empty(&fake->block.plugged));
+	end(fake);
+}
+
 /* Who has sent many requests doesn't keep another one waiting for more than one of them. */
 static void take_turns(const char *scheduler)
 {
@@ -390,6 +472,9 @@ int main(void)
 		cmocka_unit_test(test_limits_of_what_is_merged),
 		cmocka_unit_test(test_what_a_driver_lends_is_not_merged),
 		cmocka_unit_test(test_a_driver_is_given_what_it_takes),
+		cmocka_unit_test(test_an_idle_disk_may_wait_for_more),
+		cmocka_unit_test(test_it_waits_no_longer_than_for_enough),
+		cmocka_unit_test(test_what_is_waited_for_may_be_dropped),
 		cmocka_unit_test(test_connections_take_turns),
 		cmocka_unit_test(test_the_elevator_changes_under_way),
 		cmocka_unit_test(test_what_waits_can_be_dropped),
