@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test_moddep \
 	tests/unit/test_param \
 	tests/unit/test_queue \
+	tests/unit/test_run \
 	tests/unit/test_session \
 	tests/unit/test_size \
 	tests/unit/test_spec \
@@ -85,6 +86,10 @@ tests_unit_test_deadline_LDADD = $(unit_ldadd)
 tests_unit_test_elevator_SOURCES = tests/unit/test_elevator.c $(queue_fixture)
 tests_unit_test_elevator_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_elevator_LDADD = $(unit_ldadd)
+
+tests_unit_test_run_SOURCES = tests/unit/test_run.c $(queue_fixture)
+tests_unit_test_run_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_run_LDADD = $(unit_ldadd)
 
 tests_unit_test_limits_SOURCES = tests/unit/test_limits.c $(queue_fixture)
 tests_unit_test_limits_CPPFLAGS = $(unit_cppflags)

@@ -38,22 +38,34 @@ bool merge_fits(const struct request *a, const struct request *b)
 struct sum {
 	struct list_head members; /* in the order of the disk */
 	uint64_t bytes;
-	unsigned segments, count;
+	unsigned segments;
 };
 
-/* Whether OTHER still goes with them: then it leaves the elevator. */
-static bool take(struct queue *queue, struct sum *sum, struct request *other)
+uint64_t merge_limit(const struct queue *queue, const struct request *request)
 {
-	uint64_t most = split_limit(other->driver.op, &queue->disk->geometry);
+	uint64_t hardware = split_limit(request->driver.op, &queue->disk->geometry);
+	uint64_t most = (uint64_t)queue->limits.max_sectors_kb << 10;
 
-	if (most == 0 || most > (uint64_t)queue->limits.max_sectors_kb << 10)
-		most = (uint64_t)queue->limits.max_sectors_kb << 10;
-	if (sum->bytes + other->driver.length > most || sum->segments + other->driver.iovcnt > queue->limits.max_segments)
+	return hardware && hardware < most ? hardware : most;
+}
+
+/* Whether OTHER still goes with them: then it is counted. */
+static bool fits(const struct queue *queue, struct sum *sum, const struct request *other)
+{
+	if (sum->bytes + other->driver.length > merge_limit(queue, other) ||
+	    sum->segments + other->driver.iovcnt > queue->limits.max_segments)
 		return false;
-	queue_take(queue, other);
 	sum->bytes += other->driver.length;
 	sum->segments += other->driver.iovcnt;
-	sum->count++;
+	return true;
+}
+
+/* The same, and it leaves the elevator. */
+static bool take(struct queue *queue, struct sum *sum, struct request *other)
+{
+	if (!fits(queue, sum, other))
+		return false;
+	queue_take(queue, other);
 	return true;
 }
 
@@ -99,31 +111,57 @@ static struct request *make(struct queue *queue, struct sum *sum)
 	return merged;
 }
 
+static void sum_init(struct sum *sum, struct request *first)
+{
+	*sum = (struct sum){ .bytes = first->driver.length, .segments = first->driver.iovcnt };
+	list_init(&sum->members);
+	list_del_init(&first->link);
+	list_add_tail(&first->link, &sum->members);
+}
+
+/* One request for them all, or FIRST when it is the only one. */
+static struct request *put_together(struct queue *queue, struct sum *sum, struct request *first)
+{
+	struct request *merged = sum->bytes > first->driver.length ? make(queue, sum) : NULL;
+	struct list_head *node;
+
+	if (merged)
+		return merged;
+	/* Alone, or there is no memory: one by one, then. */
+	list_del_init(&first->link);
+	while ((node = list_pop(&sum->members)))
+		queue_resume(queue, container_of(node, struct request, link));
+	return first;
+}
+
 struct request *merge_neighbours(struct queue *queue, struct request *request)
 {
-	struct sum sum = { .bytes = request->driver.length, .segments = request->driver.iovcnt };
-	struct request *result;
+	struct sum sum;
 
 	if (!queue->elevator->following || !merge_allowed(queue, request))
 		return request;
-	list_init(&sum.members);
-	list_add_tail(&request->link, &sum.members);
+	sum_init(&sum, request);
 	gather(queue, &sum);
-	if (sum.count == 0) {
-		list_del_init(&request->link);
-		return request;
-	}
-	result = make(queue, &sum);
-	if (!result) {
-		struct list_head *node;
+	return put_together(queue, &sum, request);
+}
 
-		/* No memory to put them together: one by one, then. */
-		list_del_init(&request->link);
-		while ((node = list_pop(&sum.members)))
-			queue_resume(queue, container_of(node, struct request, link));
-		return request;
+struct request *merge_list(struct queue *queue, struct list_head *list)
+{
+	struct request *first = list_first_entry(list, struct request, link);
+	const struct request *last = first;
+	struct sum sum;
+
+	sum_init(&sum, first);
+	while (!list_empty(list)) {
+		struct request *other = list_first_entry(list, struct request, link);
+
+		if (other->driver.offset != last->driver.offset + last->driver.length || !fits(queue, &sum, other))
+			break;
+		list_del_init(&other->link);
+		list_add_tail(&other->link, &sum.members);
+		last = other;
 	}
-	return result;
+	return put_together(queue, &sum, first);
 }
 
 struct request *merge_take_member(struct request *merged)

@@ -8,6 +8,9 @@
 #define BLOCK_MERGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
 
 struct queue;
 struct request;
@@ -23,6 +26,12 @@ bool merge_fits(const struct request *a, const struct request *b);
  * that stands for it and for neighbours, which leave, too.
  */
 struct request *merge_neighbours(struct queue *queue, struct request *request);
+
+/* Up to how many bytes requests like REQUEST are merged. */
+uint64_t merge_limit(const struct queue *queue, const struct request *request);
+
+/* What goes to the driver in place of the first of LIST, and of the others as far as they lie one behind the other: these leave. */
+struct request *merge_list(struct queue *queue, struct list_head *list);
 
 /* A member of MERGED, which is back, taken off; NULL when there is none any more. */
 struct request *merge_take_member(struct request *merged);

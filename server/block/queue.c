@@ -25,6 +25,7 @@ void queue_init(struct queue *queue, struct disk *disk)
 	list_init(&queue->plugged);
 	list_init(&queue->resumed);
 	list_init(&queue->later);
+	run_init(&queue->runs);
 	limits_refresh(queue);
 }
 
@@ -132,6 +133,8 @@ static void merged_back(struct request *merged)
 /* REQUEST, which is no part of another, has been tried or never will be. */
 static void request_back(struct request *request)
 {
+	if (request->run)
+		run_back(request->queue, request);
 	if (!list_empty(&request->members))
 		merged_back(request);
 	else if (request->sync)
@@ -175,6 +178,8 @@ void queue_drop(struct queue *queue, const void *owner)
 		queue_take(queue, request);
 		cancel(request);
 	}
+	while ((request = run_take(&queue->runs, owner)))
+		cancel(request);
 	while ((request = find_in(&queue->later, owner))) {
 		queue->waiting--;
 		list_del_init(&request->link);
@@ -220,6 +225,12 @@ static struct request *next(struct queue *queue, uint64_t *done)
 	if (!list_empty(&queue->later) && !turn_is_full(list_first_entry(&queue->later, struct request, link), done))
 		return pop(queue, &queue->later);
 	while ((request = queue->elevator->next(queue))) {
+		if (run_hold(queue, request)) {
+			/* Those that it found there may be enough. */
+			if (!list_empty(&queue->resumed))
+				return pop(queue, &queue->resumed);
+			continue;
+		}
 		queue_take(queue, request);
 		request = merge_neighbours(queue, request);
 		if (turn_limit(request) == 0 || (list_empty(&queue->later) && !turn_is_full(request, done)))
@@ -254,6 +265,8 @@ static void issue(struct request *request)
 	uint64_t length = split_length(request, geometry);
 	struct request *part;
 
+	if (request->issued == 0)
+		run_join(request->queue, request);
 	if (request->issued == 0 && length == request->driver.length) {
 		submit(request);
 		return;

@@ -8,7 +8,8 @@
  * at once, when nothing else waits.
  * A disk that only its home reactor serves uses just that reactor's queue.
  *
- * Nothing waits for others to come, unless somebody wants it so (plug_us): what is merged is what was there.
+ * Nothing waits for others to come, unless somebody wants it so (plug_us): what is merged is what was there, and what
+ * came while the driver was busy, as a whole or with the run that it goes on (run.h).
  */
 #ifndef BLOCK_QUEUE_H
 #define BLOCK_QUEUE_H
@@ -21,6 +22,7 @@
 #include "server/block/flush.h"
 #include "server/block/limits.h"
 #include "server/block/overlap.h"
+#include "server/block/run.h"
 
 struct block;
 struct disk;
@@ -46,6 +48,7 @@ struct queue {
 	struct list_head plugged;       /* in its block's list while it waits for more to merge... */
 	uint64_t unplug_at;             /* ...until then, CLOCK_MONOTONIC, ns; 0: it doesn't */
 	unsigned waiting;               /* requests in the elevator, `resumed` and `later` */
+	struct runs runs;               /* sequential ones, whose next requests wait to be merged */
 	struct list_head resumed;       /* what goes before all others: it has started, or others wait for it */
 	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
 	unsigned in_driver;             /* requests that the driver has... */

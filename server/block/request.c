@@ -39,6 +39,7 @@ struct request *request_get(struct block *block)
 	request->from = NULL;
 	request->changing = false;
 	request->alone = false;
+	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;
 	return request;

@@ -20,6 +20,7 @@
 
 struct block;
 struct queue;
+struct run;
 struct software_queue;
 
 #define REQUEST_INLINE_SEGMENTS 4
@@ -39,6 +40,7 @@ struct request {
 	uint64_t arrived;              /* block->now when it came into the queue */
 	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
 	struct list_head wait;         /* in overlaps.waiting while it is among another's */
+	struct run *run;               /* the sequential run that it is one of in the driver; NULL */
 	struct list_head members;      /* of a merged request, in the order of the disk */
 	union {                        /* the elevator's */
 		struct {

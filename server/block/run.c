@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/block/run.h"
+
+#include "server/block/merge.h"
+#include "server/block/queue.h"
+#include "server/block/request.h"
+
+/* What is larger doesn't gain enough by being merged. */
+#define RUN_SMALL (64u << 10)
+
+void run_init(struct runs *runs)
+{
+	for (unsigned i = 0; i < RUN_MOST; i++)
+		list_init(&runs->runs[i].followers);
+	/* No request begins there. */
+	for (unsigned i = 0; i < RUN_RECENT; i++)
+		runs->recent[i] = UINT64_MAX;
+}
+
+static bool is_free(const struct run *run)
+{
+	return run->in_driver == 0;
+}
+
+/* The run that REQUEST goes on. */
+static struct run *find(struct runs *runs, const struct request *request)
+{
+	for (unsigned i = 0; runs->active && i < RUN_MOST; i++) {
+		struct run *run = &runs->runs[i];
+
+		if (run->end == request->driver.offset && !is_free(run) && run->op == request->driver.op &&
+		    run->flags == request->driver.flags && run->sync == request->sync)
+			return run;
+	}
+	return NULL;
+}
+
+static bool is_recent(const struct runs *runs, uint64_t offset)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < RUN_RECENT; i++)
+		found |= runs->recent[i] == offset;
+	return found;
+}
+
+/* The followers go: together, as far as they lie together and fit. */
+static void release(struct queue *queue, struct run *run)
+{
+	struct request *request = merge_list(queue, &run->followers);
+
+	request->run = run;
+	run->in_driver++;
+	queue_resume(queue, request);
+	/* Behind a gap: these may have another's end in front of them now, and are looked at anew. */
+	while (!list_empty(&run->followers)) {
+		request = list_first_entry(&run->followers, struct request, link);
+		list_del_init(&request->link);
+		queue_insert(queue, request);
+	}
+	run->bytes = 0;
+	run->segments = 0;
+}
+
+static bool has_room(const struct queue *queue, const struct run *run, const struct request *request)
+{
+	return run->bytes + request->driver.length <= merge_limit(queue, request) &&
+	       run->segments + request->driver.iovcnt <= queue->limits.max_segments;
+}
+
+static bool may_hold(const struct queue *queue, const struct request *request)
+{
+	return queue->limits.run_depth && queue->elevator->following && merge_allowed(queue, request);
+}
+
+bool run_hold(struct queue *queue, struct request *request)
+{
+	struct run *run;
+
+	if (!queue->runs.active || request->driver.length > RUN_SMALL || !may_hold(queue, request))
+		return false;
+	run = find(&queue->runs, request);
+	if (!run || run->in_driver < queue->limits.run_depth)
+		return false;
+	queue_take(queue, request);
+	if (!list_empty(&run->followers) && !has_room(queue, run, request))
+		release(queue, run);
+	list_add_tail(&request->link, &run->followers);
+	run->bytes += request->driver.length;
+	run->segments += request->driver.iovcnt;
+	run->end += request->driver.length;
+	return true;
+}
+
+static struct run *start(struct runs *runs, const struct request *request)
+{
+	for (unsigned i = 0; i < RUN_MOST; i++) {
+		struct run *run = &runs->runs[i];
+
+		if (!is_free(run))
+			continue;
+		runs->active++;
+		run->op = request->driver.op;
+		run->flags = request->driver.flags;
+		run->sync = request->sync;
+		return run;
+	}
+	return NULL;
+}
+
+void run_join(struct queue *queue, struct request *request)
+{
+	struct runs *runs = &queue->runs;
+	uint64_t end = request->driver.offset + request->driver.length;
+
+	if (request->run || !may_hold(queue, request))
+		return;
+	request->run = find(runs, request);
+	if (!request->run && is_recent(runs, request->driver.offset))
+		request->run = start(runs, request);
+	if (request->run) {
+		request->run->end = end;
+		request->run->in_driver++;
+	} else {
+		runs->recent[runs->next++ % RUN_RECENT] = end;
+	}
+}
+
+void run_back(struct queue *queue, struct request *request)
+{
+	struct run *run = request->run;
+
+	request->run = NULL;
+	run->in_driver--;
+	if (!list_empty(&run->followers) && (run->in_driver < queue->limits.run_depth || !queue->limits.run_depth))
+		release(queue, run);
+	if (is_free(run))
+		queue->runs.active--;
+}
+
+struct request *run_take(struct runs *runs, const void *owner)
+{
+	for (unsigned i = 0; i < RUN_MOST; i++) {
+		struct run *run = &runs->runs[i];
+		struct list_head *node;
+
+		list_for_each(node, &run->followers) {
+			struct request *request = container_of(node, struct request, link);
+
+			if (request->owner != owner)
+				continue;
+			list_del_init(node);
+			run->bytes -= request->driver.length;
+			run->segments -= request->driver.iovcnt;
+			return request;
+		}
+	}
+	return NULL;
+}
