@@ -146,7 +146,7 @@ def test_its_commands_explain_themselves(daemon):
 
 
 def test_what_is_in_flight_at_a_cut_fails(daemon):
-    with add(daemon, "seed=1") as wire:
+    with add(daemon, "seed=1,queue.scheduler=none") as wire:
         old_then_new(wire)
         assert wire.command(CMD_FLUSH)[0] == 0
         set_parameters(daemon, delay_us=1000000)
@@ -182,7 +182,7 @@ def test_a_write_that_takes_time_may_be_torn(daemon):
 
 
 def test_requests_that_take_time_are_done_in_another_order(daemon):
-    with add(daemon, "seed=1") as wire:
+    with add(daemon, "seed=1,queue.scheduler=none") as wire:
         set_parameters(daemon, delay_us=100000, pieces=3)
         for sector in range(COUNT):
             wire.send(request(CMD_WRITE, sector * 4 * SECTOR, 4 * SECTOR, cookie=sector, payload=bytes([sector]) * 4 * SECTOR))
