@@ -93,7 +93,8 @@ static enum direction choose(struct queue *queue)
 
 	if (!may_go(queue, CHANGES))
 		return READS;
-	if (may_go(queue, READS) && data->starved < queue->limits.writes_starved) {
+	/* Whatever the limit: reads that wait have a turn after each batch of changes. */
+	if (may_go(queue, READS) && (data->direction == CHANGES || data->starved < queue->limits.writes_starved)) {
 		data->starved++;
 		return READS;
 	}

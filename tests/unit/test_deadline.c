@@ -58,6 +58,21 @@ static void test_deadline_prefers_reads_but_starves_no_writes(void **state)
 	end(fake);
 }
 
+static void test_deadline_starves_no_reads(void **state)
+{
+	struct fake *fake = new_deadline();
+
+	(void)state;
+	set(fake, "fifo_batch", "2");
+	set(fake, "writes_starved", "0");
+	for (unsigned i = 0; i < 6; i++)
+		add(fake, PLATTER_OP_WRITE, (50 + i) * 512, 512, 0);
+	for (unsigned i = 0; i < 3; i++)
+		add(fake, PLATTER_OP_READ, i * 512, 512, 0);
+	assert_order(fake, "W50 W51 R0 R1 W52 W53 R2 W54 W55");
+	end(fake);
+}
+
 static void test_deadline_lets_none_expire(void **state)
 {
 	struct fake *fake = new_deadline();
@@ -131,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deadline_sorts),
 		cmocka_unit_test(test_deadline_prefers_reads_but_starves_no_writes),
+		cmocka_unit_test(test_deadline_starves_no_reads),
 		cmocka_unit_test(test_deadline_lets_none_expire),
 		cmocka_unit_test(test_deadline_holds_writes_back_to_leave_room_for_reads),
 		cmocka_unit_test(test_deadline_merges),
