@@ -113,6 +113,12 @@ static void advance(struct queue *queue)
 		group_end(queue);
 }
 
+void flush_member_gone(struct queue *queue)
+{
+	if (--queue->flush.running == 0)
+		advance(queue);
+}
+
 void flush_member_back(struct queue *queue, struct request *request)
 {
 	struct flush *flush = &queue->flush;
@@ -125,8 +131,7 @@ void flush_member_back(struct queue *queue, struct request *request)
 		list_add_tail(&request->link, &flush->done);
 	else
 		request_put(request);
-	if (--flush->running == 0)
-		advance(queue);
+	flush_member_gone(queue);
 }
 
 /* On a disk that has failed already, all fail. */

@@ -48,4 +48,7 @@ bool flush_is_disk_failure(const struct request *request);
 /* REQUEST, a member of the running group, is back. */
 void flush_member_back(struct queue *queue, struct request *request);
 
+/* A member of the running group is none any more: it ends without having been tried. */
+void flush_member_gone(struct queue *queue);
+
 #endif

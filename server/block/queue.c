@@ -146,8 +146,9 @@ static void request_back(struct request *request)
 /* REQUEST, which waited for its turn only, ends without having been tried. */
 static void cancel(struct request *request)
 {
-	request->error = -ECANCELED;
-	request_back(request);
+	if (request->sync)
+		flush_member_gone(request->queue);
+	queue_finish(request, -ECANCELED);
 }
 
 /* OWNER's first that hasn't started: a split request of which a part ran has. */
@@ -164,10 +165,39 @@ static struct request *find_in(const struct list_head *list, const void *owner)
 	return NULL;
 }
 
+static bool has_member(const struct request *merged, const void *owner)
+{
+	struct list_head *node;
+
+	list_for_each(node, &merged->members)
+		if (container_of(node, struct request, link)->owner == owner)
+			return true;
+	return false;
+}
+
+/* What was merged with one of OWNER's and then put off waits again, each by itself. */
+static void take_apart(struct queue *queue, const void *owner)
+{
+	struct list_head *node, *following;
+
+	list_for_each_safe(node, following, &queue->later) {
+		struct request *merged = container_of(node, struct request, link), *member;
+
+		if (merged->issued || !has_member(merged, owner))
+			continue;
+		queue->waiting--;
+		list_del_init(node);
+		while ((member = merge_take_member(merged)))
+			queue_insert(queue, member);
+		request_put(merged);
+	}
+}
+
 void queue_drop(struct queue *queue, const void *owner)
 {
 	struct request *request;
 
+	take_apart(queue, owner);
 	while ((request = overlap_take_waiting(&queue->overlaps, owner)))
 		queue_finish(request, -ECANCELED);
 	while ((request = find_in(&queue->flush.waiting, owner))) {

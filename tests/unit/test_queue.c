@@ -349,6 +349,70 @@ static void test_dropped_requests_never_reach_the_driver(void **state)
 	fake_free(fake);
 }
 
+/* However long the others of its group take. */
+static void test_dropped_fua_is_not_kept_by_its_group(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *mine, *other, *behind;
+
+	(void)state;
+	fake->disk->limits.limits.queue_depth = 1;
+	atomic_fetch_add(&fake->disk->limits.generation, 1);
+	other = add(fake, PLATTER_OP_WRITE, 0, 512, PLATTER_REQ_FUA);
+	mine = add(fake, PLATTER_OP_WRITE, 512, 512, PLATTER_REQ_FUA);
+	behind = add(fake, PLATTER_OP_WRITE, 512, 512, 0);
+	other->owner = behind->owner = NULL;
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 1);
+	queue_drop(queue_of(fake), fake);
+	assert_int_equal(fake_ended, 1);
+	assert_int_equal(mine->error, -ECANCELED);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	fake_complete(fake, 0, 0); /* a write or the sync */
+	fake_dispatch(fake);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 3);
+	assert_int_equal(other->error, 0);
+	assert_int_equal(behind->error, 0);
+	request_put(mine);
+	request_put(other);
+	request_put(behind);
+	fake_free(fake);
+}
+
+/* Also when they were merged already, and the turn had no room for that. */
+static void test_what_was_merged_and_put_off_can_be_dropped(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *requests[4];
+
+	(void)state;
+	fake->disk->limits.limits.elevator = &elevator_merge;
+	atomic_fetch_add(&fake->disk->limits.generation, 1);
+	fake->disk->geometry.max_trim = 4096;
+	requests[0] = add(fake, PLATTER_OP_TRIM, 0, 4096, 0);
+	for (unsigned i = 1; i < 4; i++)
+		requests[i] = add(fake, PLATTER_OP_TRIM, 7168 + i * 1024, 1024, 0);
+	requests[0]->owner = requests[2]->owner = NULL;
+	block_dispatch(&fake->block);
+	assert_int_equal(fake->count, 1);
+	queue_drop(queue_of(fake), fake);
+	assert_int_equal(fake_ended, 2);
+	assert_int_equal(requests[1]->error, -ECANCELED);
+	assert_int_equal(requests[3]->error, -ECANCELED);
+	fake_dispatch(fake);
+	assert_int_equal(fake->count, 2);
+	assert_ptr_equal(fake->submitted[1], &requests[2]->driver);
+	fake_complete(fake, 0, 0);
+	fake_complete(fake, 0, 0);
+	assert_int_equal(fake_ended, 4);
+	for (unsigned i = 0; i < 4; i++)
+		request_put(requests[i]);
+	fake_free(fake);
+}
+
 static void test_a_change_waits_for_all_that_it_overlaps(void **state)
 {
 	struct fake *fake = fake_new();
@@ -487,6 +551,8 @@ int main(void)
 		cmocka_unit_test(test_long_zeroes_are_not_starved),
 		cmocka_unit_test(test_a_change_waits_for_all_that_it_overlaps),
 		cmocka_unit_test(test_dropping_spares_who_waits_for_the_dropped),
+		cmocka_unit_test(test_dropped_fua_is_not_kept_by_its_group),
+		cmocka_unit_test(test_what_was_merged_and_put_off_can_be_dropped),
 		cmocka_unit_test(test_a_failing_part_fails_the_whole),
 		cmocka_unit_test(test_a_split_write_keeps_its_data),
 		cmocka_unit_test(test_flushes_of_one_batch_share_a_sync),
