@@ -194,10 +194,9 @@ int main(int argc, char **argv)
 	serve();
 	status = EXIT_SUCCESS;
 out:
-	/* Releases run on the control pool: they end here.  Both pools post to reactors. */
+	/* Releases run on the control pool: they end here. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
-	reactors_destroy();
 	/* A disk may have lost what it acknowledged. */
 	if (disk_any_failed())
 		status = EXIT_FAILURE;
@@ -206,6 +205,8 @@ out:
 	export_remove_all();
 	disk_remove_all();
 	module_unload_all();
+	/* Until here somebody could be posting to them: both pools, and threads of modules, which end with their exit. */
+	reactors_destroy();
 	driver_exit();
 	free(options.listen);
 	records_free();

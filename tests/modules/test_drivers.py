@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Drivers of every kind, as modules: those that complete at once, later, from a thread of their own, that block, and that misbehave."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -16,9 +18,9 @@ MIB = 1 << 20
 COMPLETE = "platter_request_complete(request, 0);\n        }"
 
 
-def variant(name, complete, more="", ops=""):
+def variant(name, complete, more="", ops="", exit=""):
     """The driver of modules_support with another way to end a request."""
-    source = driver(name)
+    source = driver(name, exit="platter_unregister_driver(&driver); " + exit)
     assert COMPLETE in source
     source = source.replace(COMPLETE, complete + "\n        }")
     source = source.replace("struct mem {", more + "\nstruct mem {", 1)
@@ -27,13 +29,15 @@ def variant(name, complete, more="", ops=""):
 
 THREAD = '''
 #include <pthread.h>
+static pthread_t threads[4096];
+static unsigned count;
 static void *later(void *argument) { platter_request_complete(argument, 0); return NULL; }
 static void from_thread(struct platter_request *request)
 {
-    pthread_t thread; pthread_attr_t attributes;
-    pthread_attr_init(&attributes); pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    if (pthread_create(&thread, &attributes, later, request)) platter_request_complete(request, -EAGAIN);
+    if (count == 4096 || pthread_create(&threads[count], NULL, later, request)) platter_request_complete(request, -EAGAIN);
+    else count++;
 }
+static void join(void) { while (count) pthread_join(threads[--count], NULL); }
 '''
 TIMER = '''
 struct wait { struct platter_timer timer; struct platter_request *request; };
@@ -46,7 +50,7 @@ static void by_timer(struct platter_request *request)
 '''
 KINDS = {
     "at_once": driver("at_once"),
-    "by_thread": variant("by_thread", "from_thread(request);", THREAD),
+    "by_thread": variant("by_thread", "from_thread(request);", THREAD, exit="join();"),
     "by_timer": variant("by_timer", "by_timer(request);", TIMER),
     "by_handle": variant("by_handle", "return 0;", ops=".handle = mem_submit").replace(
         "static void mem_submit(", "static int mem_submit("),
@@ -67,6 +71,24 @@ def test_a_driver_of_this_kind_serves(directory, kind):
             assert wire.write(0, b"f" * 512, flags=1) == 0
             wire.disconnect()
         daemon.ctl("rmmod", "--drain", kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_driver_that_is_busy_at_the_end_of_the_server(directory, kind):
+    """What its threads, and the pools', do to reactors is over when these are freed: the thread sanitizer sees it."""
+    with Daemon(directory, "a=ram:1M", options=["--threads", "2"]) as daemon:
+        daemon.ctl("insmod", build(directory, kind, KINDS[kind]))
+        daemon.ctl("export", "add", f"m={kind}:1M", f"n={kind}:1M")
+        wires = [Wire(daemon).go(name) for name in (b"m", b"n")]
+        for wire in wires:
+            wire.send(b"".join(request(CMD_READ, 0, 4096, cookie=i) for i in range(64)))
+            assert wire.reply(4096)[0] == 0
+        os.kill(daemon.pid, signal.SIGTERM)
+        # All that was read whole is answered.
+        for wire in wires:
+            assert wire.reply(4096)[0] == 0
+            wire.socket.close()
+        assert daemon.process.wait(60) == 0
 
 
 def test_a_driver_that_blocks_keeps_nobody_else_waiting(directory):
