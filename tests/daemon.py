@@ -16,7 +16,8 @@ OPTIONS = os.environ.get("PLATTERD_OPTIONS", "").split()
 PATIENCE = 60
 
 with open(PLATTERD, "rb") as program:
-    SANITIZED = b"__asan_init" in program.read()
+    TEXT = program.read()
+    SANITIZED = b"__asan_init" in TEXT or b"__tsan_init" in TEXT
 
 
 def wait_for(condition, what, seconds=PATIENCE):
