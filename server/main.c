@@ -18,6 +18,7 @@
 #include "server/control/control.h"
 #include "server/control/event.h"
 #include "server/disk_events.h"
+#include "server/ending.h"
 #include "server/host/fd_io.h"
 #include "server/host/timer.h"
 #include "server/module/modprobe.h"
@@ -36,6 +37,7 @@
 
 static void stop(void)
 {
+	ending_begin();
 	control_stop();
 	listen_stop();
 	reactors_stop();
@@ -188,6 +190,7 @@ int main(int argc, char **argv)
 	fd_io_init(io_pool);
 	handle_init(io_pool);
 	disk_init(options.threads, control_pool, reactors_call_blocks, timer_stop_all);
+	ending_init(options.drain_seconds);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
 	if (prepare(&options) < 0 || start_reactors(&options) < 0)
 		goto out;
@@ -209,6 +212,7 @@ out:
 	reactors_destroy();
 	driver_exit();
 	free(options.listen);
+	ending_over();
 	records_free();
 	return status;
 }

@@ -497,13 +497,21 @@ void disk_remove_driver(const struct platter_driver *driver)
 	}
 }
 
-void disk_remove_all(void)
+static struct disk *pop(void)
 {
 	struct list_head *node;
 
-	while ((node = list_pop(&disks))) {
-		struct disk *disk = container_of(node, struct disk, link);
+	registry_lock();
+	node = list_pop(&disks);
+	registry_unlock();
+	return node ? container_of(node, struct disk, link) : NULL;
+}
 
+void disk_remove_all(void)
+{
+	struct disk *disk;
+
+	while ((disk = pop())) {
 		if (disk->driver->remove)
 			disk->driver->remove(&disk->driver_side);
 		disk_put(disk);

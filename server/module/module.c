@@ -450,7 +450,9 @@ void module_unload_all(void)
 	while (!list_empty(&modules)) {
 		struct module *module = container_of(modules.prev, struct module, link);
 
-		module->state = MODULE_UNLOADING;
+		module_lock();
+		set_state(module, MODULE_UNLOADING);
+		module_unlock();
 		take_down(module);
 	}
 }
