@@ -143,8 +143,9 @@ void platter_request_complete(struct platter_request *request, int error);
  * Answers part of a READ of a PLATTER_DISK_LENDS disk with LENGTH bytes at
  * MEMORY, behind the parts lent before.  The memory stays in place until the
  * disk is released; its content may change while the reply is on its way.
- * Home reactor, inside submit.  -ENOBUFS when the request has no room for another
- * segment; room for one segment in each 256 KiB of the request, and two more, is certain.
+ * In submit or, before the request is completed, elsewhere on its reactor.  -ENOBUFS when
+ * there is no room for another segment: room for one in each 256 KiB of the request, and
+ * two more, is certain; for others it takes memory.
  */
 int platter_request_lend(struct platter_request *request, const void *memory, size_t length);
 

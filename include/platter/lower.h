@@ -40,9 +40,9 @@ struct platter_lower_io {
 	uint16_t op;        /* enum platter_op */
 	uint16_t flags;     /* PLATTER_REQ_* */
 	/*
-	 * Data of READ and WRITE: the caller's segments, or those of its own request.  For a READ without
-	 * segments, of a lower disk that lends, DONE finds here what it lent, to lend it on;
-	 * the array is valid in DONE, the memory until the lower disk is closed.
+	 * Data of READ and WRITE: the caller's segments, or those of its own request.  For a READ of a lower
+	 * disk that lends they may be left out: then DONE finds here what it lent, to lend it on; the array is
+	 * valid in DONE, the memory until the lower disk is closed.  With segments it is copied there.
 	 */
 	uint32_t iovcnt;
 	struct iovec *iov;

@@ -32,13 +32,22 @@ typedef int stack_open_FN(struct platter_disk *disk, struct platter_geometry *ge
 #define stack_release_VERSION "1"
 typedef int stack_release_FN(struct platter_disk *disk);
 
-/* Passes REQUEST on as it is, and completes it; its data is overwritten. */
+/*
+ * Passes REQUEST on as it is, and completes it; its data is overwritten.  Nothing is copied: the lower disk gets the
+ * request's segments, or lends its own memory.
+ */
 #define stack_pass_VERSION "1"
 typedef void stack_pass_FN(struct platter_request *request, struct platter_lower *lower);
+
+/* Answers REQUEST, or the next part of it, with what a lower disk lent for IO, a READ without segments; in its `done`. */
+#define stack_lend_VERSION "1"
+typedef int stack_lend_FN(struct platter_request *request, const struct platter_lower_io *io);
 
 /*
  * Makes GEOMETRY that of a disk that stands on COUNT LOWERs and passes requests on: the larger of their blocks and
  * alignments, the smaller of their limits, and what all of them can.  Its size is the caller's.  -EINVAL for none.
+ * With PLATTER_DISK_LENDS, when all of them lend, READs come without segments and are answered by stack_lend();
+ * a caller that wants to see the data takes that away.
  */
 #define stack_geometry_VERSION "1"
 typedef int stack_geometry_FN(struct platter_geometry *geometry, struct platter_lower *const *lowers, unsigned count);

@@ -7,6 +7,7 @@
 #include <platter/stack.h>
 
 PLATTER_IMPORT(stack_geometry);
+PLATTER_IMPORT(stack_lend);
 PLATTER_IMPORT(stack_segments);
 
 #define MOST_DISKS 16
@@ -18,6 +19,7 @@ struct linear {
 	const char *name[MOST_DISKS];
 	struct platter_lower *lower[MOST_DISKS];  /* while it is open */
 	uint64_t start[MOST_DISKS + 1];           /* where each begins; the last: the end of all */
+	bool lends;                               /* all of them do: so does it */
 };
 
 /* In the request's data: it is done piece by piece, each on one disk. */
@@ -104,6 +106,7 @@ static int linear_open(struct platter_disk *disk, struct platter_geometry *geome
 			linear->start[i + 1] = linear->start[i] + bytes;
 	}
 	geometry->bytes = linear->start[linear->count];
+	linear->lends = geometry->capabilities & PLATTER_DISK_LENDS;
 	if (result < 0)
 		(void)linear_release(disk, error);
 	return result;
@@ -114,8 +117,11 @@ static void go_on(struct progress *progress);
 static void piece_done(struct platter_lower_io *io, int error)
 {
 	struct progress *progress = (struct progress *)(void *)((char *)io - offsetof(struct progress, io));
+	const struct linear *linear = platter_disk_data(progress->request->disk);
 
 	progress->done += progress->length;
+	if (error == 0 && io->op == PLATTER_OP_READ && linear->lends)
+		error = stack_lend(progress->request, io);
 	if (error)
 		platter_request_complete(progress->request, error);
 	else
@@ -132,7 +138,7 @@ static void flush_next(struct progress *progress, const struct linear *linear)
 	platter_lower_submit(linear->lower[progress->flushed++], &progress->io);
 }
 
-/* The next piece: what is left, up to the end of its disk, in as many segments as there is room for. */
+/* The next piece: what is left, up to the end of its disk, in as many segments as there is room for, or lent. */
 static void go_on(struct progress *progress)
 {
 	struct platter_request *request = progress->request;
@@ -155,7 +161,8 @@ static void go_on(struct progress *progress)
 		length = linear->start[index + 1] - at;
 	progress->io = (struct platter_lower_io){ .op = request->op, .flags = request->flags, .iov = progress->part,
 						  .offset = at - linear->start[index], .done = piece_done };
-	if (request->iovcnt)
+	/* One that is to be lent has those of the pieces that are done. */
+	if (request->iovcnt && !(request->op == PLATTER_OP_READ && linear->lends))
 		progress->io.iovcnt = stack_segments(progress->part, SEGMENTS, request->iov, request->iovcnt, progress->done, length,
 						     &length);
 	progress->io.length = progress->length = length;

@@ -10,11 +10,13 @@ PLATTER_EXPORT_SYMBOL(stack_remove);
 PLATTER_EXPORT_SYMBOL(stack_open);
 PLATTER_EXPORT_SYMBOL(stack_release);
 PLATTER_EXPORT_SYMBOL(stack_pass);
+PLATTER_EXPORT_SYMBOL(stack_lend);
 PLATTER_EXPORT_SYMBOL(stack_geometry);
 PLATTER_EXPORT_SYMBOL(stack_segments);
 
 /* What a disk has only if all below it have it. */
-#define COMMON (PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE | PLATTER_DISK_COHERENT)
+#define COMMON (PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE | PLATTER_DISK_COHERENT | \
+		PLATTER_DISK_LENDS)
 /* What it has if one of them has it. */
 #define ANY (PLATTER_DISK_READ_ONLY | PLATTER_DISK_ROTATIONAL)
 
@@ -64,6 +66,15 @@ int stack_release(struct platter_disk *disk)
 	return 0;
 }
 
+int stack_lend(struct platter_request *request, const struct platter_lower_io *io)
+{
+	int result = 0;
+
+	for (uint32_t i = 0; result == 0 && i < io->iovcnt; i++)
+		result = platter_request_lend(request, io->iov[i].iov_base, io->iov[i].iov_len);
+	return result;
+}
+
 /* In the request's data. */
 struct passing {
 	struct platter_request *request;
@@ -73,8 +84,12 @@ struct passing {
 static void passed(struct platter_lower_io *io, int error)
 {
 	struct passing *passing = (struct passing *)(void *)((char *)io - offsetof(struct passing, io));
+	struct platter_request *request = passing->request;
 
-	platter_request_complete(passing->request, error);
+	/* A read that came without segments is answered with memory that was lent. */
+	if (error == 0 && request->op == PLATTER_OP_READ && request->iovcnt == 0)
+		error = stack_lend(request, io);
+	platter_request_complete(request, error);
 }
 
 void stack_pass(struct platter_request *request, struct platter_lower *lower)

@@ -460,7 +460,7 @@ int platter_request_lend(struct platter_request *driver_side, const void *memory
 {
 	struct request *request = request_of(driver_side);
 
-	if (driver_side->iovcnt == request->capacity)
+	if (driver_side->iovcnt == request->capacity && request_grow_segments(request) < 0)
 		return -ENOBUFS;
 	driver_side->iov[driver_side->iovcnt++] = (struct iovec){ (void *)(uintptr_t)memory, length };
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/checked.h"
 #include "server/block/block.h"
@@ -113,6 +114,17 @@ int request_reserve_segments(struct request *request, unsigned count)
 	request->driver.iov = (struct iovec *)(void *)buffer->memory;
 	request->capacity = buffer_class_size(buffer->class) / sizeof(struct iovec);
 	return 0;
+}
+
+int request_grow_segments(struct request *request)
+{
+	const struct iovec *segments = request->driver.iov;
+	int result = request_reserve_segments(request, 2 * request->capacity);
+
+	/* Where they were stays the request's until its end. */
+	if (result == 0)
+		memcpy(request->driver.iov, segments, request->driver.iovcnt * sizeof(*segments));
+	return result;
 }
 
 uint64_t request_segments_length(const struct request *request)

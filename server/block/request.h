@@ -93,8 +93,11 @@ void request_put(struct request *request);
 /* Frees its data early; the request itself stays. */
 void request_release_data(struct request *request);
 
-/* Makes room for COUNT segments; -ENOMEM. */
+/* Makes room for COUNT segments, where it has none yet; -ENOMEM, -EINVAL: too many. */
 int request_reserve_segments(struct request *request, unsigned count);
+
+/* Makes more room, for at least one segment beside those that it has; fails likewise. */
+int request_grow_segments(struct request *request);
 
 /* The memory that request_allocate() takes for LENGTH bytes. */
 uint64_t request_footprint(uint64_t length);

@@ -4,30 +4,12 @@
 import os
 import re
 import struct
-import subprocess
 import time
 
-import pytest
-
-from daemon import PLATTERCTL, Daemon, wait_for
-from modules_support import ROOT, build
+from daemon import Daemon, wait_for
 from wire_client import (CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EIO, ENOSPC, EPERM, FLAG_FUA, OPT_GO, REP_ACK, Wire, go_data)
 
 MIB = 1 << 20
-PLUGINS = ("stack", "delay", "error", "linear", "pattern")
-
-
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory):
-    """The plugins as modules, with their index."""
-    directory = str(tmp_path_factory.mktemp("plugins"))
-    os.chmod(directory, 0o755)
-    for name in PLUGINS:
-        with open(os.path.join(ROOT, "plugins", name, name + ".c"), encoding="utf-8") as source:
-            build(directory, name, source.read(), "-I", ROOT)
-    subprocess.run([PLATTERCTL, "depmod", directory], check=True, timeout=60)
-    return directory
-
 
 def start(directory, plugins, *exports):
     return Daemon(directory, *exports, options=["--modules", plugins])

@@ -62,6 +62,27 @@ static void test_segments_cover_any_length(void **state)
 	block_destroy(&block);
 }
 
+/* As disks that stand on many others lend it: in more pieces than there was room for at first. */
+static void test_what_is_lent_may_come_in_many_pieces(void **state)
+{
+	static const char memory[20000];
+	struct request *request;
+	struct block block;
+
+	(void)state;
+	block_init(&block, 0, UINT64_C(1) << 30);
+	request = request_get(&block);
+	for (unsigned i = 0; i < 16384; i++)
+		assert_int_equal(platter_request_lend(&request->driver, memory + i, 1), 0);
+	assert_int_equal(platter_request_lend(&request->driver, memory, 1), -ENOBUFS);
+	assert_int_equal(request->driver.iovcnt, 16384);
+	for (unsigned i = 0; i < 16384; i++)
+		assert_true(request->driver.iov[i].iov_base == memory + i && request->driver.iov[i].iov_len == 1);
+	request_put(request);
+	block_destroy(&block);
+	assert_int_equal(block.buffers.bytes, 0);
+}
+
 static void test_unused_requests_are_freed(void **state)
 {
 	struct request *requests[10];
@@ -162,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buffers_come_back_and_go_when_unused),
 		cmocka_unit_test(test_segments_cover_any_length),
+		cmocka_unit_test(test_what_is_lent_may_come_in_many_pieces),
 		cmocka_unit_test(test_unused_requests_are_freed),
 		cmocka_unit_test(test_the_budget_serves_in_order),
 		cmocka_unit_test(test_drivers_are_not_believed),
