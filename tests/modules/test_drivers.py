@@ -9,45 +9,11 @@ import pytest
 
 from control_client import ControlClient
 from daemon import Daemon, wait_for
-from modules_support import build, driver
+from modules_support import COMPLETE, THREAD, TIMER, build, driver, variant
 from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, Wire, request
 
 MIB = 1 << 20
 
-# Instead of completing at once.
-COMPLETE = "platter_request_complete(request, 0);\n        }"
-
-
-def variant(name, complete, more="", ops="", exit=""):
-    """The driver of modules_support with another way to end a request."""
-    source = driver(name, exit="platter_unregister_driver(&driver); " + exit)
-    assert COMPLETE in source
-    source = source.replace(COMPLETE, complete + "\n        }")
-    source = source.replace("struct mem {", more + "\nstruct mem {", 1)
-    return source.replace(".submit = mem_submit };", (ops or ".submit = mem_submit") + " };")
-
-
-THREAD = '''
-#include <pthread.h>
-static pthread_t threads[4096];
-static unsigned count;
-static void *later(void *argument) { platter_request_complete(argument, 0); return NULL; }
-static void from_thread(struct platter_request *request)
-{
-    if (count == 4096 || pthread_create(&threads[count], NULL, later, request)) platter_request_complete(request, -EAGAIN);
-    else count++;
-}
-static void join(void) { while (count) pthread_join(threads[--count], NULL); }
-'''
-TIMER = '''
-struct wait { struct platter_timer timer; struct platter_request *request; };
-static void rang(struct platter_timer *timer) { platter_request_complete(((struct wait *)timer)->request, 0); }
-static void by_timer(struct platter_request *request)
-{
-    struct wait *wait = (struct wait *)request->data;
-    wait->timer.done = rang; wait->request = request; platter_timer_start(request->disk, &wait->timer, 1000000);
-}
-'''
 KINDS = {
     "at_once": driver("at_once"),
     "by_thread": variant("by_thread", "from_thread(request);", THREAD, exit="join();"),
