@@ -193,6 +193,25 @@ static int compare(const void *a, const void *b)
 	return strcmp(((const struct moddep_module *)a)->name, ((const struct moddep_module *)b)->name);
 }
 
+/* What was written: the modules, and what each needs, in the order in which modprobe loads it. */
+static json_t *index_json(const char *directory, const struct moddep *dep)
+{
+	const struct moddep_module *modules, *needed;
+	json_t *list = json_array();
+	size_t count;
+
+	modules = moddep_modules(dep, &count);
+	for (size_t i = 0; i < count; i++) {
+		json_t *needs = json_array();
+
+		for (size_t j = 0; (needed = moddep_before(dep, i, j)); j++)
+			json_array_append_new(needs, json_string(needed->name));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", modules[i].name, "file", modules[i].path, "needs",
+						      needs));
+	}
+	return json_pack("{s:s, s:o}", "directory", directory, "modules", list);
+}
+
 static int write_index(struct found *found, const char *directory)
 {
 	struct platter_error error = { "" };
@@ -221,6 +240,8 @@ static int write_index(struct found *found, const char *directory)
 		result = modindex_write(directory, dep, &error);
 	if (result < 0)
 		log_error("%s: %s", directory, error.text);
+	else if (verb_json)
+		verb_print(index_json(directory, dep), NULL);
 	moddep_free(dep);
 	return result < 0 ? CALL_REFUSED : CALL_OK;
 }
