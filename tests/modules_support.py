@@ -100,27 +100,65 @@ def driver(name="mem", init="", exit="platter_unregister_driver(&driver);", more
 COMPLETE = "platter_request_complete(request, 0);\n        }"
 
 
-def variant(name, complete, more="", ops="", exit=""):
+def variant(name, complete, more="", ops="", **keywords):
     """The driver above with another way to end a request; MORE stands before it, OPS instead of its submit."""
-    source = driver(name, exit="platter_unregister_driver(&driver); " + exit)
+    source = driver(name, **keywords)
     assert COMPLETE in source
     source = source.replace(COMPLETE, complete + "\n        }")
     source = source.replace("struct mem {", more + "\nstruct mem {", 1)
     return source.replace(".submit = mem_submit };", (ops or ".submit = mem_submit") + " };")
 
 
+# A thread that completes what it is given, and is joined by exit: after its last request it still has to return.
 THREAD = '''
 #include <pthread.h>
-static pthread_t threads[4096];
-static unsigned count;
-static void *later(void *argument) { platter_request_complete(argument, 0); return NULL; }
+struct given { struct platter_request *request; struct given *next; };
+static pthread_t thread;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static struct given *given;
+static bool ending;
+static void *work(void *none)
+{
+    pthread_mutex_lock(&lock);
+    while (given || !ending) {
+        struct given *taken = given;
+        if (!taken) { pthread_cond_wait(&more, &lock); continue; }
+        given = taken->next;
+        pthread_mutex_unlock(&lock);
+        platter_request_complete(taken->request, 0);
+        pthread_mutex_lock(&lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
 static void from_thread(struct platter_request *request)
 {
-    if (count == 4096 || pthread_create(&threads[count], NULL, later, request)) platter_request_complete(request, -EAGAIN);
-    else count++;
+    struct given *new = (struct given *)request->data;
+    new->request = request;
+    pthread_mutex_lock(&lock);
+    new->next = given; given = new;
+    pthread_cond_signal(&more);
+    pthread_mutex_unlock(&lock);
+}
+static void stop_thread(void)
+{
+    pthread_mutex_lock(&lock);
+    ending = true;
+    pthread_cond_signal(&more);
+    pthread_mutex_unlock(&lock);
+    pthread_join(thread, NULL);
 }
 static void join(void) { while (count) pthread_join(threads[--count], NULL); }
 '''
+
+
+def by_thread(name, complete="from_thread(request);", more=""):
+    """The driver above, whose requests are completed by a thread of its own."""
+    return variant(name, complete, THREAD + more, init="return -pthread_create(&thread, NULL, work, NULL);",
+                   exit="platter_unregister_driver(&driver); stop_thread();")
+
+
 TIMER = '''
 struct wait { struct platter_timer timer; struct platter_request *request; };
 static void rang(struct platter_timer *timer) { platter_request_complete(((struct wait *)timer)->request, 0); }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Seeds of the random tests.  PLATTER_TEST_SEED=N gives all of them others, PLATTER_TEST_ROUNDS=N has the tests that
-repeat themselves do so N times; `make nightly` sets both.  A failing test's name holds its seed.
+repeat themselves do so N times, PLATTER_TEST_SECONDS=N has those that go on for a time do so for N seconds;
+`make nightly` sets them.  A failing test's name holds its seed.
 """
 
 import os
@@ -10,6 +11,7 @@ import pytest
 
 BASE = int(os.environ.get("PLATTER_TEST_SEED", "0"))
 ROUNDS = int(os.environ.get("PLATTER_TEST_ROUNDS", "0"))
+SECONDS = int(os.environ.get("PLATTER_TEST_SECONDS", "0"))
 
 
 def seeded(count):
@@ -21,3 +23,7 @@ def seeded(count):
 
 def rounds(usual):
     return ROUNDS or usual
+
+
+def seconds(usual):
+    return SECONDS or usual

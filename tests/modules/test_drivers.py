@@ -9,14 +9,14 @@ import pytest
 
 from control_client import ControlClient
 from daemon import Daemon, wait_for
-from modules_support import COMPLETE, THREAD, TIMER, build, driver, variant
+from modules_support import COMPLETE, TIMER, build, by_thread, driver, variant
 from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, Wire, request
 
 MIB = 1 << 20
 
 KINDS = {
     "at_once": driver("at_once"),
-    "by_thread": variant("by_thread", "from_thread(request);", THREAD, exit="join();"),
+    "by_thread": by_thread("by_thread"),
     "by_timer": variant("by_timer", "by_timer(request);", TIMER),
     "by_handle": variant("by_handle", "return 0;", ops=".handle = mem_submit").replace(
         "static void mem_submit(", "static int mem_submit("),

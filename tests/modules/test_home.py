@@ -4,7 +4,7 @@
 import re
 
 from daemon import Daemon, wait_for
-from modules_support import THREAD, build, module, variant
+from modules_support import build, by_thread, module
 from wire_client import CMD_FLUSH, Wire
 
 TELL = '''
@@ -15,7 +15,7 @@ static void tell(struct platter_disk *disk, const char *what)
 }
 '''
 # Completes from a thread of its own: what comes back has to find its way home.
-LOWER = variant("lower", 'tell(disk, "submit"); from_thread(request);', THREAD + TELL)
+LOWER = by_thread("lower", 'tell(disk, "submit"); from_thread(request);', TELL)
 UPPER = TELL + '''
 struct upper { const char *name; struct platter_lower *lower; };
 struct passing { struct platter_request *request; struct platter_lower_io io; };

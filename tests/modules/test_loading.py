@@ -2,16 +2,13 @@
 """insmod, rmmod, lsmod, param and symbols."""
 
 import os
-import random
 import subprocess
-import threading
 
 import pytest
 
 from control_client import ControlClient
 from daemon import PLATTERCTL, SANITIZED, Daemon, wait_for
 from modules_support import build, driver, exporter, hello, importer, module
-from seeds import rounds, seeded
 from wire_client import OPT_GO, REP_ACK, Wire, go_data
 
 MIB = 1 << 20
@@ -309,56 +306,6 @@ def test_a_thousand_times_loading_using_and_unloading_takes_no_more_memory(direc
             # 64 bytes for each time.
             assert SANITIZED or daemon.memory() <= memory + 64000
         wait_for(lambda: daemon.descriptors() <= descriptors, "descriptors are closed")
-
-
-@seeded(1)
-def test_many_administrators_load_unload_and_use_at_once(daemon, directory, seed):
-    """Whatever is refused is refused with a reason; in the end all can be unloaded."""
-    paths = {"lib": build(directory, "lib", exporter()), "user": build(directory, "user", importer()),
-             "mem": build(directory, "mem", driver())}
-    errors, stop = [], threading.Event()
-    allowed = {"EEXIST", "ENOENT", "EBUSY", "EINVAL", "ENODEV"}
-
-    def administrate(number):
-        try:
-            with ControlClient(daemon) as client:
-                choose = random.Random(seed * 4 + number)
-                for _ in range(100 * rounds(20)):
-                    method, params = choose.choice((
-                        ("module.insmod", {"file": paths[choose.choice(sorted(paths))]}),
-                        ("module.rmmod", {"name": choose.choice(sorted(paths))}),
-                        ("export.add", {"spec": f"m{choose.randrange(4)}=mem:64K"}),
-                        ("export.remove", {"name": f"m{choose.randrange(4)}"}),
-                        ("modules", {}), ("symbols", {}), ("disks", {}), ("clients", {})))
-                    answer = client.call(method, **params)
-                    assert "result" in answer or answer["error"]["code"] in allowed, answer
-        except Exception as error:  # pylint: disable=broad-except
-            errors.append(error)
-
-    def use():
-        try:
-            while not stop.is_set():
-                with Wire(daemon) as wire:
-                    wire.flags()
-                    if wire.option(OPT_GO, go_data(b"m1"))[-1][0] == REP_ACK:
-                        assert wire.write(0, b"x" * 4096) == 0
-        except Exception as error:  # pylint: disable=broad-except
-            errors.append(error)
-
-    threads = [threading.Thread(target=administrate, args=(i,)) for i in range(4)]
-    users = [threading.Thread(target=use) for _ in range(2)]
-    for thread in threads + users:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    stop.set()
-    for thread in users:
-        thread.join()
-    assert not errors, errors
-    for name in ("user", "lib", "mem"):
-        if name in loaded(daemon):
-            wait_for(lambda name=name: name not in loaded(daemon) or daemon.ctl("rmmod", "--drain=60", name) == "", f"{name} goes")
-    assert loaded(daemon) == []
 
 
 def test_what_a_thread_of_a_module_registers_is_the_module_s(daemon, directory):
