@@ -149,7 +149,6 @@ static void stop_thread(void)
     pthread_mutex_unlock(&lock);
     pthread_join(thread, NULL);
 }
-static void join(void) { while (count) pthread_join(threads[--count], NULL); }
 '''
 
 

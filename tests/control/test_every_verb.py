@@ -162,11 +162,26 @@ def watch(daemon):
         watcher.kill()
 
 
+def version(daemon):
+    answer = daemon.ctl_json("version")
+    assert answer["pid"] == daemon.pid and answer["may_change"] is True
+
+
+def queue(daemon):
+    assert daemon.ctl_json("queue", "a")["queue"]["nr_requests"] == 256
+    assert daemon.ctl_json("queue", "a", "nr_requests=16") == {}
+    assert daemon.ctl_json("queue", "a", "nr_requests") == {"nr_requests": 16}
+
+
+def clear_error(daemon):
+    assert daemon.ctl_json("clear-error", "a") == {"cleared": False}
+
+
 VERBS = {
     "lsblk": lsblk, "devices": devices, "exports": exports, "clients": clients, "export add": export_add,
     "export remove": export_remove, "export resize": export_resize, "check": check, "ioctl": ioctl, "lsmod": lsmod, "insmod": insmod,
     "rmmod": rmmod, "modprobe": modprobe, "modprobe -r": modprobe_r, "modinfo": modinfo, "depmod": depmod, "param": param,
-    "symbols": symbols, "dmesg": dmesg, "watch": watch,
+    "symbols": symbols, "dmesg": dmesg, "watch": watch, "version": version, "queue": queue, "clear-error": clear_error,
 }
 
 
@@ -178,11 +193,12 @@ def test_with_json_every_verb_says_what_it_did(daemon, verb):
 def test_no_verb_is_left_out():
     """What --help lists: a verb, and the words behind it that are no arguments."""
     text = subprocess.run([PLATTERCTL, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
-    assert set(re.findall(r"^  ([a-z]+(?: [a-z]+| -r)?)(?= )", text, re.M)) == set(VERBS)
+    assert set(re.findall(r"^  ([a-z-]+(?: [a-z]+| -r)?)(?= )", text, re.M)) == set(VERBS)
 
 
 @pytest.mark.parametrize("arguments", [
     ("export", "add", "a=ram:1M"), ("export", "remove", "none"), ("export", "resize", "none", "1M"), ("check", "none"), ("ioctl", "none"),
+    ("queue", "none"), ("queue", "a", "none=1"), ("clear-error", "none"),
     ("ioctl", "a", "none"), ("insmod", "/none.so"), ("rmmod", "none"), ("modprobe", "none"), ("modprobe", "-r", "none"),
     ("modinfo", "/none.so"), ("depmod", "/none"), ("param", "none"), ("param", "parm", "none", "1"),
 ])

@@ -4,6 +4,7 @@
 import os
 import re
 import struct
+import subprocess
 import time
 
 from daemon import Daemon, wait_for
