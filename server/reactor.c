@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/host/fd_io.h"
@@ -116,6 +115,7 @@ static int reactor_init(struct reactor *reactor, unsigned index, const struct re
 	reactor->block.wake = block_wake;
 	reactor->block.timer = block_timer;
 	reactor->unplug_op.done = unplug_done;
+	engine_keep_time(reactor->engine, &reactor->block.now);
 	reactor->collect.run = collect_run;
 	list_init(&reactor->connections);
 	list_init(&reactor->input);
@@ -156,7 +156,6 @@ void reactor_run(struct reactor *reactor)
 	list_init(&input);
 	while (!(reactor->stopping && conn_count() == 0 && atomic_load(&holds) == 0 && !disk_any_operation(reactor->index))) {
 		engine_wait(reactor->engine, has_work(reactor));
-		reactor->block.now = clock_ns();
 		/* Who asks to be looked at again has its turn after the others. */
 		list_splice_tail_init(&reactor->input, &input);
 		while ((node = list_pop(&input)))

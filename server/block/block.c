@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/block/disk.h"
 #include "server/block/queue.h"
@@ -85,6 +86,11 @@ void block_unplug(struct block *block)
 	}
 	if (next)
 		block->timer(block, next);
+}
+
+void block_look_at_clock(struct block *block)
+{
+	block->now = clock_ns();
 }
 
 void block_collect(struct block *block)

@@ -29,7 +29,11 @@ struct block {
 	struct list_head running;       /* requests that drivers have, the oldest first */
 	struct list_head plugged;       /* queues that wait for more to merge */
 	uint32_t ticks;                 /* of block_watch(), about one a second */
-	uint64_t now;                   /* CLOCK_MONOTONIC, ns, about when this turn began; the reactor's to set */
+	/*
+	 * CLOCK_MONOTONIC, ns, when this thread last looked at the clock: when it woke up, which is the engine's to
+	 * set; before what was done without waiting is completed; and when a large request ends.
+	 */
+	uint64_t now;
 
 	/* Completed on other threads, newest first; WAKE, any thread, has block_collect() called. */
 	_Atomic(struct request *) remote;
@@ -57,6 +61,9 @@ void block_plug(struct block *block, uint64_t ns);
 
 /* Has the queues dispatched whose time is over, as block->now says. */
 void block_unplug(struct block *block);
+
+/* Brings `now` up to date. */
+void block_look_at_clock(struct block *block);
 
 /* Finishes the requests that other threads completed. */
 void block_collect(struct block *block);

@@ -83,7 +83,7 @@ static bool has_expired(const struct queue *queue, const struct request *request
 {
 	uint64_t limit = direction_of(request) == READS ? queue->limits.read_expire : queue->limits.write_expire;
 
-	return queue->now - request->arrived >= limit * 1000000;
+	return queue->now >= request->arrived + limit * 1000000;
 }
 
 /* Which direction the next batch has; one of them may go. */

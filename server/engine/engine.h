@@ -75,6 +75,9 @@ const char *engine_name(const struct engine *engine);
  */
 void engine_wait(struct engine *engine, bool busy);
 
+/* From now on *NOW is the time (CLOCK_MONOTONIC, ns) when the last wait was over, before anything was called. */
+void engine_keep_time(struct engine *engine, uint64_t *now);
+
 const struct engine_stats *engine_stats(const struct engine *engine);
 
 /* For system calls that others make on the engine's thread, so that the count stays honest. */

@@ -27,6 +27,7 @@ struct engine {
 	uint64_t poll_ns;
 	bool poll_auto;
 	uint64_t poll_now_ns; /* the adapted time */
+	uint64_t *now;        /* see engine_keep_time(); NULL: nobody wants it */
 	uint64_t polled_at;   /* when the last look at the clock was */
 	struct busy_poll busy_poll;
 	struct engine_stats stats;
@@ -364,9 +365,16 @@ void engine_wait(struct engine *engine, bool busy)
 {
 	engine->stats.waits++;
 	ring_enter(engine, busy);
+	if (engine->now)
+		*engine->now = clock_ns();
 	deliver_all(engine);
 	if (!inbox_empty(engine))
 		run_inbox(engine);
+}
+
+void engine_keep_time(struct engine *engine, uint64_t *now)
+{
+	engine->now = now;
 }
 
 void engine_post(struct engine *engine, struct engine_message *message)

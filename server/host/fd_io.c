@@ -356,6 +356,8 @@ void fd_io_commit(struct reactor *reactor)
 
 	/* What is finished at once anew has its end in the next turn: a long chain doesn't hold up the others. */
 	list_init(&finished);
+	if (!list_empty(&reactor->finished))
+		block_look_at_clock(&reactor->block);
 	list_splice_tail_init(&reactor->finished, &finished);
 	while ((node = list_pop(&finished))) {
 		struct host_side *host = container_of(node, struct host_side, link);
