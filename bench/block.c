@@ -26,6 +26,7 @@
 struct subject {
 	const char *name;
 	struct software_queue software;
+	struct account account;
 	struct round round;
 	double *ns; /* for one request; a figure for each round */
 };
@@ -76,7 +77,9 @@ static void prepare(struct subject *subject, struct block *block, struct buffer 
 		    const struct block_options *options)
 {
 	subject->name = disk->name;
+	subject->account = (struct account){ 0 };
 	software_queue_init(&subject->software);
+	subject->software.account = &subject->account;
 	subject->round = (struct round){
 		.software = &subject->software,
 		.block = block,

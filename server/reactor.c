@@ -76,7 +76,7 @@ static void unplug_done(struct engine_op *op, int result)
 	reactor->unplugging = false;
 	if (reactor->stopped)
 		return;
-	reactor->block.now = clock_ns();
+	block_look_at_clock(&reactor->block);
 	block_unplug(&reactor->block);
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "server/block/account.h"
 #include "server/block/disk.h"
 #include "server/block/queue.h"
 #include "server/block/request.h"
@@ -114,12 +115,11 @@ void block_trim(struct block *block)
 
 static void complain(struct request *request, unsigned seconds)
 {
-	static const char *const names[] = { "read", "write", "flush", "trim", "zeroes", "cache" };
 	const struct platter_request *driver = &request->driver;
 
 	request->watched = true;
 	log_warning("%s: its driver has had a %s of %" PRIu64 " bytes at %" PRIu64 " for more than %u s", request->queue->disk->name,
-		    names[driver->op], driver->length, driver->offset, seconds);
+		    account_op_name(driver->op), driver->length, driver->offset, seconds);
 }
 
 void block_watch(struct block *block, unsigned seconds)

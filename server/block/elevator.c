@@ -56,6 +56,7 @@ void software_queue_init(struct software_queue *software)
 {
 	list_init(&software->requests);
 	list_init(&software->ready);
+	software->account = NULL;
 }
 
 void elevator_round_insert(struct queue *queue, struct request *request)

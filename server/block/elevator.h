@@ -12,6 +12,7 @@
 
 #include "common/list.h"
 
+struct account;
 struct queue;
 struct request;
 
@@ -23,8 +24,10 @@ struct request;
 struct software_queue {
 	struct list_head requests;
 	struct list_head ready;     /* among those of its disk's queue that have requests */
+	struct account *account;    /* the connection's; NULL for requests of none */
 };
 
+/* It counts for nobody, yet. */
 void software_queue_init(struct software_queue *software);
 
 struct elevator {

@@ -85,8 +85,11 @@ static void group_end(struct queue *queue)
 
 	list_init(&members);
 	list_splice_tail_init(&flush->done, &members);
+	list_for_each(node, &flush->sharing)
+		container_of(node, struct request, link)->submitted = flush->synced;
 	list_splice_tail_init(&flush->sharing, &members);
 	flush->error = 0;
+	flush->synced = 0;
 	while ((node = list_pop(&members))) {
 		struct request *request = container_of(node, struct request, link);
 
@@ -127,6 +130,8 @@ void flush_member_back(struct queue *queue, struct request *request)
 		flush->error = request->error;
 		disk_failed(queue->disk, request->error);
 	}
+	if (request->driver.op == PLATTER_OP_FLUSH)
+		flush->synced = request->submitted;
 	if (request->done)
 		list_add_tail(&request->link, &flush->done);
 	else
@@ -144,8 +149,9 @@ static void refuse(struct list_head *members)
 }
 
 /* Sorts MEMBERS: the first FLUSH syncs for all; returns how many are changes. */
-static unsigned take_flushes(struct flush *flush, struct list_head *members)
+static unsigned take_flushes(struct queue *queue, struct list_head *members)
 {
+	struct flush *flush = &queue->flush;
 	struct list_head *node, *following;
 	unsigned changes = 0;
 
@@ -158,10 +164,12 @@ static unsigned take_flushes(struct flush *flush, struct list_head *members)
 		}
 		list_del_init(node);
 		request->error = 0;
-		if (flush->sync)
-			list_add_tail(node, &flush->sharing);
-		else
+		if (!flush->sync) {
 			flush->sync = request;
+			continue;
+		}
+		list_add_tail(node, &flush->sharing);
+		account_merged(&queue->account, request);
 	}
 	return changes;
 }
@@ -182,7 +190,7 @@ bool flush_start(struct queue *queue)
 		/* Others may have waited for the data of these. */
 		return true;
 	}
-	changes = take_flushes(flush, &members);
+	changes = take_flushes(queue, &members);
 	if (changes > 1 && !flush->sync)
 		flush->sync = own_sync(queue, list_first_entry(&members, struct request, link)->block);
 	together = changes > 1 && flush->sync;

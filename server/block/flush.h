@@ -16,6 +16,7 @@
 #define BLOCK_FLUSH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/list.h"
 
@@ -28,6 +29,7 @@ struct flush {
 	struct list_head done;    /* members of the running group that are back */
 	unsigned running;         /* members that aren't */
 	struct request *sync;     /* what syncs once the changes are back; NULL: nothing, or it has started */
+	uint64_t synced;          /* when that did, as request->submitted; 0: it hasn't */
 	int error;                /* the disk's failure in this group */
 };
 

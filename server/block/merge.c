@@ -111,6 +111,19 @@ static struct request *make(struct queue *queue, struct sum *sum)
 	return merged;
 }
 
+/* All but REQUEST, whose turn it was, have come along. */
+static void count(struct queue *queue, const struct request *request, const struct request *merged)
+{
+	struct list_head *node;
+
+	list_for_each(node, &merged->members) {
+		const struct request *member = container_of(node, struct request, link);
+
+		if (member != request)
+			account_merged(&queue->account, member);
+	}
+}
+
 static void sum_init(struct sum *sum, struct request *first)
 {
 	*sum = (struct sum){ .bytes = first->driver.length, .segments = first->driver.iovcnt };
@@ -125,8 +138,10 @@ static struct request *put_together(struct queue *queue, struct sum *sum, struct
 	struct request *merged = sum->bytes > first->driver.length ? make(queue, sum) : NULL;
 	struct list_head *node;
 
-	if (merged)
+	if (merged) {
+		count(queue, first, merged);
 		return merged;
+	}
 	/* Alone, or there is no memory: one by one, then. */
 	list_del_init(&first->link);
 	while ((node = list_pop(&sum->members)))

@@ -107,6 +107,7 @@ void queue_finish(struct request *request, int error)
 		error = -EIO;
 	}
 	request->error = error;
+	account_end(&queue->account, request);
 	request->done(request);
 }
 
@@ -119,6 +120,7 @@ static void merged_back(struct request *merged)
 	struct request *member;
 
 	while ((member = merge_take_member(merged))) {
+		member->submitted = merged->submitted;
 		if (again) {
 			member->alone = true;
 			queue_resume(member->queue, member);
@@ -280,6 +282,7 @@ static void submit(struct request *request)
 	request->watched = false;
 	request->since = request->block->ticks;
 	queue->in_driver++;
+	queue->account.submitted[request->driver.op]++;
 	queue->changes_in_driver += is_change(request);
 	list_add_tail(&request->link, &request->block->running);
 	if (disk->driver->ops->submit)
@@ -295,8 +298,10 @@ static void issue(struct request *request)
 	uint64_t length = split_length(request, geometry);
 	struct request *part;
 
-	if (request->issued == 0)
+	if (request->issued == 0) {
 		run_join(request->queue, request);
+		request->submitted = request->block->now;
+	}
 	if (request->issued == 0 && length == request->driver.length) {
 		submit(request);
 		return;
@@ -332,6 +337,7 @@ void queue_add(struct queue *queue, struct request *request)
 	request->arrived = queue->block->now;
 	if (!from_connection)
 		request->from = &queue->own;
+	account_start(&queue->account, request);
 	if (is_change(request) && !overlap_enter(&queue->overlaps, request))
 		return;
 	/* A driver that stands on this one doesn't expect its `done` before submitting has returned. */

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "server/block/account.h"
 #include "server/block/elevator.h"
 #include "server/block/flush.h"
 #include "server/block/limits.h"
@@ -53,6 +54,8 @@ struct queue {
 	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
 	unsigned in_driver;             /* requests that the driver has... */
 	unsigned changes_in_driver;     /* ...and that change data */
+
+	struct queue_account account;   /* what was counted of its requests */
 };
 
 void queue_init(struct queue *queue, struct disk *disk);

@@ -37,6 +37,7 @@ struct request *request_get(struct block *block)
 	request->input = NULL;
 	request->reserved = 0;
 	request->issued = 0;
+	request->submitted = 0;
 	request->from = NULL;
 	request->changing = false;
 	request->alone = false;

@@ -37,7 +37,8 @@ struct request {
 	bool with_driver;              /* submitted and not completed */
 	bool watched;                  /* its driver has it for too long, and that was said */
 	uint32_t since;                /* block->ticks when it was submitted */
-	uint64_t arrived;              /* block->now when it came into the queue */
+	uint64_t arrived;              /* block->now when it came into the queue... */
+	uint64_t submitted;            /* ...and when the driver got it, or its first part; 0: it didn't */
 	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
 	struct list_head wait;         /* in overlaps.waiting while it is among another's */
 	struct run *run;               /* the sequential run that it is one of in the driver; NULL */

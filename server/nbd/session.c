@@ -18,6 +18,7 @@ void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(s
 	list_init(&session->replies);
 	list_init(&session->held);
 	software_queue_init(&session->software);
+	session->software.account = &session->account;
 	handshake_greet(session);
 }
 

@@ -14,6 +14,7 @@
 
 #include "common/list.h"
 #include "common/wire.h"
+#include "server/block/account.h"
 #include "server/block/budget.h"
 #include "server/block/elevator.h"
 #include "server/nbd/output.h"
@@ -73,6 +74,7 @@ struct nbd_session {
 
 	/* Transmission */
 	struct software_queue software; /* its requests that wait for their turn */
+	struct account account;      /* its requests that came to the disk */
 	uint16_t flags;              /* the transmission flags that the client was told */
 	struct request *payload;     /* the WRITE whose data is coming in */
 	unsigned in_flight;          /* requests taken and not yet released by nbd_sent() */
