@@ -107,6 +107,7 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *de
 	if (!disk)
 		return NULL;
 	disk->references = 1;
+	disk->added_ns = clock_ns();
 	disk->driver = driver_ref(driver);
 	pthread_mutex_init(&disk->calls, NULL);
 	open_init(&disk->open, control_pool);

@@ -74,6 +74,7 @@ struct disk {
 	unsigned home;                   /* the reactor that serves it, modulo how many there are, unless disk_any_thread() */
 	struct queue *queues;            /* one for each reactor */
 	struct disk_limits limits;       /* of its queues */
+	uint64_t added_ns;               /* CLOCK_MONOTONIC: since then its requests are counted */
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
 	atomic_uint_fast64_t capacity;   /* bytes; 0 when that isn't known before it is opened */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */

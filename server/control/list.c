@@ -5,17 +5,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <platter/driver.h>
 
 #include "common/clock.h"
+#include "server/block/account.h"
 #include "server/block/device.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/registry.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
+#include "server/control/stats.h"
 #include "server/module/modprobe.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
@@ -144,22 +147,52 @@ static int list_exports(struct call *call)
 	return give_list(call, "exports", list);
 }
 
-static json_t *client(const struct conn *conn)
-{
-	const struct nbd_session *session = &conn->session;
+/* What a reactor says of one of its connections: to make JSON of it there would take too long. */
+struct client {
+	struct list_head link;
+	char peer[sizeof(((struct conn *)NULL)->peer)];
+	char *export; /* NULL: none */
+	enum nbd_state state;
+	unsigned reactor, in_flight;
+	uint64_t seconds;
+	struct account account;
+};
 
-	return json_pack("{s:s, s:s?, s:s, s:i, s:I, s:i}", "peer", conn->peer,
-			 "export", session->export ? session->export->name : NULL,
-			 "state", session->state == NBD_STATE_TRANSMISSION ? "transmission" :
-				  session->state == NBD_STATE_CLOSING ? "closing" : "handshake",
-			 "reactor", (int)conn->reactor->index,
-			 "seconds", (json_int_t)((clock_ns() - conn->since_ns) / 1000000000u),
-			 "in_flight", (int)session->in_flight);
+static void free_client(struct client *client)
+{
+	if (client)
+		free(client->export);
+	free(client);
+}
+
+/* NULL when there is no memory. */
+static struct client *look_at(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+	struct client *client = malloc(sizeof(*client));
+
+	if (!client)
+		return NULL;
+	account_settle(&session->account);
+	*client = (struct client){
+		.export = session->export ? strdup(session->export->name) : NULL,
+		.state = session->state,
+		.reactor = conn->reactor->index,
+		.in_flight = session->in_flight,
+		.seconds = (clock_ns() - conn->since_ns) / 1000000000u,
+		.account = session->account,
+	};
+	memcpy(client->peer, conn->peer, sizeof(client->peer));
+	if (client->export || !session->export)
+		return client;
+	free_client(client);
+	return NULL;
 }
 
 struct listing {
-	json_t *list;
 	uint64_t number;
+	struct list_head clients;
+	int result;
 };
 
 /*
@@ -168,30 +201,54 @@ struct listing {
  */
 static void append_clients(struct reactor *reactor, void *argument)
 {
-	const struct listing *listing = argument;
+	struct listing *listing = argument;
 	struct list_head *node;
 
 	list_for_each(node, &reactor->connections) {
 		struct conn *conn = container_of(node, struct conn, link);
+		struct client *client;
 
 		if (conn->listed == listing->number)
 			continue;
 		conn->listed = listing->number;
-		json_array_append_new(listing->list, client(conn));
+		client = look_at(conn);
+		if (client)
+			list_add_tail(&client->link, &listing->clients);
+		else
+			listing->result = -ENOMEM;
 	}
+}
+
+static json_t *client_json(const struct client *client)
+{
+	return json_pack("{s:s, s:s?, s:s, s:i, s:I, s:i, s:o}", "peer", client->peer, "export", client->export,
+			 "state", client->state == NBD_STATE_TRANSMISSION ? "transmission" :
+				  client->state == NBD_STATE_CLOSING ? "closing" : "handshake",
+			 "reactor", (int)client->reactor, "seconds", (json_int_t)client->seconds,
+			 "in_flight", (int)client->in_flight, "ops", stats_ops(&client->account, NULL));
 }
 
 static int list_clients(struct call *call)
 {
 	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 	static uint64_t number;
-	struct listing listing = { .list = json_array() };
+	struct listing listing = { .result = 0 };
+	json_t *list = json_array();
+	struct list_head *node;
 
+	list_init(&listing.clients);
 	pthread_mutex_lock(&one_at_a_time);
 	listing.number = ++number;
 	reactors_call(append_clients, &listing);
 	pthread_mutex_unlock(&one_at_a_time);
-	return give_list(call, "clients", listing.list);
+	while ((node = list_pop(&listing.clients))) {
+		struct client *client = container_of(node, struct client, link);
+
+		json_array_append_new(list, client_json(client));
+		free_client(client);
+	}
+	give_list(call, "clients", list);
+	return listing.result;
 }
 
 const struct method list_methods[] = {

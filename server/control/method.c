@@ -18,7 +18,7 @@
 /* Seconds. */
 #define MOST_DRAIN 86400
 
-static const struct method *const tables[] = { list_methods, change_methods, queue_methods, module_methods, watch_methods };
+static const struct method *const tables[] = { list_methods, change_methods, queue_methods, module_methods, stats_methods, watch_methods };
 
 static const struct method *find(const char *name)
 {
@@ -29,8 +29,7 @@ static const struct method *find(const char *name)
 	return NULL;
 }
 
-/* The name of an errno is stable, its number isn't. */
-static const char *code_name(int code)
+const char *method_code(int code)
 {
 	const char *name = strerrorname_np(code);
 
@@ -53,7 +52,7 @@ json_t *json_text(const char *text)
 
 json_t *method_error(const json_t *id, int code, const char *text)
 {
-	return json_pack("{s:O*, s:{s:s, s:o}}", "id", id, "error", "code", code_name(code), "message",
+	return json_pack("{s:O*, s:{s:s, s:o}}", "id", id, "error", "code", method_code(code), "message",
 			 json_text(*text ? text : strerror(code)));
 }
 

@@ -32,11 +32,13 @@ struct method {
 };
 
 /* Ended by one without a name. */
-extern const struct method list_methods[], change_methods[], queue_methods[], module_methods[], watch_methods[];
-
+extern const struct method list_methods[], change_methods[], queue_methods[], module_methods[], stats_methods[], watch_methods[];
 
 /* Does what LINE, a request, says, and answers PEER; false when PEER hears no more. */
 bool method_call(struct peer *peer, const char *line, size_t length);
+
+/* The name of an errno: unlike its number, that is stable. */
+const char *method_code(int code);
 
 /* An answer that says what is wrong with a request, whose ID may be NULL; takes none of them. */
 json_t *method_error(const json_t *id, int code, const char *text);
