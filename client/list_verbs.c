@@ -144,6 +144,23 @@ static int exports(int argc, char **argv)
 	return list(argc, argv, "exports", "exports", "NAME DISK >SIZE >RO >CLIENTS DESCRIPTION", add_export);
 }
 
+static const json_t *op_of(const json_t *client, const char *op)
+{
+	return json_object_get(json_object_get(client, "ops"), op);
+}
+
+/* Of all its ops. */
+static json_int_t sum_of(const json_t *client, const char *counter)
+{
+	json_t *op;
+	const char *name;
+	json_int_t sum = 0;
+
+	json_object_foreach(json_object_get(client, "ops"), name, op)
+		sum += number_of(op, counter);
+	return sum;
+}
+
 static void add_client(struct table *table, const json_t *client)
 {
 	table_add(table, "%s", text_of(client, "peer"));
@@ -152,11 +169,14 @@ static void add_client(struct table *table, const json_t *client)
 	table_add(table, "%" PRIi64, (int64_t)number_of(client, "reactor"));
 	table_add(table, "%" PRIi64, (int64_t)number_of(client, "seconds"));
 	table_add(table, "%" PRIi64, (int64_t)number_of(client, "in_flight"));
+	table_add(table, "%" PRIi64, (int64_t)sum_of(client, "requests"));
+	table_add_size(table, (uint64_t)number_of(op_of(client, "read"), "bytes"));
+	table_add_size(table, (uint64_t)number_of(op_of(client, "write"), "bytes"));
 }
 
 static int clients(int argc, char **argv)
 {
-	return list(argc, argv, "clients", "clients", "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT", add_client);
+	return list(argc, argv, "clients", "clients", "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT >REQUESTS >READ >WRITTEN", add_client);
 }
 
 /* As /proc/devices has them. */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#define MOST_COLUMNS 16
+#define MOST_COLUMNS 24
 
 struct table {
 	unsigned columns;
@@ -58,6 +58,12 @@ struct table *table_new(const char *headings)
 	}
 	free(copy);
 	return table;
+}
+
+void table_add_column(struct table *table, const char *heading)
+{
+	table->right[table->columns++] = true;
+	add(table, strdup(heading));
 }
 
 void table_add(struct table *table, const char *format, ...)

@@ -10,6 +10,9 @@ struct table;
 /* HEADINGS: words separated by spaces; one that starts with > is of a column that is aligned to the right; _ is a space. */
 struct table *table_new(const char *headings);
 
+/* One more column, of numbers, before the first row; HEADING is taken as it is. */
+void table_add_column(struct table *table, const char *heading);
+
 /* The next cell, row by row; formatted as printf() does. */
 void table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -90,7 +90,7 @@ _platterctl_arguments() { # VERB I CURRENT WORDS...
 		resize:2) _platterctl_offer "$current" < <(_platterctl_disks) ;;
 		esac
 		;;
-	check:1 | clear-error:1 | ioctl:1 | queue:1) _platterctl_offer "$current" < <(_platterctl_disks) ;;
+	check:1 | clear-error:1 | ioctl:1 | queue:1 | stats:1) _platterctl_offer "$current" < <(_platterctl_disks) ;;
 	ioctl:2) _platterctl_offer "$current" < <(_platterctl_commands "$1") ;;
 	queue:*) _platterctl_offer "$current" < <(_platterctl_attributes "$1") ;;
 	insmod:1) _platterctl_offer_files "$current" '*.so' ;;
@@ -117,6 +117,7 @@ _platterctl_options() { # VERB
 	'') printf '%s\n' --socket= --json --version --help ;;
 	dmesg) printf '%s\n' -w --follow -T --ctime -x --decode -l --level= --json ;;
 	export | rmmod) printf '%s\n' --drain --json ;;
+	iostat) printf '%s\n' -x --json ;;
 	modprobe) printf '%s\n' -r --json ;;
 	*) echo --json ;;
 	esac

@@ -27,7 +27,7 @@ case $1 in
 esac
 case "$*" in
 --help) printf '  %s  help\n' lsblk devices 'export add SPEC...' 'export remove NAME...' 'export resize NAME SIZE' \
-	'ioctl DISK' 'insmod FILE' 'rmmod NAME' 'param MODULE' ;;
+	'ioctl DISK' 'insmod FILE' 'rmmod NAME' 'param MODULE' 'stats [DISK]' ;;
 "--json lsblk") listing vm1 'a disk' ;;
 "--json exports") listing vm:1 'say \"é\"' ;;
 devices) printf 'Block devices:\n252 ram\n254 file\n' ;;
@@ -76,7 +76,7 @@ def offered(directory):
 
 
 def test_verbs_are_those_of_the_help(offered):
-    assert offered("") == ["devices", "export", "insmod", "ioctl", "lsblk", "param", "rmmod"]
+    assert offered("") == ["devices", "export", "insmod", "ioctl", "lsblk", "param", "rmmod", "stats"]
     assert offered("i") == ["insmod", "ioctl"]
     assert offered("export", "") == ["add", "remove", "resize"]
     assert offered("export", "re") == ["remove", "resize"]
@@ -87,6 +87,7 @@ def test_names_are_the_servers(offered):
     assert offered("ioctl", "") == ["a\\ disk", "vm1", "zz"]
     assert offered("ioctl", "a\\ d") == ["a\\ disk"]
     assert offered("export", "resize", "v") == ["vm1"]
+    assert offered("stats", "v") == ["vm1"]
     assert offered("ioctl", "vm1", "") == ["eject", "load"]
     assert offered("queue", "") == ["a\\ disk", "vm1", "zz"]
     assert offered("queue", "vm1", "s") == ["scheduler"]
@@ -137,6 +138,7 @@ def test_options_and_the_server_that_they_name(offered):
     assert offered("rmmod", "--d") == ["--drain"]
     assert offered("dmesg", "--l") == ["--level="]
     assert offered("dmesg", "-T", "-l", "n") == ["notice"]
+    assert offered("iostat", "-x") == ["-x"]
     assert offered("--socket", "/one.sock", "ioctl", "v") == ["vm1"]
     assert offered("--socket", "=", "/one.sock", "ioctl", "v") == ["vm1"]
     assert offered("--json", "--socket", "=", "/other.sock", "ioctl", "v") == []
