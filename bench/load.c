@@ -62,6 +62,8 @@ static uint64_t region_of(const struct options *options, const char *name, const
 		errx(1, "export \"%s\" is smaller than a block", name);
 	if ((options->write || options->prepare) && (export->flags & NBD_FLAG_READ_ONLY))
 		errx(1, "export \"%s\" is read-only", name);
+	if (options->flush && !(export->flags & NBD_FLAG_SEND_FLUSH))
+		errx(1, "export \"%s\" takes no FLUSH", name);
 	return region;
 }
 
@@ -118,6 +120,7 @@ static void measure(const struct options *options, struct connection **connectio
 {
 	struct job job = {
 		.write = options->write,
+		.flush = options->flush,
 		.random = options->random,
 		.verify = options->verify,
 		.block = options->block,

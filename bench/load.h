@@ -27,6 +27,7 @@ struct options {
 	const char *exports[LOAD_MAX_EXPORTS];
 	unsigned export_count;
 	bool write;
+	bool flush;
 	bool random;
 	bool prepare;
 	bool verify;
@@ -65,12 +66,13 @@ uint64_t load_now_ns(void);
 
 struct job {
 	bool write;
+	bool flush; /* after each write; the two count as one request */
 	bool random;
 	bool verify;
 	uint32_t block;
 	unsigned depth;
 	uint64_t seed;
-	uint64_t per_connection; /* requests; UINT64_MAX: until SECONDS have passed */
+	uint64_t per_connection; /* requests; UINT64_MAX: until SECONDS have passed, or SIGTERM comes */
 	double seconds;
 };
 

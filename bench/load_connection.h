@@ -15,6 +15,7 @@ struct slot {
 	uint64_t cookie; /* 0: free */
 	uint64_t offset;
 	uint64_t sent_ns;
+	bool flushing; /* its write is done, and its FLUSH to be sent or on its way */
 };
 
 struct connection {
@@ -30,8 +31,11 @@ struct connection {
 	struct slot *slots;
 	unsigned *free_slots;
 	unsigned free_count;
+	unsigned *flushes; /* slots whose FLUSH is to be sent */
+	unsigned flush_count;
 	unsigned depth;
 	uint8_t *out;
+	uint8_t *flush_out;
 	struct iovec *pending; /* what sendmsg has still to take */
 	unsigned pending_first, pending_count;
 

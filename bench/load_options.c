@@ -19,12 +19,14 @@ static const char help[] =
 	"\n"
 	"  --export NAME      the export (\"\"); repeated: connections take them in turn\n"
 	"  --op read|write    (read)\n"
+	"  --flush            send a FLUSH when a write is answered; the two count as one\n"
+	"                     request, whose latency ends with the FLUSH's\n"
 	"  --block SIZE       of one request, a multiple of 4K up to 1M (4K)\n"
 	"  --depth N          requests in flight on each connection (1)\n"
 	"  --random           offsets at random (the default), or\n"
 	"  --sequential       one after the other\n"
 	"  --size SIZE        use only the first SIZE of the export (the whole, at most 512M)\n"
-	"  --seconds S        measure for S seconds (3), or\n"
+	"  --seconds S        measure for S seconds (3), or until SIGTERM comes, or\n"
 	"  --count N          measure N requests\n"
 	"  --warmup S         run for S seconds before that (0)\n"
 	"  --connections N    busy connections (one for each export)\n"
@@ -46,7 +48,7 @@ static const char help[] =
 	"Exit status: 0, or 1 after any error reply, wrong data or protocol error.\n";
 
 enum option_key {
-	OPT_UNIX = 256, OPT_TCP, OPT_EXPORT, OPT_OP, OPT_BLOCK, OPT_DEPTH, OPT_RANDOM, OPT_SEQUENTIAL, OPT_SIZE,
+	OPT_UNIX = 256, OPT_TCP, OPT_EXPORT, OPT_OP, OPT_FLUSH, OPT_BLOCK, OPT_DEPTH, OPT_RANDOM, OPT_SEQUENTIAL, OPT_SIZE,
 	OPT_SECONDS, OPT_COUNT, OPT_WARMUP, OPT_CONNECTIONS, OPT_IDLE, OPT_HOLD, OPT_PREPARE, OPT_VERIFY, OPT_SEED,
 	OPT_SNDBUF, OPT_SERVER_PID, OPT_JSON, OPT_HELP,
 };
@@ -56,6 +58,7 @@ static const struct option long_options[] = {
 	{ "tcp", required_argument, NULL, OPT_TCP },
 	{ "export", required_argument, NULL, OPT_EXPORT },
 	{ "op", required_argument, NULL, OPT_OP },
+	{ "flush", no_argument, NULL, OPT_FLUSH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "random", no_argument, NULL, OPT_RANDOM },
@@ -124,6 +127,7 @@ static bool parse_load_option(struct options *options, int key)
 {
 	switch (key) {
 	case OPT_OP: options->write = parse_op(optarg); return true;
+	case OPT_FLUSH: options->flush = true; return true;
 	case OPT_BLOCK: options->block = (uint32_t)parse_number(optarg, STAMP_EVERY, LOAD_MAX_BLOCK); return true;
 	case OPT_DEPTH: options->depth = (unsigned)parse_number(optarg, 1, LOAD_MAX_DEPTH); return true;
 	case OPT_RANDOM: options->random = true; return true;
@@ -173,6 +177,8 @@ void options_parse(struct options *options, int argc, char **argv)
 		errx(1, "--block is a multiple of 4K");
 	if (options->write && options->verify)
 		errx(1, "--verify is for reads");
+	if (options->flush && !options->write)
+		errx(1, "--flush is for writes");
 	if (options->export_count == 0)
 		add_export(options, "");
 	if (options->connections == 0)

@@ -35,7 +35,7 @@ static void take_header(struct connection *connection, struct run *run, const ui
 	connection->reading = slot;
 	if (error)
 		complain(run, "error %" PRIu32 " for a %s of %" PRIu32 " bytes at offset %" PRIu64, error,
-			 job->write ? "write" : "read", job->block, slot->offset);
+			 slot->flushing ? "FLUSH after a write" : job->write ? "write" : "read", job->block, slot->offset);
 	else if (!job->write && job->verify)
 		connection->unchecked = job->block;
 	else if (!job->write)
@@ -56,12 +56,19 @@ static void take_stamp(struct connection *connection, struct run *run, const uin
 static void complete(struct connection *connection, struct run *run)
 {
 	struct slot *slot = connection->reading;
+	unsigned index = (unsigned)(slot - connection->slots);
 
-	histogram_add(&run->result->latency, run->now - slot->sent_ns);
-	run->result->requests++;
 	slot->cookie = 0;
 	connection->reading = NULL;
-	connection->free_slots[connection->free_count++] = (unsigned)(slot - connection->slots);
+	if (run->job->flush && !slot->flushing) {
+		slot->flushing = true;
+		connection->flushes[connection->flush_count++] = index;
+		return;
+	}
+	slot->flushing = false;
+	histogram_add(&run->result->latency, run->now - slot->sent_ns);
+	run->result->requests++;
+	connection->free_slots[connection->free_count++] = index;
 }
 
 static void parse(struct connection *connection, struct run *run, const uint8_t *at, size_t length)

@@ -37,9 +37,9 @@ static void print_json(const struct options *options, const struct result *resul
 {
 	struct figures f = figures_of(options, result, usage);
 
-	printf("{\"op\": \"%s\", \"block\": %" PRIu32 ", \"depth\": %u, \"random\": %s, \"connections\": %u, ",
-	       options->write ? "write" : "read", options->block, options->depth, options->random ? "true" : "false",
-	       options->connections);
+	printf("{\"op\": \"%s\", \"flush\": %s, \"block\": %" PRIu32 ", \"depth\": %u, \"random\": %s, \"connections\": %u, ",
+	       options->write ? "write" : "read", options->flush ? "true" : "false", options->block, options->depth,
+	       options->random ? "true" : "false", options->connections);
 	printf("\"idle\": %u, \"requests\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"seconds\": %.6f, ", options->idle,
 	       result->requests, result->errors, (double)result->elapsed_ns / 1e9);
 	printf("\"iops\": %.1f, \"MBps\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, ", f.iops,
@@ -57,9 +57,9 @@ static void print_line(const struct options *options, const struct result *resul
 	struct figures f = figures_of(options, result, usage);
 	char block[32];
 
-	printf("%s %s %s, depth %u, %u connection%s: %.0f IOPS, %.1f MB/s, ", options->random ? "random" : "sequential",
-	       options->write ? "write" : "read", size_format(block, options->block), options->depth,
-	       options->connections, options->connections == 1 ? "" : "s", f.iops, f.mbps);
+	printf("%s %s%s %s, depth %u, %u connection%s: %.0f IOPS, %.1f MB/s, ", options->random ? "random" : "sequential",
+	       options->write ? "write" : "read", options->flush ? " and flush" : "", size_format(block, options->block),
+	       options->depth, options->connections, options->connections == 1 ? "" : "s", f.iops, f.mbps);
 	printf("p50 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f us, client %.2f us/IO (%.0f %%)", f.p50, f.p99,
 	       f.p999, f.max, f.client_us, f.client_share * 100);
 	if (options->server_count)

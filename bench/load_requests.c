@@ -52,15 +52,20 @@ void connection_start(struct connection *connection, const struct job *job)
 	connection->next_block = connection->region / job->block * connection->share / connection->shares;
 	connection->slots = load_allocate(job->depth, sizeof(*connection->slots));
 	connection->free_slots = load_allocate(job->depth, sizeof(*connection->free_slots));
+	connection->flushes = load_allocate(job->depth, sizeof(*connection->flushes));
+	connection->flush_out = load_allocate(job->depth, NBD_REQUEST_SIZE);
 	connection->pending = load_allocate(job->depth, sizeof(*connection->pending));
 	connection->out = load_allocate(job->depth, stride);
 	for (unsigned i = 0; i < job->depth; i++) {
 		uint8_t *request = connection->out + i * stride + header;
+		uint8_t *flush = connection->flush_out + i * NBD_REQUEST_SIZE;
 
 		connection->free_slots[connection->free_count++] = job->depth - 1 - i;
 		put_be32(request, NBD_REQUEST_MAGIC);
 		put_be16(request + 6, job->write ? NBD_CMD_WRITE : NBD_CMD_READ);
 		put_be32(request + 24, job->block);
+		put_be32(flush, NBD_REQUEST_MAGIC);
+		put_be16(flush + 6, NBD_CMD_FLUSH);
 	}
 }
 
@@ -68,6 +73,8 @@ void connection_finish(struct connection *connection)
 {
 	free(connection->slots);
 	free(connection->free_slots);
+	free(connection->flushes);
+	free(connection->flush_out);
 	free(connection->pending);
 	free(connection->out);
 	connection->free_count = 0;
@@ -91,6 +98,11 @@ static uint64_t next_offset(struct connection *connection, const struct job *job
 	return block * job->block;
 }
 
+static uint64_t new_cookie(struct connection *connection, unsigned index)
+{
+	return ++connection->next_cookie * LOAD_MAX_DEPTH + index;
+}
+
 /* Takes a free slot and fills in what is particular to one request. */
 static unsigned encode_request(struct connection *connection, const struct run *run, uint8_t *requests, size_t stride)
 {
@@ -98,7 +110,7 @@ static unsigned encode_request(struct connection *connection, const struct run *
 	struct slot *slot = &connection->slots[index];
 	uint8_t *request;
 
-	slot->cookie = ++connection->next_cookie * LOAD_MAX_DEPTH + index;
+	slot->cookie = new_cookie(connection, index);
 	slot->offset = next_offset(connection, run->job);
 	slot->sent_ns = run->now;
 	/* A write's buffer is its slot's; the headers of reads are rewritten one after the other. */
@@ -132,6 +144,20 @@ static void encode_writes(struct connection *connection, const struct run *run, 
 	connection->pending_count = count;
 }
 
+/* Behind what is pending. */
+static void encode_flushes(struct connection *connection)
+{
+	while (connection->flush_count) {
+		unsigned index = connection->flushes[--connection->flush_count];
+		uint8_t *request = connection->flush_out + index * NBD_REQUEST_SIZE;
+		struct slot *slot = &connection->slots[index];
+
+		slot->cookie = new_cookie(connection, index);
+		put_be64(request + 8, slot->cookie);
+		connection->pending[connection->pending_count++] = (struct iovec){ request, NBD_REQUEST_SIZE };
+	}
+}
+
 static void pending_advance(struct connection *connection, size_t sent)
 {
 	while (sent) {
@@ -154,13 +180,14 @@ void connection_send(struct connection *connection, const struct run *run)
 	struct msghdr message = { 0 };
 	ssize_t sent;
 
-	if (connection->pending_count == 0 && count) {
+	if (connection->pending_count == 0 && (count || connection->flush_count)) {
 		connection->pending_first = 0;
 		connection->budget -= count;
 		if (run->job->write)
 			encode_writes(connection, run, (unsigned)count);
 		else
 			encode_reads(connection, run, (unsigned)count);
+		encode_flushes(connection);
 	}
 	while (connection->pending_count) {
 		message.msg_iov = &connection->pending[connection->pending_first];

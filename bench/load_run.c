@@ -14,6 +14,7 @@
 #define STALL_SECONDS 10
 
 static const struct result *volatile watched;
+static volatile sig_atomic_t terminated;
 
 static bool connection_busy(const struct connection *connection)
 {
@@ -78,6 +79,12 @@ static void watchdog(time_t seconds)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static void terminate(int signal_number)
+{
+	(void)signal_number;
+	terminated = 1;
+}
+
 void load_run(struct connection **connections, unsigned count, const struct job *job, struct result *result)
 {
 	struct pollfd *polled = load_allocate(count, sizeof(*polled));
@@ -89,13 +96,14 @@ void load_run(struct connection **connections, unsigned count, const struct job 
 		connection_start(connections[i], job);
 	watched = result;
 	watchdog(STALL_SECONDS);
+	signal(SIGTERM, terminate);
 	start = run.now = load_now_ns();
 	deadline = job->per_connection == UINT64_MAX ? start + (uint64_t)(job->seconds * 1e9) : UINT64_MAX;
 	for (unsigned i = 0; i < count; i++)
 		connection_send(connections[i], &run);
 	while (!all_done(connections, count)) {
 		turn(connections, count, polled, &run);
-		if (run.now >= deadline)
+		if (run.now >= deadline || terminated)
 			for (unsigned i = 0; i < count; i++)
 				connections[i]->budget = 0;
 	}
