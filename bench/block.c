@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * platter-block: what a request costs in the daemon's block layer and the RAM
- * disk's driver, without sockets and the ring; with the driver linked in and,
- * in the same run and from the same source, loaded as a module.
+ * platter-block: what a request costs in the daemon's block layer, without
+ * sockets and the ring.  Either with the RAM disk's driver linked in and, in the
+ * same run and from the same source, loaded as a module; or with a driver that
+ * does nothing and one scheduler after the other.
  */
 #include <err.h>
 #include <inttypes.h>
@@ -12,15 +13,19 @@
 
 #include "bench/block_options.h"
 #include "bench/block_round.h"
+#include "bench/block_sink.h"
 #include "common/log.h"
 #include "plugins/builtin.h"
 #include "server/block/args.h"
 #include "server/block/block.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
+#include "server/block/limits.h"
 #include "server/module/module.h"
 
 #define MEMORY_LIMIT (UINT64_C(1) << 30)
+/* Written to a disk that keeps nothing, so that all is warm. */
+#define SINK_FILL (UINT64_C(64) << 20)
 
 /* One disk, and the rounds with it. */
 struct subject {
@@ -42,7 +47,7 @@ static struct disk *open_disk(const char *driver_name, const char *name, const c
 		errx(1, driver ? "out of memory" : "the module has no driver named \"%s\"", driver_name);
 	if (args_set(args, driver, "size", size, &error) < 0 ||
 	    disk_add(&disk, driver, name, NULL, args, false, &error) < 0 || disk_open_wait(disk, &error) < 0)
-		errx(1, "%s: %s", name, error.text);
+		errx(1, "%s: %s", name ? name : driver_name, error.text);
 	driver_put(driver);
 	return disk;
 }
@@ -73,10 +78,41 @@ static struct disk *open_module(const char *path, const char *size)
 	return open_disk(ram_driver.name, "module", size);
 }
 
-static void prepare(struct subject *subject, struct block *block, struct buffer *payload, struct disk *disk,
-		    const struct block_options *options)
+static void set_attribute(struct disk *disk, const char *name, const char *value)
 {
-	subject->name = disk->name;
+	struct platter_error error = { "" };
+
+	if (limits_set(&disk->limits, name, value, &error) < 0)
+		errx(1, "%s", error.text);
+}
+
+static struct disk *open_sink(const char *scheduler, const char *size)
+{
+	struct disk *disk = open_disk(sink_driver.name, NULL, size);
+
+	set_attribute(disk, "scheduler", scheduler);
+	return disk;
+}
+
+static void set_attributes(struct disk *disk, const struct block_options *options)
+{
+	for (unsigned i = 0; i < options->setting_count; i++) {
+		char *name = strdup(options->settings[i]);
+		char *value = name ? strchr(name, '=') : NULL;
+
+		if (!value)
+			errx(1, "\"%s\" is not NAME=VALUE", options->settings[i]);
+		*value = '\0';
+		set_attribute(disk, name, value + 1);
+		free(name);
+	}
+}
+
+static void prepare(struct subject *subject, const char *name, struct block *block, struct buffer *payload,
+		    struct disk *disk, const struct block_options *options)
+{
+	subject->name = name;
+	set_attributes(disk, options);
 	subject->account = (struct account){ 0 };
 	software_queue_init(&subject->software);
 	subject->software.account = &subject->account;
@@ -94,7 +130,24 @@ static void prepare(struct subject *subject, struct block *block, struct buffer 
 	subject->ns = calloc(options->rounds, sizeof(*subject->ns));
 	if (!subject->ns)
 		errx(1, "out of memory");
-	block_round_fill(&subject->round);
+	block_round_fill(&subject->round, options->scheduler_count ? SINK_FILL : disk->geometry.bytes);
+}
+
+/* How many there are. */
+static unsigned prepare_all(struct subject *subjects, struct block *block, struct buffer *payload,
+			    const struct block_options *options)
+{
+	if (options->scheduler_count) {
+		for (unsigned i = 0; i < options->scheduler_count; i++)
+			prepare(&subjects[i], options->schedulers[i], block, payload,
+				open_sink(options->schedulers[i], options->size), options);
+		return options->scheduler_count;
+	}
+	prepare(&subjects[0], "linked", block, payload, open_linked(options->size), options);
+	if (!options->module)
+		return 1;
+	prepare(&subjects[1], "module", block, payload, open_module(options->module, options->size), options);
+	return 2;
 }
 
 /* In turn, so that whatever else the machine does meets all alike. */
@@ -106,14 +159,13 @@ static void measure(struct subject *subjects, unsigned count, const struct block
 }
 
 /* A figure is worth nothing when requests got lost or failed on the way. */
-static void check(const struct subject *subject, const struct block_options *options)
+static void check(const struct subject *subject)
 {
-	uint64_t fill = subject->round.disk->geometry.bytes / ROUND_BLOCK;
-	uint64_t asked = fill + options->rounds * options->count;
+	const struct round *round = &subject->round;
 
-	if (subject->round.ended != asked || subject->round.failed)
-		errx(1, "%s: of %" PRIu64 " requests %" PRIu64 " have ended, %" PRIu64 " of these failed", subject->name, asked,
-		     subject->round.ended, subject->round.failed);
+	if (round->ended != round->asked || round->failed)
+		errx(1, "%s: of %" PRIu64 " requests %" PRIu64 " have ended, %" PRIu64 " of these failed", subject->name, round->asked,
+		     round->ended, round->failed);
 }
 
 static int compare(const void *a, const void *b)
@@ -143,18 +195,22 @@ static void print_json(const struct subject *subjects, unsigned count, const str
 
 static void print_table(const struct subject *subjects, unsigned count, const struct block_options *options)
 {
-	double middle[2];
+	double first = 0;
 
-	printf("RAM disk, 4 KiB %s %s, %u in a batch; the median of %u rounds of %" PRIu64 " requests\n",
-	       options->random ? "random" : "sequential", options->write ? "write" : "read", options->depth, options->rounds,
-	       options->count);
+	printf("%s, 4 KiB %s %s, %u in a batch; the median of %u rounds of %" PRIu64 " requests\n",
+	       options->scheduler_count ? "A disk that does nothing" : "RAM disk", options->random ? "random" : "sequential",
+	       options->write ? "write" : "read", options->depth, options->rounds, options->count);
 	for (unsigned i = 0; i < count; i++) {
-		middle[i] = median(subjects[i].ns, options->rounds);
-		printf("%-8s %8.1f ns a request (%.1f..%.1f)\n", subjects[i].name, middle[i], subjects[i].ns[0],
+		double middle = median(subjects[i].ns, options->rounds);
+
+		printf("%-8s %8.1f ns a request (%.1f..%.1f)", subjects[i].name, middle, subjects[i].ns[0],
 		       subjects[i].ns[options->rounds - 1]);
+		if (i == 0)
+			first = middle;
+		else
+			printf(", %+.1f ns, %.3f times the first", middle - first, middle / first);
+		putchar('\n');
 	}
-	if (count == 2)
-		printf("the module's to the linked one's: %.3f\n", middle[1] / middle[0]);
 }
 
 static void ignore(const char *event, const char *module)
@@ -173,6 +229,8 @@ static void start(struct block *block, struct pool **control)
 	block_set_self(block);
 	disk_init(1, *control, NULL, NULL); /* no reactor is called: all disks go together, at the end */
 	module_init(ignore);
+	if (platter_register_driver(&sink_driver) < 0)
+		errx(1, "cannot register the driver that does nothing");
 }
 
 static void finish(struct subject *subjects, unsigned count, struct block *block, struct pool *control)
@@ -192,11 +250,11 @@ static void finish(struct subject *subjects, unsigned count, struct block *block
 int main(int argc, char **argv)
 {
 	struct block_options options;
-	struct subject subjects[2];
+	struct subject subjects[BLOCK_MAX_SUBJECTS];
 	struct buffer *payload;
 	struct pool *control;
 	struct block block;
-	unsigned count = 0;
+	unsigned count;
 
 	block_options_parse(&options, argc, argv);
 	start(&block, &control);
@@ -204,12 +262,10 @@ int main(int argc, char **argv)
 	if (!payload)
 		errx(1, "out of memory");
 	memset(payload->memory, 0x5a, ROUND_BLOCK);
-	prepare(&subjects[count++], &block, payload, open_linked(options.size), &options);
-	if (options.module)
-		prepare(&subjects[count++], &block, payload, open_module(options.module, options.size), &options);
+	count = prepare_all(subjects, &block, payload, &options);
 	measure(subjects, count, &options);
 	for (unsigned i = 0; i < count; i++)
-		check(&subjects[i], &options);
+		check(&subjects[i]);
 	(options.json ? print_json : print_table)(subjects, count, &options);
 	buffer_put(payload);
 	finish(subjects, count, &block, control);

@@ -6,8 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define BLOCK_MAX_SUBJECTS 8
+#define BLOCK_MAX_SETTINGS 16
+
 struct block_options {
 	const char *module; /* the file; NULL: none */
+	const char *schedulers[BLOCK_MAX_SUBJECTS]; /* of disks that do nothing; none: it is the RAM disk */
+	unsigned scheduler_count;
+	const char *settings[BLOCK_MAX_SETTINGS]; /* NAME=VALUE, of each disk's queue */
+	unsigned setting_count;
 	const char *size;   /* of the disks */
 	bool write, random, json;
 	unsigned depth, rounds;

@@ -36,7 +36,15 @@ static void done(struct request *request)
 	request_put(request);
 }
 
-/* A write's payload is used where it lies, as what a connection has received; a read is lent the driver's memory. */
+/* As a session does: a write's payload is used where it lies; a read has memory, unless it is lent the driver's. */
+static void give_data(struct round *round, struct request *request)
+{
+	if (round->write)
+		request_borrow(request, round->payload, round->payload->memory);
+	else if (!(round->disk->geometry.capabilities & PLATTER_DISK_LENDS) && request_allocate(request) < 0)
+		errx(1, "out of memory");
+}
+
 static void add(struct round *round)
 {
 	struct request *request = request_get(round->block);
@@ -50,8 +58,8 @@ static void add(struct round *round)
 	request->driver.flags = 0;
 	request->driver.offset = next_offset(round);
 	request->driver.length = ROUND_BLOCK;
-	if (round->write)
-		request_borrow(request, round->payload, round->payload->memory);
+	give_data(round, request);
+	round->asked++;
 	disk_submit(round->disk, round->block, request);
 }
 
@@ -77,14 +85,15 @@ uint64_t block_round(struct round *round)
 	return clock_ns() - start;
 }
 
-void block_round_fill(struct round *round)
+void block_round_fill(struct round *round, uint64_t bytes)
 {
 	struct round fill = *round;
 
 	fill.write = true;
 	fill.random = false;
 	fill.next_block = 0;
-	run(&fill, fill.disk->geometry.bytes / ROUND_BLOCK);
+	run(&fill, bytes / ROUND_BLOCK);
+	round->asked += fill.asked;
 	round->ended += fill.ended;
 	round->failed += fill.failed;
 }

@@ -19,7 +19,7 @@ struct disk;
 
 struct round {
 	struct block *block;    /* the calling thread's */
-	struct disk *disk;      /* open; its driver lends, and completes inside submit */
+	struct disk *disk;      /* open; its driver completes inside submit */
 	struct software_queue *software; /* as if all came from one connection */
 	struct buffer *payload; /* ROUND_BLOCK bytes, which all writes write */
 	bool write, random;
@@ -27,13 +27,13 @@ struct round {
 	uint64_t count;         /* requests of a round */
 	uint64_t random_state;  /* not 0 */
 	uint64_t next_block;
-	uint64_t ended, failed; /* requests so far */
+	uint64_t asked, ended, failed; /* requests so far */
 };
 
-/* Runs one round; its time in ns.  bench/callgrind.py counts in this function, by its name, and in what it calls. */
+/* Runs one round; its time in ns.  bench/block_cost.py counts in this function, by its name, and in what it calls. */
 uint64_t block_round(struct round *round);
 
-/* Writes the whole disk once: from then on its memory is there, and the requests and buffers, too. */
-void block_round_fill(struct round *round);
+/* Writes the first BYTES once: from then on their memory is there, and the requests and buffers, too. */
+void block_round_fill(struct round *round, uint64_t bytes);
 
 #endif

@@ -10,7 +10,9 @@ bench_platter_block_SOURCES = \
 	bench/block_options.c \
 	bench/block_options.h \
 	bench/block_round.c \
-	bench/block_round.h
+	bench/block_round.h \
+	bench/block_sink.c \
+	bench/block_sink.h
 if RAM_MODULE
 bench_platter_block_SOURCES += plugins/ram/ram.c
 endif
