@@ -12,6 +12,8 @@ static unsigned int read_us = 1000;
 PLATTER_PARAM(read_us, uint, 0644, "microseconds that a read waits");
 static unsigned int write_us = 1000;
 PLATTER_PARAM(write_us, uint, 0644, "microseconds that everything else waits");
+static unsigned int flush_us = 1000;
+PLATTER_PARAM(flush_us, uint, 0644, "microseconds that a FLUSH waits");
 
 /* In the request's data, until it is passed on. */
 struct waiting {
@@ -55,10 +57,19 @@ static void rang(struct platter_timer *timer)
 	pass(((struct waiting *)(void *)timer)->request);
 }
 
+static unsigned int wait_of(const struct platter_request *request)
+{
+	switch (request->op) {
+	case PLATTER_OP_READ: return read_us;
+	case PLATTER_OP_FLUSH: return flush_us;
+	default: return write_us;
+	}
+}
+
 static void delay_submit(struct platter_disk *disk, struct platter_request *request)
 {
 	struct waiting *waiting = (struct waiting *)(void *)request->data;
-	unsigned int wait_us = request->op == PLATTER_OP_READ ? read_us : write_us;
+	unsigned int wait_us = wait_of(request);
 
 	if (wait_us == 0) {
 		pass(request);

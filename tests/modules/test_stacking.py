@@ -153,6 +153,20 @@ def test_delay_takes_its_time_and_keeps_nobody_else(directory, plugins):
         fast.disconnect()
 
 
+def test_delay_of_a_flush_is_its_own(directory, plugins):
+    with start(directory, plugins, "x=ram:1M", "slow=delay:x") as daemon:
+        for name, value in (("read_us", "0"), ("write_us", "0"), ("flush_us", "300000")):
+            daemon.ctl("param", "delay", name, value)
+        with Wire(daemon).go(b"slow") as wire:
+            begin = time.monotonic()
+            for _ in range(20):
+                assert wire.write(0, bytes(512)) == 0 and wire.read(0, 512) == bytes(512)
+            assert time.monotonic() - begin < 0.25
+            begin = time.monotonic()
+            assert wire.command(CMD_FLUSH)[0] == 0 and time.monotonic() - begin >= 0.3
+            wire.disconnect()
+
+
 def test_pattern_at_sizes_that_nothing_stores(directory, plugins):
     size = 2**62
     with start(directory, plugins, f"p=pattern:{size}") as daemon:
