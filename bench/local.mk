@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The benchmark: `make bench`, with options for bench/run in BENCHFLAGS.
 
-noinst_PROGRAMS += bench/platter-block bench/platter-load bench/platter-floor
+bench_programs = bench/platter-block bench/platter-load bench/platter-floor bench/ram.so
+noinst_PROGRAMS += $(bench_programs)
 
 # The RAM disk's driver both ways, however platterd has it: linked in here, and bench/ram.so, a module.
 bench_platter_block_CPPFLAGS = $(AM_CPPFLAGS) $(LIBELF_CFLAGS)
@@ -20,7 +21,6 @@ bench_platter_block_LDADD = $(platterd_libs)
 bench_platter_block_LDFLAGS = $(platterd_LDFLAGS)
 EXTRA_bench_platter_block_DEPENDENCIES = interface.list
 
-noinst_PROGRAMS += bench/ram.so
 bench_ram_so_SOURCES = $(plugins_ram_ram_so_SOURCES)
 
 bench_platter_load_SOURCES = \
@@ -49,12 +49,19 @@ bench_platter_floor_SOURCES = \
 	common/wire.h
 
 .PHONY: bench
-bench: platterd bench/platter-block bench/platter-floor bench/platter-load bench/ram.so
-	$(PYTHON) $(srcdir)/bench/run --platterd=./platterd --load=bench/platter-load --floor=bench/platter-floor \
-		--block=bench/platter-block --module=bench/ram.so $(BENCHFLAGS)
+bench: platterd platterctl $(bench_programs) $(module_PROGRAMS)
+	$(PYTHON) $(srcdir)/bench/run --platterd=./platterd --platterctl=./platterctl --load=bench/platter-load \
+		--floor=bench/platter-floor --block=bench/platter-block --module=bench/ram.so --plugins=plugins \
+		--json=bench/results.json --plot=bench/results.svg $(BENCHFLAGS)
 
 EXTRA_DIST += \
+	bench/README.md \
 	bench/block_cost.py \
+	bench/cases.py \
+	bench/comparison.py \
+	bench/generator.py \
+	bench/kinds.py \
+	bench/plot.py \
 	bench/report.py \
 	bench/requirements.py \
 	bench/run \

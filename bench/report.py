@@ -4,10 +4,11 @@
 import os
 import statistics
 
-from requirements import REQUIREMENTS, judge, median, ratios, values
+from requirements import REQUIREMENTS, differences, judge, median, ratios, values
 
 DISTURBED_LIMIT = 0.05  # of one CPU
 WIDE = 0.25  # of a ratio
+MERGING = ("direct", "delay")  # media where merged requests are worth a column
 
 
 def file_system(path):
@@ -41,7 +42,7 @@ def times(case, metric, server):
 
 def heading(machine, options):
     print(f"kernel {machine['kernel']}, {machine['cpus']} CPUs, net.core.wmem_max {machine['wmem_max']}, "
-          f"files on {machine['file_system']}")
+          f"files on {machine['file_system']} ({machine['disk']})")
     if machine["server_cpus"]:
         print(f"servers on CPU {machine['server_cpus'][0]}, load generator on CPU {machine['load_cpus'][0]}, "
               f"{options.rounds} rounds of {options.seconds:g} s")
@@ -50,44 +51,134 @@ def heading(machine, options):
     print("peers: " + ", ".join(f"{name} {version or ''}".strip() for name, version in machine["versions"].items()))
     if machine["not_installed"]:
         print("not found, left out: " + ", ".join(machine["not_installed"]))
+    if options.queue:
+        print("platterd's queues: " + ", ".join(options.queue))
     if options.quick:
         print("a smoke run: the figures mean nothing")
 
 
-def case_table(title, case):
-    rows = [("", "kIOPS", "range", "MB/s", "x floor", "CPU us/IO", "range", "x floor",
-             "p50 us", "range", "p99", "p99.9", "client CPU")]
-    for server, rounds in case.items():
-        if not rounds:
-            continue
-        rates = [rate / 1000 for rate in values(rounds, "iops")]
+def disk(path):
+    """The disk that PATH is on, with what the kernel does to its requests."""
+    device = os.stat(path).st_dev
+    folder = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if not os.path.isdir(os.path.join(folder, "queue")):
+        folder = os.path.dirname(folder)  # a partition's disk
+    try:
+        with open(os.path.join(folder, "queue/scheduler"), encoding="ascii") as file:
+            scheduler = file.read().split("[")[1].split("]")[0]
+        with open(os.path.join(folder, "queue/rotational"), encoding="ascii") as file:
+            rotational = file.read().strip() == "1"
+    except (OSError, IndexError):
+        return "no disk of its own"
+    return f"{os.path.basename(folder)}, the kernel's scheduler {scheduler}{', rotational' if rotational else ''}"
 
-        def middle(key, rounds=rounds):
-            return statistics.median(one[key] for one in rounds)
 
-        rows.append((
-            server, f"{statistics.median(rates):.1f}", spread(rates, 1), f"{middle('MBps'):.0f}",
-            times(case, "iops", server),
-            f"{median(rounds, 'cpu'):.2f}", spread(values(rounds, "cpu"), 2), times(case, "cpu", server),
-            f"{median(rounds, 'p50'):.1f}", spread(values(rounds, "p50"), 1),
-            f"{middle('p99_us'):.0f}", f"{middle('p999_us'):.0f}", f"{middle('client_cpu_share') * 100:.0f} %"))
+def middle(rounds, key):
+    return statistics.median(one[key] for one in rounds)
+
+
+def columns_table(columns, result):
+    """COLUMNS: a heading and what makes a cell of a row's name and rounds, each."""
+    rows = [("", *(heading for heading, _ in columns))]
+    rows += [(name, *(cell(name, rounds) for _, cell in columns)) for name, rounds in result.items() if rounds]
+    table(rows)
+    print(end="", flush=True)
+
+
+def case_table(case, result):
+    print(f"\n{case.title} ({case.name})")
+    if any(one.get("beside") for rounds in result.values() for one in rounds):
+        columns_table(BESIDE_COLUMNS, result)
+        return
+    columns = rate_columns(result)
+    if case.medium in MERGING and not case.load.flush:
+        columns.append(("merged", lambda _, rounds: queue_cell(rounds, "requests", "driver_requests")))
+    if case.load.flush:
+        columns.append(("FLUSHes a sync", lambda _, rounds: queue_cell(rounds, "flushes", "syncs")))
+    columns_table(columns, result)
+
+
+def queue_cell(rounds, number, by):
+    """How many of the clients' became one of the driver's, where the server can tell."""
+    figures = [one["queue"][number] / one["queue"][by] for one in rounds if one["queue"] and one["queue"][by]]
+    return f"{statistics.median(figures):.1f}" if figures else "not known"
+
+
+def share(one):
+    """Of all requests in the time that is measured, those of the clients that are."""
+    return one["iops"] / (one["iops"] + one["beside"]["iops"])
+
+
+# Of clients beside others: their latencies, and what each of the two parties gets.
+BESIDE_COLUMNS = (
+    ("p50 us", lambda _, rounds: f"{median(rounds, 'p50'):.0f}"),
+    ("range", lambda _, rounds: spread(values(rounds, "p50"), 0)),
+    ("p99 us", lambda _, rounds: f"{median(rounds, 'p99'):.0f}"),
+    ("range", lambda _, rounds: spread(values(rounds, "p99"), 0)),
+    ("p99.9", lambda _, rounds: f"{middle(rounds, 'p999_us'):.0f}"),
+    ("kIOPS", lambda _, rounds: f"{middle(rounds, 'iops') / 1000:.2f}"),
+    ("MB/s", lambda _, rounds: f"{middle(rounds, 'MBps'):.1f}"),
+    ("share", lambda _, rounds: f"{statistics.median(share(one) for one in rounds) * 100:.0f} %"),
+    ("others' kIOPS", lambda _, rounds: f"{middle([one['beside'] for one in rounds], 'iops') / 1000:.2f}"),
+    ("MB/s", lambda _, rounds: f"{middle([one['beside'] for one in rounds], 'MBps'):.1f}"),
+)
+
+
+def rate_columns(result):
+    columns = [
+        ("kIOPS", lambda _, rounds: f"{median(rounds, 'iops') / 1000:.1f}"),
+        ("range", lambda _, rounds: spread([rate / 1000 for rate in values(rounds, "iops")], 1)),
+        ("MB/s", lambda _, rounds: f"{middle(rounds, 'MBps'):.0f}"),
+        ("x floor", lambda name, _: times(result, "iops", name)),
+        ("CPU us/IO", lambda _, rounds: f"{median(rounds, 'cpu'):.2f}"),
+        ("range", lambda _, rounds: spread(values(rounds, "cpu"), 2)),
+        ("x floor", lambda name, _: times(result, "cpu", name)),
+        ("p50 us", lambda _, rounds: f"{median(rounds, 'p50'):.1f}"),
+        ("range", lambda _, rounds: spread(values(rounds, "p50"), 1)),
+        ("p99", lambda _, rounds: f"{middle(rounds, 'p99_us'):.0f}"),
+        ("p99.9", lambda _, rounds: f"{middle(rounds, 'p999_us'):.0f}"),
+        ("client CPU", lambda _, rounds: f"{middle(rounds, 'client_cpu_share') * 100:.0f} %"),
+    ]
+    return [column for column in columns if column[0] != "x floor" or "floor" in result]
+
+
+def rates_table(title, result):
     print(f"\n{title}")
-    table(rows)
-    print(end="", flush=True)
+    columns_table(rate_columns(result), result)
 
 
-def block_table(title, case):
+def block_columns(against):
+    """AGAINST: gives the cell that compares a metric of a row with another row's."""
+    return (
+        ("instructions", lambda _, rounds: f"{median(rounds, 'instructions'):.1f}"),
+        ("against", lambda name, _: against("instructions", name)),
+        ("ns", lambda _, rounds: f"{median(rounds, 'ns'):.1f}"),
+        ("range", lambda _, rounds: spread(values(rounds, "ns"), 1)),
+        ("against", lambda name, _: against("ns", name)),
+    )
+
+
+def driver_table(op, result):
     """What a request costs with the driver linked in and as a module."""
-    rows = [("", "instructions", "x linked", "ns", "range", "x linked")]
-    for subject, rounds in case.items():
-        def factor(metric, subject=subject):
-            return f"{statistics.median(ratios(case, metric, subject, 'linked')):.3f}" if subject != "linked" else "-"
 
-        rows.append((subject, f"{median(rounds, 'instructions'):.1f}", factor("instructions"), f"{median(rounds, 'ns'):.1f}",
-                     spread(values(rounds, "ns"), 1), factor("ns")))
-    print(f"\n{title}; of one request")
-    table(rows)
-    print(end="", flush=True)
+    def times_linked(metric, name):
+        return f"x {statistics.median(ratios(result, metric, name, 'linked')):.3f}" if name != "linked" else "-"
+
+    print(f"\nthe block layer alone, RAM disk: 4 KiB random {op}, 32 in a batch; of one request")
+    columns_table(block_columns(times_linked), result)
+
+
+def queue_table(scheduler, result):
+    """What a request costs with SCHEDULER beside none."""
+
+    def more(metric, name):
+        own, of_what = name.split(", ", 1)
+        if own == "none":
+            return "-"
+        return f"{statistics.median(differences(result, metric, name, 'none, ' + of_what)):+.1f}"
+
+    print(f"\nthe queue alone, a driver that does nothing: 4 KiB random, scheduler {scheduler} against none; of one request")
+    columns_table(block_columns(more), result)
 
 
 def idle_lines(idle):
@@ -98,33 +189,39 @@ def idle_lines(idle):
 
 
 def wide(verdict):
-    return verdict.word == "tie" and verdict.high - verdict.low > WIDE * verdict.ratio
+    return verdict.word == "tie" and verdict.high - verdict.low > WIDE * abs(verdict.measured)
 
 
-METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "instructions": "instructions"}
+METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "p99": "p99", "instructions": "instructions", "ns": "ns"}
 
 
-def verdict_table(results):
+def measured_cells(verdict, sign):
+    digits, plus = (1, "+") if "+" in sign else (3, "")
+    return (f"{verdict.measured:{plus}.{digits}f}", f"{verdict.low:{plus}.{digits}f}..{verdict.high:{plus}.{digits}f}",
+            verdict.word + (" (wide)" if wide(verdict) else ""))
+
+
+def verdict_table(results, file_system):
     """Prints the verdicts and returns them as plain data."""
     rows = [("requirement", "needed", "measured", "rounds", "verdict")]
     data = []
     for needed in REQUIREMENTS:
-        verdict = judge(needed, results)
+        elsewhere = needed.file_system not in (None, file_system)
+        verdict = None if elsewhere else judge(needed, results)
         opponent = needed.opponent
         if verdict and verdict.opponent != opponent:
             opponent += f" ({verdict.opponent})"
         what = f"{needed.case}: {needed.server}'s {METRIC_TITLES[needed.metric]} to {opponent}'s"
-        need = f"{needed.sign} {needed.factor:g}"
+        need = f"{needed.sign} {needed.factor:g}".replace("+ ", "+")
         if verdict:
-            rows.append((what, need, f"{verdict.ratio:.3f}", f"{verdict.low:.3f}..{verdict.high:.3f}",
-                         verdict.word + (" (wide)" if wide(verdict) else "")))
+            rows.append((what, need, *measured_cells(verdict, needed.sign)))
         elif needed.case in results:
-            rows.append((what, need, "-", "-", "not measured"))
+            rows.append((what, need, "-", "-", f"only on {needed.file_system}" if elsewhere else "not measured"))
         data.append({**needed._asdict(), "verdict": "not measured"} if verdict is None else
-                    {**needed._asdict(), "opponent": verdict.opponent, "ratio": verdict.ratio,
+                    {**needed._asdict(), "opponent": verdict.opponent, "measured": verdict.measured,
                      "rounds": [verdict.low, verdict.high], "verdict": verdict.word})
-    print("\nRequirements, by the median of the rounds' ratios. A tie missed by less than the rounds differ and\n"
-          "counts as met; a wide one, whose rounds differ by more than a quarter, means a noisy run.")
+    print("\nRequirements, by the median of the rounds' ratios, or differences where a + stands. A tie missed by less\n"
+          "than the rounds differ and counts as met; a wide one, whose rounds differ by more than a quarter, means a noisy run.")
     table(rows)
     return data
 

@@ -4,12 +4,15 @@
 import statistics
 from collections import namedtuple
 
-PEERS = ("nbdkit", "qemu-storage-daemon", "nbd-server")
+from cases import QUEUE_DEPTHS
 
-Requirement = namedtuple("Requirement", "case server metric sign factor opponent")
-Verdict = namedtuple("Verdict", "opponent ratio low high word")
+PEERS = ("nbdkit", "qemu-storage-daemon", "qemu-storage-daemon, native", "nbd-server")
 
-# The opponent "best peer" is the one with the best rate (for p50: the best p50) of that case.
+# A sign with a + is about the difference of the two, any other about their ratio.  FILE_SYSTEM: said of this one only.
+Requirement = namedtuple("Requirement", "case server metric sign factor opponent file_system", defaults=(None,))
+Verdict = namedtuple("Verdict", "opponent measured low high word")
+
+# The opponent "best peer" is the one with the best rate (for latencies: the best latency) of that case.
 REQUIREMENTS = [Requirement(*row) for row in (
     # case             server           metric  need        opponent
     ("read-4k",         "platterd",      "iops", ">=", 0.95, "floor"),
@@ -35,12 +38,28 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("file-read-128k",  "platterd",      "cpu",  "<=", 0.95, "best peer"),
     ("file-write-128k", "platterd",      "iops", ">=", 0.97, "best peer"),
     ("file-write-128k", "platterd",      "cpu",  "<=", 0.95, "best peer"),
+    ("file-write-4k",     "platterd", "iops", ">=", 1.7, "best peer", "ext4"),
+    ("file-write-4k-qd1", "platterd", "iops", ">=", 1.0, "best peer"),
+    ("file-flush",        "platterd", "iops", ">=", 0.9, "nbdkit", "ext4"),
+    ("direct-seq-write",  "platterd", "iops", ">=", 4.0, "qemu-storage-daemon"),
+    ("direct-seq-read",   "platterd", "iops", ">=", 2.0, "qemu-storage-daemon"),
+    ("direct-read",       "platterd", "iops", ">=", 1.0, "best peer"),
+    ("direct-write",      "platterd", "iops", ">=", 1.0, "best peer"),
+    ("direct-mixed",      "platterd, deadline", "p99", "<=", 0.5, "platterd, none"),
+    ("slow-seq-read",     "platterd, merge", "iops", ">=", 8.0, "platterd, none"),
+    ("slow-flush",        "16 clients", "iops", ">=", 4.0, "1 client"),
+    # A share is what falls to one of two.
+    ("slow-fair", "platterd, none, beside a flood",  "p99", "<=", 2.0, "platterd, none, beside an equal"),
+    ("slow-fair", "platterd, merge, beside a flood", "p99", "<=", 2.0, "platterd, merge, beside an equal"),
     ("block-read-4k",   "module", "instructions", "<=", 1.02, "linked"),
     ("block-write-4k",  "module", "instructions", "<=", 1.02, "linked"),
+    *((f"block-{scheduler}", f"{scheduler}, {op}, depth {depth}", "ns", "<= +", most, f"none, {op}, depth {depth}")
+      for scheduler, most in (("merge", 60), ("deadline", 120)) for op in ("read", "write") for depth in QUEUE_DEPTHS),
 )]
 
 # The metrics' names in what platter-load reports, and the measurement of the block layer.
-METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us", "instructions": "instructions", "ns": "ns"}
+METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us", "p99": "p99_us",
+           "instructions": "instructions", "ns": "ns"}
 
 
 def values(rounds, metric):
@@ -54,8 +73,8 @@ def median(rounds, metric):
 def best_peer(case, metric):
     """The name of the best peer in CASE, a dictionary from servers to rounds."""
     peers = [name for name in PEERS if case.get(name)]
-    if metric == "p50":
-        return min(peers, key=lambda name: median(case[name], "p50"), default=None)
+    if metric in ("p50", "p99"):
+        return min(peers, key=lambda name: median(case[name], metric), default=None)
     return max(peers, key=lambda name: median(case[name], "iops"), default=None)
 
 
@@ -65,12 +84,17 @@ def ratios(case, metric, server, opponent):
     return [a / b for a, b in zip(mine, theirs)]
 
 
-def holds(ratio, sign, factor):
-    return {">=": ratio >= factor, ">": ratio > factor, "<=": ratio <= factor}[sign]
+def differences(case, metric, server, opponent):
+    mine, theirs = values(case.get(server, ()), metric), values(case.get(opponent, ()), metric)
+    return [a - b for a, b in zip(mine, theirs)]
+
+
+def holds(measured, sign, factor):
+    return {">=": measured >= factor, ">": measured > factor, "<=": measured <= factor}[sign.rstrip(" +")]
 
 
 def judge(requirement, results):
-    """The verdict on the median of the rounds' ratios; None when one of the two was not measured.
+    """The verdict on the median of the rounds' ratios, or differences; None when one of the two was not measured.
 
     When the median misses but what is needed lies within the rounds' range, the miss
     is within the run's own spread: a tie, which counts as met.
@@ -79,7 +103,8 @@ def judge(requirement, results):
     opponent = requirement.opponent
     if opponent == "best peer":
         opponent = best_peer(case, requirement.metric)
-    rounds = ratios(case, requirement.metric, requirement.server, opponent)
+    compare = differences if "+" in requirement.sign else ratios
+    rounds = compare(case, requirement.metric, requirement.server, opponent)
     if not rounds:
         return None
     middle, low, high = statistics.median(rounds), min(rounds), max(rounds)

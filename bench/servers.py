@@ -2,6 +2,7 @@
 """The servers that are compared: how each is started at its best, and how it is stopped for certain."""
 
 import ctypes
+import json
 import os
 import re
 import select
@@ -14,6 +15,13 @@ import time
 PR_SET_PDEATHSIG = 1
 START_SECONDS = 60  # the floor writes all its memory first
 STOP_SECONDS = 10
+CONTROL_SECONDS = 10
+
+# Media that are files on a disk.
+ON_DISK = ("file", "direct")
+# The media that all servers have.
+COMMON = ("ram", "tcp", "file")
+DISK = "disk"  # platterd's, but with several
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,16 +44,25 @@ def child_setup(cpus):
 
 
 class Place:
-    """Where a server listens and what it serves: a RAM disk of SIZE bytes, or an image that is a file on a disk."""
+    """
+    Where a server listens, and the MEDIUM that it serves: "ram" and "tcp", a RAM disk of SIZE bytes, or IMAGE on tmpfs;
+    "file" and "direct", IMAGE on a disk, through the page cache or past it; "delay", platterd's module of that name.
+    """
 
-    def __init__(self, directory, name, transport, size, image, on_disk):
+    def __init__(self, directory, name, medium, size, image):
         self.directory = directory
+        self.medium = medium
         self.log = os.path.join(directory, name + ".log")
-        self.socket = os.path.join(directory, name + ".sock") if transport == "unix" else None
+        self.control = os.path.join(directory, name + ".control")
+        self.modules = os.path.join(directory, "modules")
+        self.socket = None if medium == "tcp" else os.path.join(directory, name + ".sock")
         self.port = None if self.socket else free_port()
         self.size = size
         self.image = image
-        self.on_disk = on_disk
+
+    @property
+    def on_disk(self):
+        return self.medium in ON_DISK
 
     def load_options(self):
         return ["--unix", self.socket] if self.socket else ["--tcp", f"127.0.0.1:{self.port}"]
@@ -71,12 +88,15 @@ def floor_polling(program, place, microseconds):
 def platterd(program, place, *options, disks=1):
     where = f"unix:{place.socket}" if place.socket else f"tcp:127.0.0.1:{place.port}"
     if place.on_disk:
-        what = [place.image]
+        what = [f"{DISK}={place.image}" + (",direct" if place.medium == "direct" else "")]
+    elif place.medium == "delay":
+        what = [f"below=ram:{place.size},export=off", f"{DISK}=delay:below"]
     elif disks == 1:
-        what = [f"ram:{place.size}"]
+        what = [f"{DISK}=ram:{place.size}"]
     else:
-        what = [f"disk{i}=ram:{place.size}" for i in range(disks)]
-    return [program, *(options or ("--threads", "1")), "--control", "none", "--listen", where, *what]
+        what = [f"{DISK}{i}=ram:{place.size}" for i in range(disks)]
+    return [program, *(options or ("--threads", "1")), "--control", place.control, "--modules", place.modules,
+            "--module-conf", place.modules, "--listen", where, *what]
 
 
 def nbdkit(program, place):
@@ -86,13 +106,14 @@ def nbdkit(program, place):
     return [program, "-f", "-t", "4", *where, *what]
 
 
-def qemu(program, place):
+def qemu(program, place, aio="io_uring"):
     # On tmpfs as on cached ext4, io_uring is ahead of threads; native needs O_DIRECT.
     if place.socket:
         where = f"addr.type=unix,addr.path={place.socket}"
     else:
         where = f"addr.type=inet,addr.host=127.0.0.1,addr.port={place.port}"
-    node = f"driver=file,node-name=image,filename={place.image},aio=io_uring,cache.direct=off"
+    node = f"driver=file,node-name=image,filename={place.image},aio={aio}," \
+        f"cache.direct={'on' if place.medium == 'direct' else 'off'}"
     export = "type=nbd,id=export,node-name=image,name=,writable=on"
     return [program, "--blockdev", node, "--nbd-server", where, "--export", export]
 
@@ -101,7 +122,7 @@ def nbd_server(program, place):
     where = f"unixsock = {place.socket}" if place.socket else f"listenaddr = 127.0.0.1\nport = {place.port}"
     config = place.log + ".conf"
     with open(config, "w", encoding="utf-8") as file:
-        file.write(f"[generic]\n{where}\n[disk]\nexportname = {place.image}\n")
+        file.write(f"[generic]\n{where}\n[disk]\nexportname = {place.image}\nflush = true\n")
     # Without forking it would serve one client only; as a daemon it tells its process id.
     return [program, "-C", config, "-p", place.log + ".pid"]
 
@@ -109,8 +130,10 @@ def nbd_server(program, place):
 class Kind:
     """A server as a row of the tables: its PROGRAM, and COMMAND(program, place) that runs it."""
 
-    def __init__(self, name, program, command, version=None, export="", image=False, daemon=False, cases=None):
+    def __init__(self, name, program, command, version=None, export="", image=False, daemon=False, cases=None,
+                 media=COMMON, control=None):
         self.name = name
+        self.file_name = re.sub(r"\W+", "-", name)
         self.program = shutil.which(program)
         self.command = command
         self.version_option = version
@@ -118,6 +141,8 @@ class Kind:
         self.image = image  # serves a file also where others serve memory: then on tmpfs
         self.daemon = daemon
         self.cases = cases  # that it is measured in; None: all
+        self.media = media
+        self.control = control  # the program that sets the queue of its disk
 
     def version(self):
         if not self.version_option:
@@ -135,6 +160,7 @@ class Server:
         self.kind = kind
         self.place = place
         self.broken = None  # why it is not measured any more
+        self.queue = self.defaults = {}  # what its disk's queue is set to, and was at first
         self.process = self.pidfd = None
         with open(place.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -180,6 +206,37 @@ class Server:
     def resident_kib(self):
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
             return int(re.search(r"^Rss:\s+(\d+)", file.read(), re.M).group(1))
+
+    def ask(self, *arguments):
+        """What platterctl says."""
+        command = [self.kind.control, "--socket", self.place.control, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CONTROL_SECONDS, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.name}: {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def scheduler(self):
+        """Its disk's."""
+        return re.search(r"\[(\w+)\]", self.ask("queue", DISK, "scheduler"))[1]
+
+    def set_up(self, queue, params):
+        """The attributes of its disk's QUEUE, and the module delay's PARAMS."""
+        if queue:
+            self.ask("queue", DISK, *(f"{name}={value}" for name, value in queue.items()))
+        for name, value in params.items():
+            self.ask("param", "delay", name, str(value))
+
+    def queue_work(self):
+        """What its disk's queue has had from clients and given to the driver so far; None for a server that cannot tell."""
+        if not self.kind.control:
+            return None
+        try:
+            ops = json.loads(self.ask("--json", "stats", DISK))["disks"][0]["ops"]
+        except RuntimeError:
+            return None
+        return {"requests": sum(ops[op]["requests"] for op in ("read", "write")),
+                "driver_requests": sum(ops[op]["submitted"] for op in ("read", "write")),
+                "flushes": ops["flush"]["requests"], "syncs": ops["flush"]["submitted"]}
 
     def counters(self, pattern, timeout=2):
         """platterd's answer to SIGUSR1: the last line of its log with PATTERN; None when there is none."""

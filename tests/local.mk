@@ -131,7 +131,7 @@ tests_partitions_partition_list_LDADD = libplatterd.a $(UNISTRING_LIBS) $(BLKID_
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon
-check-daemon: platterd platterctl $(module_PROGRAMS) bench/platter-block bench/ram.so tests/partitions/partition_list
+check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		$(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
@@ -140,6 +140,7 @@ check-daemon: platterd platterctl $(module_PROGRAMS) bench/platter-block bench/r
 check-local: check-daemon
 
 EXTRA_DIST += \
+	tests/bench \
 	tests/clients \
 	tests/conftest.py \
 	tests/control \

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The benchmark judges as it says, and a smoke run of it works; its figures mean nothing here."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from bench_support import BLOCK, BUILD, SOURCE
+import plot
+from cases import CASES
+from requirements import REQUIREMENTS, Requirement, judge
+
+
+def rounds(metric, *figures):
+    return [{metric: figure} for figure in figures]
+
+
+RESULTS = {"case": {"own": rounds("ns", 100, 110, 130), "other": rounds("ns", 50, 40, 60)}}
+
+
+@pytest.mark.parametrize("sign, factor, word", [
+    ("<= +", 70, "met"), ("<= +", 60, "tie"), ("<= +", 49, "missed"), ("<=", 2.2, "met"), ("<=", 2.1, "tie"), (">=", 2.9, "missed"),
+])
+def test_verdicts_on_ratios_and_differences(sign, factor, word):
+    verdict = judge(Requirement("case", "own", "ns", sign, factor, "other"), RESULTS)
+    assert verdict.word == word
+    assert verdict.measured == (70 if "+" in sign else pytest.approx(130 / 60))
+
+
+def test_what_was_not_measured_has_no_verdict():
+    assert judge(Requirement("case", "own", "ns", ">=", 1, "nobody"), RESULTS) is None
+    assert judge(Requirement("no case", "own", "ns", ">=", 1, "other"), RESULTS) is None
+
+
+def test_requirements_are_on_rows_that_there_are():
+    rows = {case.name: {row.name for row in case.rows} for case in CASES if case.rows}
+    for needed in REQUIREMENTS:
+        if needed.case in rows:
+            assert needed.server in rows[needed.case], needed
+            assert needed.opponent in rows[needed.case] | {"best peer"}, needed
+
+
+@pytest.mark.parametrize("most, step", [(0.9, 0.2), (1, 0.2), (5, 1), (7, 2), (12, 5), (26, 10), (60000, 20000)])
+def test_ticks_are_round_and_few(most, step):
+    assert plot.tick_step(most) == pytest.approx(step)
+
+
+def test_a_smoke_run(directory):
+    figures, drawing = os.path.join(directory, "figures"), os.path.join(directory, "plot.svg")
+    done = subprocess.run(
+        [sys.executable, "-B", os.path.join(SOURCE, "run"), "--quick", "--dir", directory,
+         *(f"--{name}={os.path.join(BUILD, path)}" for name, path in (
+             ("platterd", "platterd"), ("platterctl", "platterctl"), ("load", "bench/platter-load"), ("floor", "bench/platter-floor"),
+             ("block", "bench/platter-block"), ("module", "bench/ram.so"), ("plugins", "plugins"))),
+         "--servers", "platterd", "--case", "slow-*", "--case", "direct-mixed", "--case", "file-flush",
+         "--json", figures, "--plot", drawing],
+        capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with open(figures, encoding="utf-8") as file:
+        cases = json.load(file)["cases"]
+    assert {"slow-seq-read", "slow-fair", "slow-flush", "file-flush"} <= set(cases)
+    for case in cases.values():
+        assert all(len(figures) == 2 and min(one["iops"] for one in figures) > 0 for figures in case.values()), case
+    # What makes these differ is large: even a smoke run shows it.
+    assert min(one["iops"] for one in cases["slow-flush"]["16 clients"]) > max(one["iops"] for one in cases["slow-flush"]["1 client"])
+    if shutil.which("gnuplot"):
+        texts = "".join(xml.etree.ElementTree.parse(drawing).getroot().itertext())
+        assert all(name in texts for name in cases)
+
+
+def test_each_scheduler_alone():
+    done = subprocess.run([BLOCK, "--json", "--scheduler", "none", "--scheduler", "merge", "--scheduler", "deadline", "--rounds", "3",
+                           "--count", "1000", "--depth", "128", "--queue", "queue_depth=16"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert list(figures) == ["none", "merge", "deadline"] and all(len(one) == 3 and min(one) > 0 for one in figures.values())
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--scheduler", "elevator"], "there is no scheduler"), (["--queue", "queue_depth"], "is not NAME=VALUE"),
+    (["--queue", "queue_depth=0"], "is not a number"), (["--scheduler", "none", "--module", "ram.so"], "either"),
+])
+def test_what_is_refused(arguments, complaint):
+    done = subprocess.run([BLOCK, "--count", "1", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and complaint in done.stderr
