@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import statistics
 import subprocess
 
 import servers
@@ -14,7 +15,7 @@ COUNTED = "block_round"  # platter-block's function that is a round and nothing 
 COUNTED_REQUESTS = 10000
 COUNTED_SIZE = "4M"  # of the RAM disk, which is written first
 TIMED = 500000  # requests of a round...
-QUEUE_ROUNDS = 5  # ...in shorter rounds, and more of them, where the difference of two figures is what counts
+QUEUE_ROUNDS = 5  # ...of this many shorter ones, by their median, where the difference of two figures is what counts
 QUICK = 10000
 LIMIT = 120  # seconds
 
@@ -87,5 +88,7 @@ class BlockCost:
             times = self.nanoseconds(op, rounds * QUEUE_ROUNDS, QUICK if quick else TIMED // QUEUE_ROUNDS, *arguments)
             counts = self.instructions(op, COUNTED_REQUESTS, *arguments)
             for subject, figures in times.items():
-                result[f"{subject}, {op}, depth {depth}"] = [{"instructions": counts[subject], "ns": ns} for ns in figures]
+                result[f"{subject}, {op}, depth {depth}"] = [
+                    {"instructions": counts[subject], "ns": statistics.median(figures[first:first + QUEUE_ROUNDS])}
+                    for first in range(0, len(figures), QUEUE_ROUNDS)]
         return result

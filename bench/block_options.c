@@ -16,8 +16,8 @@
 static const char help[] =
 	"Usage: platter-block [OPTION]...\n"
 	"Pushes requests of 4 KiB through platterd's block layer to the RAM disk's driver,\n"
-	"without a network, and reports the nanoseconds that one takes; or to a driver that\n"
-	"does nothing, to see what the queue itself costs.\n"
+	"without a network, and reports the CPU time that one takes; or to a driver that does\n"
+	"nothing, to see what the queue itself costs.\n"
 	"\n"
 	"  --module FILE      do the same with the driver as a module, ram.so, and compare\n"
 	"  --scheduler NAME   instead, a disk that does nothing with this scheduler: none, merge,\n"

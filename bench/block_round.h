@@ -30,7 +30,7 @@ struct round {
 	uint64_t asked, ended, failed; /* requests so far */
 };
 
-/* Runs one round; its time in ns.  bench/block_cost.py counts in this function, by its name, and in what it calls. */
+/* Runs one round; its CPU time in ns.  bench/block_cost.py counts in this function, by its name, and in what it calls. */
 uint64_t block_round(struct round *round);
 
 /* Writes the first BYTES once: from then on their memory is there, and the requests and buffers, too. */
