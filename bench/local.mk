@@ -54,6 +54,8 @@ bench: platterd platterctl $(bench_programs) $(module_PROGRAMS)
 		--floor=bench/platter-floor --block=bench/platter-block --module=bench/ram.so --plugins=plugins \
 		--json=bench/results.json --plot=bench/results.svg $(BENCHFLAGS)
 
+CLEANFILES += bench/results.json bench/results.svg
+
 EXTRA_DIST += \
 	bench/README.md \
 	bench/block_cost.py \
