@@ -177,11 +177,23 @@ def clear_error(daemon):
     assert daemon.ctl_json("clear-error", "a") == {"cleared": False}
 
 
+def stats(daemon):
+    with Wire(daemon).go(b"a") as wire:
+        wire.read(0, 4096)
+        disk = daemon.ctl_json("stats", "a")["disks"][0]
+        assert disk["name"] == "a"
+
+
+def iostat(daemon):
+    assert {disk["disk"] for disk in daemon.ctl_json("iostat")["disks"]} == {"a", "cd"}
+
+
 VERBS = {
     "lsblk": lsblk, "devices": devices, "exports": exports, "clients": clients, "export add": export_add,
     "export remove": export_remove, "export resize": export_resize, "check": check, "ioctl": ioctl, "lsmod": lsmod, "insmod": insmod,
     "rmmod": rmmod, "modprobe": modprobe, "modprobe -r": modprobe_r, "modinfo": modinfo, "depmod": depmod, "param": param,
     "symbols": symbols, "dmesg": dmesg, "watch": watch, "version": version, "queue": queue, "clear-error": clear_error,
+    "stats": stats, "iostat": iostat,
 }
 
 
