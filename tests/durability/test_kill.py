@@ -63,4 +63,4 @@ def test_a_disk_with_a_cache_has_what_was_flushed(directory, seed):
 def test_a_disk_that_loses_answered_writes_is_caught(directory, seed):
     """That is, the tests above can fail."""
     with pytest.raises(Lost, match=f"seed {seed}, round .*may be"):
-        kill_again_and_again(directory, seed, 5, [Disk("v", 1, SECTORS, lasting=True)], lambda: volatile_server(directory))
+        kill_again_and_again(directory, seed, 50, [Disk("v", 1, SECTORS, lasting=True)], lambda: volatile_server(directory))
