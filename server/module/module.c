@@ -242,8 +242,41 @@ static void leave(struct module *module)
 	module_unlock();
 }
 
-/* Maps it, which runs its constructors, and binds what it imports. */
-static int map(struct module *module, struct platter_error *error)
+/* All that is unknown: into the log and, when it is more than an error can say, into *WHOLE. */
+static void name_unknown(const struct module *module, const struct module_names *unknown, char **whole)
+{
+	module_symbols_log(module->info.name, unknown);
+	*whole = module_symbols_message(module->info.name, unknown);
+	if (!*whole || strlen(*whole) >= sizeof(struct platter_error))
+		return;
+	free(*whole);
+	*whole = NULL;
+}
+
+/* READ: as in module_symbols_check(). */
+static int check_symbols(const struct module *module, const struct module_file *file, bool read, struct module_names *unknown,
+			 char **whole, struct platter_error *error)
+{
+	int result = module_symbols_check(file, &module->info, read, symbol_is_host, NULL, unknown, error);
+
+	if (result < 0 && unknown->count)
+		name_unknown(module, unknown, whole);
+	return result;
+}
+
+/* ld.so would not have it; it names one unknown symbol, where there may be more. */
+static int refuse(const struct module *module, const struct module_file *file, char **whole, struct platter_error *error)
+{
+	int result = platter_fail(error, ENOEXEC, "%s: %s", module->info.name, dlerror());
+	struct module_names unknown = { 0 };
+	int all = check_symbols(module, file, true, &unknown, whole, error);
+
+	module_names_free(&unknown);
+	return all < 0 ? all : result;
+}
+
+/* Maps it, which runs constructors, its own and those of libraries that it brings, and binds what it imports. */
+static int map(struct module *module, const struct module_file *file, char **whole, struct platter_error *error)
 {
 	struct link_map *link;
 	char name[64];
@@ -254,7 +287,7 @@ static int map(struct module *module, struct platter_error *error)
 	module->handle = dlopen(mapped_name(module, name), RTLD_NOW | RTLD_LOCAL);
 	driver_set_owner(NULL);
 	if (!module->handle)
-		return platter_fail(error, ENOEXEC, "%s: %s", module->info.name, dlerror());
+		return refuse(module, file, whole, error);
 	if (dlinfo(module->handle, RTLD_DI_LINKMAP, &link) == 0) {
 		module_lock();
 		module->base = link->l_addr;
@@ -303,9 +336,10 @@ static int initialise(struct module *module, const char *const *args, size_t cou
 }
 
 /* From where on it is in the table. */
-static int bring_up(struct module *module, const char *const *args, size_t count, struct platter_error *error)
+static int bring_up(struct module *module, const struct module_file *file, const char *const *args, size_t count,
+		    char **whole, struct platter_error *error)
 {
-	int result = map(module, error);
+	int result = map(module, file, whole, error);
 
 	if (result == 0)
 		result = initialise(module, args, count, error);
@@ -325,17 +359,6 @@ static int bring_up(struct module *module, const char *const *args, size_t count
 	return 0;
 }
 
-/* All that is unknown: into the log and, when it is more than an error can say, into *WHOLE. */
-static void name_unknown(const struct module *module, const struct module_names *unknown, char **whole)
-{
-	module_symbols_log(module->info.name, unknown);
-	*whole = module_symbols_message(module->info.name, unknown);
-	if (!*whole || strlen(*whole) >= sizeof(struct platter_error))
-		return;
-	free(*whole);
-	*whole = NULL;
-}
-
 int module_load(const char *path, const char *const *args, size_t count, char **whole, struct platter_error *error)
 {
 	struct module *module = module_new(path);
@@ -351,13 +374,11 @@ int module_load(const char *path, const char *const *args, size_t count, char **
 	if (result == 0)
 		result = enter(module, &unknown, error);
 	if (result == 0) {
-		result = module_symbols_check(&file, &module->info, symbol_is_host, NULL, &unknown, error);
-		if (result < 0 && unknown.count)
-			name_unknown(module, &unknown, whole);
+		result = check_symbols(module, &file, false, &unknown, whole, error);
 		if (result < 0)
 			leave(module);
 		else
-			result = bring_up(module, args, count, error);
+			result = bring_up(module, &file, args, count, whole, error);
 	}
 	module_names_free(&unknown);
 	module_file_close(&file);

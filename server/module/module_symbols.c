@@ -11,6 +11,7 @@
 #include <platter/driver.h>
 
 #include "common/log.h"
+#include "server/module/module_library.h"
 
 /* Version indexes have 15 bits; a symbol with 0 or 1 has no version. */
 #define MOST_VERSIONS 0x8000
@@ -32,8 +33,9 @@ struct version {
 };
 
 struct library {
-	const char *name;        /* the info's or the file's */
-	void *handle;            /* NULL: not loaded */
+	const char *name;         /* the info's or the file's */
+	void *handle;             /* NULL: not loaded */
+	struct module_file *file; /* of one that isn't loaded, if it was read; else NULL */
 };
 
 struct search {
@@ -45,7 +47,6 @@ struct search {
 	struct library *libraries;      /* those it needs, the C library, and those that versions name */
 	size_t library_count;
 	struct module_names *unknown;
-	size_t undecided;               /* symbols that a library may have which isn't loaded */
 	struct platter_error *error;
 };
 
@@ -68,7 +69,7 @@ static int add_library(struct search *search, const char *name)
 	if (!libraries)
 		return platter_fail(search->error, ENOMEM, "%s: no memory", search->file->path);
 	search->libraries = libraries;
-	libraries[search->library_count++] = (struct library){ name, dlopen(name, RTLD_NOLOAD | RTLD_LAZY) };
+	libraries[search->library_count++] = (struct library){ .name = name, .handle = dlopen(name, RTLD_NOLOAD | RTLD_LAZY) };
 	return 0;
 }
 
@@ -158,6 +159,16 @@ static bool has_symbol(void *handle, const char *name, const char *version)
 	return address || !dlerror(); /* a symbol's value may be 0 */
 }
 
+static bool defines(const struct module_file *file, const char *name)
+{
+	struct module_file_symbol symbol;
+
+	for (int i = 1; i < file->symbol_count; i++)
+		if (module_file_symbol(file, i, &symbol) && symbol.defined && strcmp(symbol.name, name) == 0)
+			return true;
+	return false;
+}
+
 /* Libraries that end the process when they come into it late, and what begins the names that they define. */
 static bool is_sanitizers(const char *name)
 {
@@ -188,9 +199,10 @@ static enum verdict look_up(const struct search *search, const struct module_fil
 	for (size_t i = 0; i < search->library_count; i++) {
 		const struct library *library = &search->libraries[i];
 
-		if (library->handle && has_symbol(library->handle, symbol->name, version->name))
+		if (library->handle ? has_symbol(library->handle, symbol->name, version->name) :
+				      library->file && defines(library->file, symbol->name))
 			return FOUND;
-		if (!library->handle && (!version->library || strcmp(version->library, library->name) == 0))
+		if (!library->handle && !library->file && (!version->library || strcmp(version->library, library->name) == 0))
 			verdict = UNDECIDED;
 	}
 	return verdict;
@@ -214,25 +226,37 @@ static int add_unknown(struct search *search, const struct module_file_symbol *s
 	return result < 0 ? platter_fail(search->error, ENOMEM, "%s: no memory", search->file->path) : 0;
 }
 
-/* Looks all of them up, in what is loaded now. */
+/* Whether the symbol with the number I must be somewhere. */
+static bool is_wanted(const struct module_file *file, int i, struct module_file_symbol *symbol)
+{
+	return module_file_symbol(file, i, symbol) && !symbol->defined && GELF_ST_BIND(symbol->elf.st_info) != STB_WEAK &&
+	       GELF_ST_BIND(symbol->elf.st_info) != STB_LOCAL;
+}
+
+static bool lacks_any(const struct search *search)
+{
+	struct module_file_symbol symbol;
+
+	for (int i = 1; i < search->file->symbol_count; i++)
+		if (is_wanted(search->file, i, &symbol) && look_up(search, &symbol) == UNKNOWN)
+			return true;
+	return false;
+}
+
+/* Looks all of them up, in what is loaded or was read. */
 static int look_up_all(struct search *search)
 {
 	int result = 0;
 
-	search->undecided = 0;
 	for (int i = 1; i < search->file->symbol_count && result == 0; i++) {
 		struct module_file_symbol symbol;
-		enum verdict verdict;
 
-		if (!module_file_symbol(search->file, i, &symbol) || symbol.defined ||
-		    GELF_ST_BIND(symbol.elf.st_info) == STB_WEAK || GELF_ST_BIND(symbol.elf.st_info) == STB_LOCAL)
+		if (!is_wanted(search->file, i, &symbol))
 			continue;
 		if (symbol.version > 1 && !search->versions[symbol.version].library)
 			return fail_versions(search);
-		verdict = look_up(search, &symbol);
-		if (verdict == UNKNOWN)
+		if (look_up(search, &symbol) == UNKNOWN)
 			result = add_unknown(search, &symbol);
-		search->undecided += verdict == UNDECIDED;
 	}
 	if (result == 0 && search->unknown->count > 0) {
 		char list[sizeof(search->error->text) - MODULE_INFO_NAME - 32];
@@ -243,31 +267,38 @@ static int look_up_all(struct search *search)
 	return result;
 }
 
-/* Whether ld.so looks for LIBRARY where dlopen() from here doesn't. */
-static bool found_elsewhere(const struct search *search, const char *library)
+/* The libraries that aren't loaded, and those that they need in turn. */
+static int read_libraries(struct search *search)
 {
-	uint64_t value;
+	int result = 0;
 
-	return strchr(library, '$') || module_file_tag(search->file, DT_RUNPATH, &value) ||
-	       module_file_tag(search->file, DT_RPATH, &value);
-}
+	for (size_t i = 0; i < search->library_count && result == 0; i++) {
+		struct module_file *file;
 
-static int load_libraries(struct search *search)
-{
-	for (size_t i = 0; i < search->library_count; i++) {
-		struct library *library = &search->libraries[i];
-
-		if (library->handle)
+		if (search->libraries[i].handle)
 			continue;
-		library->handle = dlopen(library->name, RTLD_NOW | RTLD_LOCAL);
-		if (!library->handle && !found_elsewhere(search, library->name))
-			return platter_fail(search->error, ENOENT, "%s: a library that it needs can't be loaded: %s",
-					    search->info->name, dlerror());
+		file = malloc(sizeof(*file));
+		if (!file)
+			return platter_fail(search->error, ENOMEM, "%s: no memory", search->file->path);
+		/* One that can't be read may have anything. */
+		if (module_library_read(file, search->libraries[i].name) < 0) {
+			module_file_close(file);
+			free(file);
+			continue;
+		}
+		search->libraries[i].file = file;
+		for (int n = 0; n < file->dynamic_count && result == 0; n++) {
+			GElf_Dyn entry = module_file_dynamic(file, n);
+			const char *name = entry.d_tag == DT_NEEDED ? module_file_string(file, entry.d_un.d_val) : NULL;
+
+			if (name)
+				result = add_library(search, name);
+		}
 	}
-	return 0;
+	return result;
 }
 
-static int check_all(struct search *search)
+static int check_all(struct search *search, bool read)
 {
 	int result;
 
@@ -279,27 +310,33 @@ static int check_all(struct search *search)
 		result = add_library(search, search->info->needed.names[i]);
 	if (result == 0)
 		result = read_versions(search);
-	if (result == 0)
-		result = look_up_all(search);
-	if (result < 0 || search->undecided == 0)
-		return result;
-	result = load_libraries(search);
+	/* Once it is refused, all that is unknown is named. */
+	if (result == 0 && (read || search->unknown->count || lacks_any(search)))
+		result = read_libraries(search);
 	return result < 0 ? result : look_up_all(search);
 }
 
-int module_symbols_check(const struct module_file *file, const struct module_info *info,
+static void forget(struct search *search)
+{
+	for (size_t i = 0; i < search->library_count; i++) {
+		if (search->libraries[i].handle)
+			dlclose(search->libraries[i].handle);
+		module_file_close(search->libraries[i].file);
+		free(search->libraries[i].file);
+	}
+	free(search->libraries);
+	free(search->versions);
+}
+
+int module_symbols_check(const struct module_file *file, const struct module_info *info, bool read,
 			 bool (*known)(void *context, const char *name), void *context, struct module_names *unknown,
 			 struct platter_error *error)
 {
 	struct search search = { .file = file, .info = info, .known = known, .context = context, .unknown = unknown,
 				 .error = error };
-	int result = check_all(&search);
+	int result = check_all(&search, read);
 
-	for (size_t i = 0; i < search.library_count; i++)
-		if (search.libraries[i].handle)
-			dlclose(search.libraries[i].handle);
-	free(search.libraries);
-	free(search.versions);
+	forget(&search);
 	return result;
 }
 

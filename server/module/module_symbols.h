@@ -24,20 +24,20 @@
  * to be linked with doesn't count, but for the sanitizers' runtimes, which must
  * have been there from the start: they end a process that loads them.
  *
- * Only if all is well so far are libraries that aren't loaded yet, but hold the
- * answer for the remaining symbols, loaded for a moment, which runs THEIR
- * constructors, as loading the module would.  So call this after module_check()
- * and module_trust().  A library that can't be found this way while the module
- * has a search path of its own (DT_RUNPATH, DT_RPATH, $ORIGIN) is left to
- * ld.so, which with RTLD_NOW refuses the module before anything of it runs.
+ * A symbol that a library may have which isn't loaded yet is left to ld.so,
+ * which, with RTLD_NOW, binds all symbols of module and libraries before any
+ * constructor of theirs runs, or refuses the module.  It names one symbol then:
+ * with READ, or when others are unknown anyway, such libraries are read as files,
+ * to name them all.  (Which file ld.so would take isn't certain, so this is for
+ * messages, not for decisions.  And what is left to ld.so it may also find in a
+ * library of the daemon's that the module wasn't linked with.)
  *
  * 0, or -ENOENT: "cache: Unknown symbol platter_foo (err -2), platter_bar (err
- * -2)" in ERROR, with INFO's name of the module, or a library that is missing;
- * -ENOEXEC: damaged; -ENOMEM.  UNKNOWN is the caller's; it may hold names already,
- * which are as unknown, and gets all, even those that ERROR has no room for.
- * May block.
+ * -2)" in ERROR, with INFO's name of the module; -ENOEXEC: damaged; -ENOMEM.
+ * UNKNOWN is the caller's; it may hold names already, which are as unknown, and
+ * gets all, even those that ERROR has no room for.  May block.
  */
-int module_symbols_check(const struct module_file *file, const struct module_info *info,
+int module_symbols_check(const struct module_file *file, const struct module_info *info, bool read,
 			 bool (*known)(void *context, const char *name), void *context, struct module_names *unknown,
 			 struct platter_error *error);
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from daemon import Daemon
-from modules_support import build, hello
+from modules_support import build, hello, importer
 
 
 @pytest.fixture
@@ -87,3 +87,42 @@ def test_a_library_by_a_relative_path_is_refused(daemon, directory):
     library.build("libnear", "", "-Wl,-soname,./lib/libnear.so")
     said = library.refused(library.module(os.path.join(library.folder, "libnear.so"), function="libnear"))
     assert "needs the library ./lib/libnear.so, whose path depends on" in said
+
+
+def mapped(daemon, name):
+    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
+        return name in maps.read()
+
+
+@pytest.mark.parametrize("others", [(), ("twice", "platter_foo")])
+def test_symbols_that_a_library_lacks_are_named_and_it_does_not_run(daemon, directory, others):
+    """All of them, together with another module's and the daemon's."""
+    library = Library(daemon, directory)
+    nobodys = [f"a_function_that_nobody_has_{i}" for i in range(100)]
+    source = "".join(f"void {name}(void); void call_{name}(void) {{ {name}(); }}\n" for name in nobodys)
+    if others:
+        source += importer() + "void platter_foo(void); void foo(void) { platter_foo(); }\n"
+    else:
+        source += hello("user")
+    source += "int libtheirs(void); int use(void) { return libtheirs(); }\n"
+    said = library.refused(build(directory, "user", source, "-Wl,--no-as-needed", library.path))
+    start, names = said.strip().split(" Unknown symbol ")
+    assert start == "platterctl: error: user:" and sorted(names.split(", ")) == sorted(f"{name} (err -2)" for name in [*nobodys, *others])
+    lines = [line.split("Unknown symbol ")[1] for line in daemon.log().splitlines() if "user: Unknown symbol" in line]
+    assert len(lines) > 1 and ", ".join(lines) == names
+    assert not mapped(daemon, "libtheirs") and not mapped(daemon, "user.so")
+
+
+def test_a_library_runs_and_goes_with_its_module(daemon, directory):
+    library = Library(daemon, directory)
+    daemon.ctl("insmod", library.module(library.path))
+    assert os.path.exists(library.trace) and mapped(daemon, "libtheirs")
+    daemon.ctl("rmmod", "user")
+    assert not mapped(daemon, "libtheirs")
+
+
+def test_a_library_of_the_system_that_is_missing_is_named(daemon, directory):
+    library = Library(daemon, directory)
+    library.build("libabsent", "", "-Wl,-soname,libabsent-of-the-tests.so")
+    said = library.refused(library.module(os.path.join(library.folder, "libabsent.so"), function="libabsent"))
+    assert "user: libabsent-of-the-tests.so: cannot open shared object file" in said

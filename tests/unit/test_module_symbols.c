@@ -17,7 +17,7 @@ static bool host_has(void *context, const char *name)
 }
 
 /* The result of looking the symbols of the module at PATH up, with what was unknown and why. */
-static int symbols(const char *path, struct module_names *unknown, struct platter_error *error)
+static int look_up(const char *path, bool read, struct module_names *unknown, struct platter_error *error)
 {
 	struct fixture fixture;
 	unsigned asked = 0;
@@ -27,10 +27,15 @@ static int symbols(const char *path, struct module_names *unknown, struct platte
 	*error = (struct platter_error){ "" };
 	fixture_open(&fixture, path);
 	assert_string_equal(fixture.error.text, "");
-	result = module_symbols_check(&fixture.file, &fixture.info, host_has, &asked, unknown, error);
+	result = module_symbols_check(&fixture.file, &fixture.info, read, host_has, &asked, unknown, error);
 	fixture_close(&fixture);
 	assert_true((result < 0) == (error->text[0] != '\0'));
 	return result;
+}
+
+static int symbols(const char *path, struct module_names *unknown, struct platter_error *error)
+{
+	return look_up(path, false, unknown, error);
 }
 
 static void test_known_symbols_are_found(void **state)
@@ -136,33 +141,58 @@ static void test_a_message_of_names_ends_somewhere(void **state)
 	module_names_free(&names);
 }
 
-static void test_libraries_run_only_when_all_else_is_well(void **state)
+static void test_libraries_that_are_not_loaded_are_read_and_not_run(void **state)
 {
-	static const char use[] = "int theirs(void), theirs_2(void); int use(void) { return theirs() + theirs_2(); }";
+	static const char use[] = "int theirs(void), theirs_2(void), theirs_3(void);\n"
+				  "int use(void) { return theirs() + theirs_2() + theirs_3(); }";
 	struct module_names unknown;
 	struct platter_error error;
-	char source[512], library[128];
+	char source[512], library[128], outer[256];
 
 	(void)state;
 	snprintf(library, sizeof(library), "%s", fixture_compile("libtheirs.so", "#include <stdlib.h>\nint theirs(void) { return 1; }\n"
 		"__attribute__((constructor)) static void start(void) { setenv(\"FIXTURE_RAN\", \"1\", 1); }\n", "-shared"));
+	/* What a library may have is left to ld.so, but when others are unknown, all are named. */
 	snprintf(source, sizeof(source), "%s int platter_foo(void); int use_2(void) { return platter_foo(); }", use);
 	assert_int_equal(symbols(fixture_module("both.so", source, library), &unknown, &error), -ENOENT);
-	assert_string_equal(error.text, "module_example: Unknown symbol platter_foo (err -2)");
-	assert_null(getenv("FIXTURE_RAN"));
+	assert_int_equal(unknown.count, 3);
+	assert_non_null(strstr(error.text, "platter_foo (err -2)"));
+	assert_non_null(strstr(error.text, "theirs_2 (err -2)"));
+	assert_non_null(strstr(error.text, "theirs_3 (err -2)"));
 	module_names_free(&unknown);
+	assert_int_equal(symbols(fixture_module("theirs.so", use, library), &unknown, &error), 0);
 
-	assert_int_equal(symbols(fixture_module("theirs.so", use, library), &unknown, &error), -ENOENT);
-	assert_string_equal(error.text, "module_example: Unknown symbol theirs_2 (err -2)");
-	assert_non_null(getenv("FIXTURE_RAN"));
+	assert_int_equal(look_up(directory_path("theirs.so"), true, &unknown, &error), -ENOENT);
+	assert_int_equal(unknown.count, 2);
+	assert_non_null(strstr(error.text, "theirs_2 (err -2)"));
+	assert_non_null(strstr(error.text, "theirs_3 (err -2)"));
 	module_names_free(&unknown);
-
-	assert_int_equal(symbols(fixture_module("one.so", "int theirs(void); int use(void) { return theirs(); }", library), &unknown,
-				 &error), 0);
+	/* What a library needs counts, too. */
+	snprintf(outer, sizeof(outer), "-Wl,--no-as-needed -shared %s", library);
+	snprintf(outer, sizeof(outer), "-Wl,--no-as-needed %s", fixture_compile("libouter.so", "int outer(void) { return 1; }", outer));
+	assert_int_equal(look_up(fixture_module("outer.so", use, outer), true, &unknown, &error), -ENOENT);
+	assert_int_equal(unknown.count, 2);
+	module_names_free(&unknown);
+	/* One that cannot be read may have anything: that is ld.so's affair. */
 	assert_int_equal(unlink(library), 0);
-	assert_int_equal(symbols(directory_path("one.so"), &unknown, &error), -ENOENT);
-	assert_non_null(strstr(error.text, "a library that it needs can't be loaded: "));
-	assert_non_null(strstr(error.text, "libtheirs.so"));
+	assert_int_equal(look_up(directory_path("outer.so"), true, &unknown, &error), 0);
+	assert_int_equal(look_up(directory_path("both.so"), true, &unknown, &error), -ENOENT);
+	assert_string_equal(error.text, "module_example: Unknown symbol platter_foo (err -2)");
+	module_names_free(&unknown);
+	assert_null(getenv("FIXTURE_RAN"));
+}
+
+/* By name alone, in the directories that ld.so looks into. */
+static void test_libraries_are_found_as_ld_so_does(void **state)
+{
+	static const char use[] = "double cbrt(double), not_in_libm(double); double use(double a) { return cbrt(a) + not_in_libm(a); }";
+	struct module_names unknown;
+	struct platter_error error;
+
+	(void)state;
+	assert_int_equal(look_up(fixture_module("math.so", use, "-lm"), true, &unknown, &error), -ENOENT);
+	assert_string_equal(error.text, "module_example: Unknown symbol not_in_libm (err -2)");
+	module_names_free(&unknown);
 }
 
 int main(void)
@@ -172,7 +202,8 @@ int main(void)
 		cmocka_unit_test(test_sanitized_modules_are_for_sanitized_servers),
 		cmocka_unit_test(test_all_unknown_symbols_are_named),
 		cmocka_unit_test(test_a_message_of_names_ends_somewhere),
-		cmocka_unit_test(test_libraries_run_only_when_all_else_is_well),
+		cmocka_unit_test(test_libraries_that_are_not_loaded_are_read_and_not_run),
+		cmocka_unit_test(test_libraries_are_found_as_ld_so_does),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, directory_teardown);
