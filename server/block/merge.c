@@ -145,7 +145,7 @@ static struct request *put_together(struct queue *queue, struct sum *sum, struct
 	/* Alone, or there is no memory: one by one, then. */
 	list_del_init(&first->link);
 	while ((node = list_pop(&sum->members)))
-		queue_resume(queue, container_of(node, struct request, link));
+		queue_insert(queue, container_of(node, struct request, link));
 	return first;
 }
 
