@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	tests/unit/test_moddep \
 	tests/unit/test_param \
 	tests/unit/test_queue \
+	tests/unit/test_queue_random \
 	tests/unit/test_run \
 	tests/unit/test_session \
 	tests/unit/test_size \
@@ -85,6 +86,7 @@ tests_unit_test_moddep_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
 tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_param_LDADD = $(unit_ldadd)
+
 queue_fixture = tests/unit/queue_fixture.c tests/unit/queue_fixture.h tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 
 tests_unit_test_deadline_SOURCES = tests/unit/test_deadline.c $(queue_fixture)
@@ -94,6 +96,9 @@ tests_unit_test_deadline_LDADD = $(unit_ldadd)
 tests_unit_test_elevator_SOURCES = tests/unit/test_elevator.c $(queue_fixture)
 tests_unit_test_elevator_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_elevator_LDADD = $(unit_ldadd)
+
+# The model of the queue.
+queue_model = tests/unit/model.c tests/unit/model.h tests/unit/model_driver.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 
 tests_unit_test_run_SOURCES = tests/unit/test_run.c $(queue_fixture)
 tests_unit_test_run_CPPFLAGS = $(unit_cppflags)
@@ -106,6 +111,11 @@ tests_unit_test_limits_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
+tests_unit_test_queue_random_SOURCES = tests/unit/test_queue_random.c tests/unit/mutate.h $(queue_model)
+tests_unit_test_queue_random_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_queue_random_LDADD = $(unit_ldadd)
+# It lets there be no memory at times.
+tests_unit_test_queue_random_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_session_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)

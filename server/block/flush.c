@@ -25,6 +25,21 @@ void flush_add(struct queue *queue, struct request *request)
 	list_add_tail(&request->link, &queue->flush.waiting);
 }
 
+struct request *flush_take_waiting(struct flush *flush, const void *owner)
+{
+	struct list_head *node;
+
+	list_for_each(node, &flush->waiting) {
+		struct request *request = container_of(node, struct request, link);
+
+		if (request->owner != owner)
+			continue;
+		list_del_init(node);
+		return request;
+	}
+	return NULL;
+}
+
 /* A FUA request that found no space, was refused or never reached the disk lost nothing: it was never there. */
 bool flush_is_disk_failure(const struct request *request)
 {

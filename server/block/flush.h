@@ -41,6 +41,9 @@ bool flush_concerns(const struct request *request);
 /* REQUEST, which is one, waits for the next group. */
 void flush_add(struct queue *queue, struct request *request);
 
+/* One of OWNER's that wait for that, which waits no longer; NULL when there is none. */
+struct request *flush_take_waiting(struct flush *flush, const void *owner);
+
 /* Starts the next group unless one runs or none waits: whether there is anything new to dispatch. */
 bool flush_start(struct queue *queue);
 

@@ -153,70 +153,67 @@ static void cancel(struct request *request)
 	queue_finish(request, -ECANCELED);
 }
 
-/* OWNER's first that hasn't started: a split request of which a part ran has. */
-static struct request *find_in(const struct list_head *list, const void *owner)
+static bool is_of(const struct request *request, const void *owner)
+{
+	struct list_head *node;
+
+	if (list_empty(&request->members))
+		return request->owner == owner;
+	list_for_each(node, &request->members)
+		if (container_of(node, struct request, link)->owner == owner)
+			return true;
+	return false;
+}
+
+/* The first of `later`, or with RUNS of the runs in `resumed`, that has something of OWNER's and hasn't started. */
+static struct request *find_put_off(const struct list_head *list, bool runs, const void *owner)
 {
 	struct list_head *node;
 
 	list_for_each(node, list) {
 		struct request *request = container_of(node, struct request, link);
 
-		if (request->owner == owner && !request->issued)
+		/* A split request of which a part ran has. */
+		if (!request->issued && (!runs || request->run) && is_of(request, owner))
 			return request;
 	}
 	return NULL;
 }
 
-static bool has_member(const struct request *merged, const void *owner)
+/* REQUEST, which had left the elevator for one of these lists, waits there again; merged ones each by itself. */
+static void take_back(struct queue *queue, struct request *request)
 {
-	struct list_head *node;
+	struct request *member;
 
-	list_for_each(node, &merged->members)
-		if (container_of(node, struct request, link)->owner == owner)
-			return true;
-	return false;
-}
-
-/* What was merged with one of OWNER's and then put off waits again, each by itself. */
-static void take_apart(struct queue *queue, const void *owner)
-{
-	struct list_head *node, *following;
-
-	list_for_each_safe(node, following, &queue->later) {
-		struct request *merged = container_of(node, struct request, link), *member;
-
-		if (merged->issued || !has_member(merged, owner))
-			continue;
-		queue->waiting--;
-		list_del_init(node);
-		while ((member = merge_take_member(merged)))
-			queue_insert(queue, member);
-		request_put(merged);
+	queue->waiting--;
+	list_del_init(&request->link);
+	if (request->run)
+		run_back(queue, request);
+	if (list_empty(&request->members)) {
+		queue_insert(queue, request);
+		return;
 	}
+	while ((member = merge_take_member(request)))
+		queue_insert(queue, member);
+	request_put(request);
 }
 
 void queue_drop(struct queue *queue, const void *owner)
 {
 	struct request *request;
 
-	take_apart(queue, owner);
+	while ((request = find_put_off(&queue->later, false, owner)) || (request = find_put_off(&queue->resumed, true, owner)))
+		take_back(queue, request);
 	while ((request = overlap_take_waiting(&queue->overlaps, owner)))
 		queue_finish(request, -ECANCELED);
-	while ((request = find_in(&queue->flush.waiting, owner))) {
-		list_del_init(&request->link);
+	while ((request = flush_take_waiting(&queue->flush, owner)))
 		queue_finish(request, -ECANCELED);
-	}
 	while ((request = queue->elevator->find(queue, owner))) {
 		queue_take(queue, request);
 		cancel(request);
 	}
 	while ((request = run_take(&queue->runs, owner)))
 		cancel(request);
-	while ((request = find_in(&queue->later, owner))) {
-		queue->waiting--;
-		list_del_init(&request->link);
-		cancel(request);
-	}
 	if (has_work(queue))
 		mark_dirty(queue);
 }

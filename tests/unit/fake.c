@@ -36,6 +36,10 @@ static void fake_submit(struct platter_disk *disk, struct platter_request *reque
 	struct fake *fake = of(disk);
 
 	fake->total++;
+	if (fake->submit) {
+		fake->submit(fake, request);
+		return;
+	}
 	if (fake->at_once) {
 		if (fake->result == 0)
 			copy(fake, request);

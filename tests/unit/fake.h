@@ -24,6 +24,7 @@ struct fake {
 	bool at_once;         /* complete inside submit, with... */
 	int result;           /* ...this */
 	uint64_t timer;       /* when block_unplug() is wanted */
+	void (*submit)(struct fake *fake, struct platter_request *request); /* instead of all this; NULL: none */
 	uint8_t memory[1 << 16];
 };
 
