@@ -90,7 +90,7 @@ enum platter_param_type {
 struct platter_param {
 	const char *name;
 	uint32_t type;          /* enum platter_param_type */
-	uint32_t permissions;   /* 0: invisible, 0444: readable, 0644: can be set at run time, too */
+	uint32_t permissions;   /* 0: invisible, 0444: readable, 0644: can be set at run time, too; 0400, 0600: not by all */
 	void *value;
 	uint32_t most;          /* elements of an array; 0: a single value */
 	uint32_t reserved;

@@ -177,18 +177,18 @@ static int modules_modprobe(struct call *call)
 	return 0;
 }
 
-/* With the modules' lock held: the parameters that can be seen, with their values. */
+/* With the modules' lock held: the parameters that the peer may see, with their values. */
 static json_t *params_of(const struct call *call, const struct module *module)
 {
 	json_t *list = json_array();
 	const struct platter_param *param = module->params.params;
 
 	for (; param && param < module->params.end; param++) {
-		char *value = param->permissions & (call->peer->may_change ? 0444 : 0004) ? param_format(param) : NULL;
+		char *value = param->permissions & (call->peer->may_change ? 0400 : 0004) ? param_format(param) : NULL;
 
 		if (value)
 			json_array_append_new(list, json_pack("{s:s, s:o, s:b}", "name", param->name, "value", json_text(value),
-							      "writable", (int)(param->permissions & 0222)));
+							      "writable", (int)(param->permissions & 0200)));
 		free(value);
 	}
 	return list;

@@ -95,6 +95,14 @@ static int parse_softdep(const struct place *place, const char *value)
 	return result;
 }
 
+/* As the kernel has it: what others may the group may, what the group may the owner may, and others don't write. */
+static bool are_permissions(unsigned long mode)
+{
+	unsigned long owner = mode >> 6, group = mode >> 3 & 7, others = mode & 7;
+
+	return !(mode & ~0664UL) && !(group & ~owner) && !(others & ~group);
+}
+
 /* NAME:TYPE:PERMISSIONS:DESCRIPTION; the description may have colons. */
 static int parse_param(const struct place *place, const char *value)
 {
@@ -109,8 +117,10 @@ static int parse_param(const struct place *place, const char *value)
 	if (!description || type + 1 == permissions || !is_identifier(value, (size_t)(type - value)))
 		return fail_line(place, "not NAME:TYPE:PERMISSIONS:DESCRIPTION");
 	number = strtoul(permissions + 1, &end, 0);
-	if (end != description || !isdigit((unsigned char)permissions[1]) || number > 0777)
+	if (end != description || !isdigit((unsigned char)permissions[1]))
 		return fail_line(place, "the permissions are no number; write 0, 0444 or 0644");
+	if (!are_permissions(number))
+		return fail_line(place, "the permissions let others do more than the owner, or write; write 0, 0400, 0600, 0444 or 0644");
 	for (size_t i = 0; i < info->param_count; i++)
 		if (strncmp(info->params[i].name, value, (size_t)(type - value)) == 0 && !info->params[i].name[type - value])
 			return fail_line(place, "the parameter is there twice");
