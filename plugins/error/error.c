@@ -2,7 +2,6 @@
 /* Stands on a disk and has some of its requests fail, as the parameters say. */
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <platter/stack.h>
@@ -17,6 +16,8 @@ static int code = EIO;
 PLATTER_PARAM(code, int, 0644, "the errno that a request fails with");
 static unsigned int per_million = 0;
 PLATTER_PARAM(per_million, uint, 0644, "how many of a million requests fail");
+static unsigned long seed = 1;
+PLATTER_PARAM(seed, ulong, 0644, "which of them: with another one others, with the same one the same again");
 static unsigned long first = 0;
 PLATTER_PARAM(first, ulong, 0644, "of the requests that touch the bytes from here...");
 static unsigned long last = ULONG_MAX;
@@ -54,6 +55,23 @@ static char letter_of(const struct platter_request *request)
 	return request->op < sizeof(letters) - 1 ? letters[request->op] : '?';
 }
 
+/* The next number of those that belong to the seed; several reactors may ask. */
+static uint64_t draw(void)
+{
+	static unsigned long begun;
+	static uint64_t drawn;
+	unsigned long now = seed;
+	uint64_t x;
+
+	if (__atomic_exchange_n(&begun, now, __ATOMIC_RELAXED) != now)
+		__atomic_store_n(&drawn, 0, __ATOMIC_RELAXED);
+	/* splitmix64, whose state is a counter */
+	x = now + (__atomic_fetch_add(&drawn, 1, __ATOMIC_RELAXED) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
 static bool is_chosen(const struct platter_request *request)
 {
 	if (per_million == 0 || !strchr(ops, letter_of(request)))
@@ -61,7 +79,7 @@ static bool is_chosen(const struct platter_request *request)
 	/* A flush has no range: it touches all. */
 	if (request->op != PLATTER_OP_FLUSH && (request->offset > last || request->offset + request->length <= first))
 		return false;
-	return (unsigned long)random() % 1000000 < per_million;
+	return draw() % 1000000 < per_million;
 }
 
 static void error_submit(struct platter_disk *disk, struct platter_request *request)
