@@ -441,11 +441,11 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	struct block *home = request->block;
 	struct request *head;
 
-	if (!__atomic_load_n(&request->with_driver, __ATOMIC_RELAXED)) {
+	/* Of several threads that complete it, one does. */
+	if (!__atomic_exchange_n(&request->with_driver, false, __ATOMIC_ACQ_REL)) {
 		log_ratelimited(ERROR, "a driver has completed a request twice, or one that it hasn't got; that is ignored");
 		return;
 	}
-	__atomic_store_n(&request->with_driver, false, __ATOMIC_RELAXED);
 	request->error = error > 0 ? -error : error;
 	if (home == block_self()) {
 		queue_complete(request);
