@@ -33,7 +33,7 @@ int elevator_switch(struct queue *queue, const struct elevator *elevator)
 		return -ENOMEM;
 	list_init(&moving);
 	while ((request = queue->elevator->find(queue, NULL))) {
-		queue->elevator->remove(queue, request);
+		queue_take(queue, request);
 		list_add_tail(&request->link, &moving);
 	}
 	free(queue->elevator_data);
@@ -42,7 +42,7 @@ int elevator_switch(struct queue *queue, const struct elevator *elevator)
 	if (elevator->init)
 		elevator->init(queue);
 	while ((node = list_pop(&moving)))
-		elevator->insert(queue, container_of(node, struct request, link));
+		queue_insert(queue, container_of(node, struct request, link));
 	return 0;
 }
 
@@ -54,47 +54,48 @@ void elevator_destroy(struct queue *queue)
 
 void software_queue_init(struct software_queue *software)
 {
-	list_init(&software->requests);
-	list_init(&software->ready);
-	software->account = NULL;
+	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
+		list_init(&software->side[i].requests);
+		list_init(&software->side[i].ready);
+	}
 }
 
-void elevator_round_insert(struct queue *queue, struct request *request)
+void elevator_round_insert(struct queue *queue, struct request *request, enum elevator_side side)
 {
-	struct software_queue *from = request->from;
+	struct software_side *from = &request->from->side[side];
 
 	list_add_tail(&request->link, &from->requests);
 	if (list_empty(&from->ready))
-		list_add_tail(&from->ready, &queue->ready);
+		list_add_tail(&from->ready, &queue->ready[side]);
 }
 
 /* Whoever had one taken is the last in turn. */
-void elevator_round_remove(struct queue *queue, struct request *request)
+void elevator_round_remove(struct queue *queue, struct request *request, enum elevator_side side)
 {
-	struct software_queue *from = request->from;
+	struct software_side *from = &request->from->side[side];
 
 	list_del_init(&request->link);
 	list_del_init(&from->ready);
 	if (!list_empty(&from->requests))
-		list_add_tail(&from->ready, &queue->ready);
+		list_add_tail(&from->ready, &queue->ready[side]);
 }
 
-struct request *elevator_round_next(struct queue *queue)
+struct request *elevator_round_next(struct queue *queue, enum elevator_side side)
 {
-	const struct software_queue *from;
+	struct software_side *first;
 
-	if (list_empty(&queue->ready))
+	if (list_empty(&queue->ready[side]))
 		return NULL;
-	from = list_first_entry(&queue->ready, struct software_queue, ready);
-	return list_first_entry(&from->requests, struct request, link);
+	first = list_first_entry(&queue->ready[side], struct software_side, ready);
+	return list_first_entry(&first->requests, struct request, link);
 }
 
-struct request *elevator_round_find(struct queue *queue, const void *owner)
+struct request *elevator_round_find(struct queue *queue, const void *owner, enum elevator_side side)
 {
 	struct list_head *turn, *node;
 
-	list_for_each(turn, &queue->ready) {
-		list_for_each(node, &container_of(turn, struct software_queue, ready)->requests) {
+	list_for_each(turn, &queue->ready[side]) {
+		list_for_each(node, &container_of(turn, struct software_side, ready)->requests) {
 			struct request *request = container_of(node, struct request, link);
 
 			if (!owner || request->owner == owner)
@@ -104,10 +105,30 @@ struct request *elevator_round_find(struct queue *queue, const void *owner)
 	return NULL;
 }
 
+static void none_insert(struct queue *queue, struct request *request)
+{
+	elevator_round_insert(queue, request, ELEVATOR_ALL);
+}
+
+static void none_remove(struct queue *queue, struct request *request)
+{
+	elevator_round_remove(queue, request, ELEVATOR_ALL);
+}
+
+static struct request *none_next(struct queue *queue)
+{
+	return elevator_round_next(queue, ELEVATOR_ALL);
+}
+
+static struct request *none_find(struct queue *queue, const void *owner)
+{
+	return elevator_round_find(queue, owner, ELEVATOR_ALL);
+}
+
 const struct elevator elevator_none = {
 	.name = "none",
-	.insert = elevator_round_insert,
-	.remove = elevator_round_remove,
-	.next = elevator_round_next,
-	.find = elevator_round_find,
+	.insert = none_insert,
+	.remove = none_remove,
+	.next = none_next,
+	.find = none_find,
 };

@@ -19,11 +19,18 @@ struct request;
 /*
  * A software queue: the requests of one connection that wait, in the order of
  * arrival.  Those that have any take turns, a request each: who sends many
- * doesn't keep the others waiting.
+ * doesn't keep the others waiting.  An elevator that treats reads and changes
+ * differently keeps them apart.
  */
-struct software_queue {
+enum elevator_side { ELEVATOR_ALL = 0, ELEVATOR_READS = 0, ELEVATOR_CHANGES = 1, ELEVATOR_SIDES };
+
+struct software_side {
 	struct list_head requests;
-	struct list_head ready;     /* among those of its disk's queue that have requests */
+	struct list_head ready; /* among those of its disk's queue that have requests */
+};
+
+struct software_queue {
+	struct software_side side[ELEVATOR_SIDES];
 	struct account *account;    /* the connection's; NULL for requests of none */
 };
 
@@ -57,10 +64,10 @@ const struct elevator *elevator_at(unsigned index);
 int elevator_switch(struct queue *queue, const struct elevator *elevator);
 void elevator_destroy(struct queue *queue);
 
-/* For the elevators that serve connections in turn. */
-void elevator_round_insert(struct queue *queue, struct request *request);
-void elevator_round_remove(struct queue *queue, struct request *request);
-struct request *elevator_round_next(struct queue *queue);
-struct request *elevator_round_find(struct queue *queue, const void *owner);
+/* For the elevators: connections in turn. */
+void elevator_round_insert(struct queue *queue, struct request *request, enum elevator_side side);
+void elevator_round_remove(struct queue *queue, struct request *request, enum elevator_side side);
+struct request *elevator_round_next(struct queue *queue, enum elevator_side side);
+struct request *elevator_round_find(struct queue *queue, const void *owner, enum elevator_side side);
 
 #endif

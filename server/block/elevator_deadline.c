@@ -4,6 +4,9 @@
  * of one direction, sorted by offset; reads before writes, but writes are
  * passed over only so many times; and a batch begins with the oldest request of
  * its direction when that has waited for too long.
+ *
+ * What is sorted is a window, which connections fill in turn: who sends
+ * hundreds of requests keeps another one waiting for a window, not for all.
  */
 #include "server/block/elevator.h"
 
@@ -15,15 +18,17 @@
 
 RB_HEAD(sorted_tree, request);
 
-enum direction { READS, CHANGES, DIRECTIONS };
+/* Requests of a direction that are sorted at a time. */
+#define WINDOW 32
 
 struct deadline_data {
 	struct {
 		struct sorted_tree sorted;
-		struct list_head fifo;      /* in the order of arrival */
+		struct list_head fifo;      /* the same, the oldest first */
+		unsigned count;
 		struct request *next;       /* where the batch goes on; NULL: at its end */
-	} side[DIRECTIONS];
-	enum direction direction;           /* of the batch */
+	} side[ELEVATOR_SIDES];
+	enum elevator_side direction;           /* of the batch */
 	unsigned batched, starved;          /* requests in it; batches of reads that changes have waited for */
 };
 
@@ -35,71 +40,100 @@ static int compare(const struct request *a, const struct request *b)
 	return (uintptr_t)a < (uintptr_t)b ? -1 : a != b;
 }
 
-/* As in overlap.c. */
-RB_GENERATE_INTERNAL(sorted_tree, request, sorted, compare, static inline)
+/* RB_GENERATE_STATIC would want __unused, which glibc lacks. */
+RB_GENERATE_INTERNAL(sorted_tree, request, sorted, compare, __attribute__((unused)) static inline)
 
-static enum direction direction_of(const struct request *request)
+static enum elevator_side direction_of(const struct request *request)
 {
-	return request->driver.op == PLATTER_OP_READ || request->driver.op == PLATTER_OP_CACHE ? READS : CHANGES;
+	return request->driver.op == PLATTER_OP_READ || request->driver.op == PLATTER_OP_CACHE ? ELEVATOR_READS : ELEVATOR_CHANGES;
 }
 
 static void init(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	for (unsigned i = 0; i < DIRECTIONS; i++)
+	for (unsigned i = 0; i < ELEVATOR_SIDES; i++)
 		list_init(&data->side[i].fifo);
+}
+
+static void into_window(struct deadline_data *data, struct request *request, enum elevator_side direction)
+{
+	request->staged = true;
+	RB_INSERT(sorted_tree, &data->side[direction].sorted, request);
+	list_add_tail(&request->link, &data->side[direction].fifo);
+	data->side[direction].count++;
 }
 
 static void insert(struct queue *queue, struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	enum direction direction = direction_of(request);
+	enum elevator_side direction = direction_of(request);
 
-	RB_INSERT(sorted_tree, &data->side[direction].sorted, request);
-	list_add_tail(&request->link, &data->side[direction].fifo);
+	if (data->side[direction].count < WINDOW && list_empty(&queue->ready[direction])) {
+		into_window(data, request, direction);
+		return;
+	}
+	request->staged = false;
+	elevator_round_insert(queue, request, direction);
 }
 
 static void take_out(struct queue *queue, struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	enum direction direction = direction_of(request);
+	enum elevator_side direction = direction_of(request);
 
+	if (!request->staged) {
+		elevator_round_remove(queue, request, direction);
+		return;
+	}
 	/* The sweep goes on behind what was taken last. */
 	data->side[direction].next = RB_NEXT(sorted_tree, &data->side[direction].sorted, request);
 	RB_REMOVE(sorted_tree, &data->side[direction].sorted, request);
+	data->side[direction].count--;
 	list_del_init(&request->link);
 }
 
-static bool may_go(const struct queue *queue, enum direction direction)
+/* Fills the window. */
+static void stage(struct queue *queue, enum elevator_side direction)
+{
+	struct deadline_data *data = queue->elevator_data;
+	struct request *request;
+
+	while (data->side[direction].count < WINDOW && (request = elevator_round_next(queue, direction))) {
+		elevator_round_remove(queue, request, direction);
+		into_window(data, request, direction);
+	}
+}
+
+static bool may_go(const struct queue *queue, enum elevator_side direction)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
 	return !list_empty(&data->side[direction].fifo) &&
-	       (direction == READS || queue->changes_in_driver < queue->limits.async_depth);
+	       (direction == ELEVATOR_READS || queue->changes_in_driver < queue->limits.async_depth);
 }
 
 static bool has_expired(const struct queue *queue, const struct request *request)
 {
-	uint64_t limit = direction_of(request) == READS ? queue->limits.read_expire : queue->limits.write_expire;
+	uint64_t limit = direction_of(request) == ELEVATOR_READS ? queue->limits.read_expire : queue->limits.write_expire;
 
 	return queue->now >= request->arrived + limit * 1000000;
 }
 
 /* Which direction the next batch has; one of them may go. */
-static enum direction choose(struct queue *queue)
+static enum elevator_side choose(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	if (!may_go(queue, CHANGES))
-		return READS;
+	if (!may_go(queue, ELEVATOR_CHANGES))
+		return ELEVATOR_READS;
 	/* Whatever the limit: reads that wait have a turn after each batch of changes. */
-	if (may_go(queue, READS) && (data->direction == CHANGES || data->starved < queue->limits.writes_starved)) {
+	if (may_go(queue, ELEVATOR_READS) && (data->direction == ELEVATOR_CHANGES || data->starved < queue->limits.writes_starved)) {
 		data->starved++;
-		return READS;
+		return ELEVATOR_READS;
 	}
 	data->starved = 0;
-	return CHANGES;
+	return ELEVATOR_CHANGES;
 }
 
 static struct request *next(struct queue *queue)
@@ -107,7 +141,9 @@ static struct request *next(struct queue *queue)
 	struct deadline_data *data = queue->elevator_data;
 	struct request *oldest;
 
-	if (!may_go(queue, READS) && !may_go(queue, CHANGES))
+	stage(queue, ELEVATOR_READS);
+	stage(queue, ELEVATOR_CHANGES);
+	if (!may_go(queue, ELEVATOR_READS) && !may_go(queue, ELEVATOR_CHANGES))
 		return NULL;
 	if (data->batched < queue->limits.fifo_batch && data->side[data->direction].next && may_go(queue, data->direction)) {
 		data->batched++;
@@ -121,45 +157,14 @@ static struct request *next(struct queue *queue)
 	return data->side[data->direction].next;
 }
 
-/* The first in the order of the disk that begins at OFFSET or behind it. */
-static struct request *first_from(const struct sorted_tree *sorted, uint64_t offset)
-{
-	struct request *node = RB_ROOT(sorted);
-	struct request *found = NULL;
-
-	while (node) {
-		bool behind = node->driver.offset >= offset;
-
-		if (behind)
-			found = node;
-		node = behind ? RB_LEFT(node, sorted) : RB_RIGHT(node, sorted);
-	}
-	return found;
-}
-
-/* The last one that begins before OFFSET. */
-static struct request *last_before(const struct sorted_tree *sorted, uint64_t offset)
-{
-	struct request *node = RB_ROOT(sorted);
-	struct request *found = NULL;
-
-	while (node) {
-		bool before = node->driver.offset < offset;
-
-		if (before)
-			found = node;
-		node = before ? RB_RIGHT(node, sorted) : RB_LEFT(node, sorted);
-	}
-	return found;
-}
-
+/* REQUEST, or what it is to be merged with, was taken last: the sweep goes on behind it, and what is before that is before it. */
 static struct request *following(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	uint64_t end = request->driver.offset + request->driver.length;
-	struct request *other = first_from(&data->side[direction_of(request)].sorted, end);
+	struct request *other = data->side[direction_of(request)].next;
 
-	if (other && other->driver.offset == end && merge_allowed(queue, other) && merge_fits(request, other))
+	if (other && other->driver.offset == request->driver.offset + request->driver.length && other->mergeable &&
+	    merge_fits(request, other))
 		return other;
 	return NULL;
 }
@@ -167,9 +172,11 @@ static struct request *following(struct queue *queue, const struct request *requ
 static struct request *preceding(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	struct request *other = last_before(&data->side[direction_of(request)].sorted, request->driver.offset);
+	struct request *behind = data->side[direction_of(request)].next;
+	struct request *other = behind ? RB_PREV(sorted_tree, NULL, behind) :
+					 RB_MAX(sorted_tree, &data->side[direction_of(request)].sorted);
 
-	if (other && other->driver.offset + other->driver.length == request->driver.offset && merge_allowed(queue, other) &&
+	if (other && other->driver.offset + other->driver.length == request->driver.offset && other->mergeable &&
 	    merge_fits(request, other))
 		return other;
 	return NULL;
@@ -180,7 +187,11 @@ static struct request *find(struct queue *queue, const void *owner)
 	struct deadline_data *data = queue->elevator_data;
 	struct list_head *node;
 
-	for (unsigned i = 0; i < DIRECTIONS; i++) {
+	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
+		struct request *waiting = elevator_round_find(queue, owner, i);
+
+		if (waiting)
+			return waiting;
 		list_for_each(node, &data->side[i].fifo) {
 			struct request *request = container_of(node, struct request, link);
 

@@ -35,10 +35,10 @@ static void insert(struct queue *queue, struct request *request)
 {
 	struct merge_data *data = queue->elevator_data;
 
-	elevator_round_insert(queue, request);
+	elevator_round_insert(queue, request, ELEVATOR_ALL);
 	list_init(&request->by_start);
 	list_init(&request->by_end);
-	if (!merge_allowed(queue, request))
+	if (!request->mergeable)
 		return;
 	list_add_tail(&request->by_start, &data->by_start[bucket_of(request->driver.offset)]);
 	list_add_tail(&request->by_end, &data->by_end[bucket_of(request->driver.offset + request->driver.length)]);
@@ -48,7 +48,7 @@ static void take_out(struct queue *queue, struct request *request)
 {
 	list_del_init(&request->by_start);
 	list_del_init(&request->by_end);
-	elevator_round_remove(queue, request);
+	elevator_round_remove(queue, request, ELEVATOR_ALL);
 }
 
 static struct request *following(struct queue *queue, const struct request *request)
@@ -80,14 +80,24 @@ static struct request *preceding(struct queue *queue, const struct request *requ
 	return NULL;
 }
 
+static struct request *next(struct queue *queue)
+{
+	return elevator_round_next(queue, ELEVATOR_ALL);
+}
+
+static struct request *find(struct queue *queue, const void *owner)
+{
+	return elevator_round_find(queue, owner, ELEVATOR_ALL);
+}
+
 const struct elevator elevator_merge = {
 	.name = "merge",
 	.size = sizeof(struct merge_data),
 	.init = init,
 	.insert = insert,
 	.remove = take_out,
-	.next = elevator_round_next,
+	.next = next,
 	.following = following,
 	.preceding = preceding,
-	.find = elevator_round_find,
+	.find = find,
 };

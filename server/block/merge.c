@@ -14,7 +14,7 @@ bool merge_allowed(const struct queue *queue, const struct request *request)
 {
 	uint32_t capabilities = queue->disk->geometry.capabilities;
 
-	if (request->alone || queue->limits.nomerges == QUEUE_MERGES_NONE)
+	if (queue->limits.nomerges == QUEUE_MERGES_NONE)
 		return false;
 	switch (request->driver.op) {
 	case PLATTER_OP_READ:
@@ -96,6 +96,7 @@ static struct request *make(struct queue *queue, struct sum *sum)
 	merged->queue = queue;
 	merged->owner = NULL;
 	merged->sync = first->sync;
+	merged->mergeable = true;
 	merged->driver.op = first->driver.op;
 	merged->driver.flags = first->driver.flags;
 	merged->driver.disk = first->driver.disk;
@@ -153,7 +154,10 @@ struct request *merge_neighbours(struct queue *queue, struct request *request)
 {
 	struct sum sum;
 
-	if (!queue->elevator->following || !merge_allowed(queue, request))
+	if (!request->mergeable || queue->limits.nomerges == QUEUE_MERGES_NONE)
+		return request;
+	/* As a rule there are none, where requests are random. */
+	if (!queue->elevator->following(queue, request) && !queue->elevator->preceding(queue, request))
 		return request;
 	sum_init(&sum, request);
 	gather(queue, &sum);

@@ -15,7 +15,7 @@
 struct queue;
 struct request;
 
-/* Whether REQUEST may be merged with others at all. */
+/* Whether REQUEST, which comes into the elevator, may be merged with others. */
 bool merge_allowed(const struct queue *queue, const struct request *request);
 
 /* Whether the two, neighbours that may be merged, are of one kind. */

@@ -6,25 +6,27 @@
  * again on another connection, and nothing that is merged or sorted overtakes
  * what it overlaps.
  *
- * Changes that wait for nobody don't overlap each other: they are in a tree,
- * where one insertion also finds what is in the way.
+ * Changes that wait for nobody don't overlap each other.  Short ones are found
+ * by the granule of the disk that they begin in: what overlaps one of them
+ * begins there, in the granule before or in that of its end.
  */
 #ifndef BLOCK_OVERLAP_H
 #define BLOCK_OVERLAP_H
 
 #include <stdbool.h>
 
-#include <bsd/sys/tree.h>
-
 #include "common/list.h"
 
 struct request;
 
-RB_HEAD(overlap_tree, request);
+#define OVERLAP_BUCKETS 64
 
 struct overlaps {
-	struct overlap_tree running;  /* changes that may go to the driver, or are there */
-	struct list_head waiting;     /* those that wait for an earlier one, in the order of arrival */
+	/* Changes that may go to the driver, or are there: up to a granule long, by where they begin; and longer ones. */
+	struct list_head bucket[OVERLAP_BUCKETS];
+	struct list_head longer;
+	unsigned count;             /* of these two */
+	struct list_head waiting;   /* those that wait for an earlier one, in the order of arrival */
 };
 
 void overlap_init(struct overlaps *overlaps);
@@ -32,7 +34,7 @@ void overlap_init(struct overlaps *overlaps);
 /* Whether REQUEST, a change, may start; otherwise it waits among an earlier one's `waiters`, until that leaves. */
 bool overlap_enter(struct overlaps *overlaps, struct request *request);
 
-/* REQUEST, which has entered, has ended; who waited for it is in `waiters`, to enter again. */
+/* REQUEST has ended; if it had entered, who waited for it is in `waiters`, to enter again. */
 void overlap_leave(struct overlaps *overlaps, struct request *request);
 
 /* One of OWNER's that wait, which waits no longer; NULL when there is none. */

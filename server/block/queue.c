@@ -21,7 +21,8 @@ void queue_init(struct queue *queue, struct disk *disk)
 	overlap_init(&queue->overlaps);
 	flush_init(&queue->flush);
 	software_queue_init(&queue->own);
-	list_init(&queue->ready);
+	for (unsigned i = 0; i < ELEVATOR_SIDES; i++)
+		list_init(&queue->ready[i]);
 	list_init(&queue->plugged);
 	list_init(&queue->resumed);
 	list_init(&queue->later);
@@ -54,6 +55,7 @@ static bool is_change(const struct request *request)
 void queue_insert(struct queue *queue, struct request *request)
 {
 	queue->waiting++;
+	request->mergeable = queue->elevator->following && merge_allowed(queue, request);
 	queue->elevator->insert(queue, request);
 }
 
@@ -97,8 +99,7 @@ void queue_finish(struct request *request, int error)
 	struct queue *queue = request->queue;
 	struct list_head *node;
 
-	if (request->changing)
-		overlap_leave(&queue->overlaps, request);
+	overlap_leave(&queue->overlaps, request);
 	while ((node = list_pop(&request->waiters)))
 		enter_again(queue, container_of(node, struct request, link));
 	/* A reply of another length would be the end of all that follow on its connection. */
@@ -122,7 +123,7 @@ static void merged_back(struct request *merged)
 	while ((member = merge_take_member(merged))) {
 		member->submitted = merged->submitted;
 		if (again) {
-			member->alone = true;
+			member->mergeable = false;
 			queue_resume(member->queue, member);
 		} else {
 			member->error = merged->error;

@@ -44,7 +44,7 @@ struct queue {
 	struct limits limits;           /* as the disk's were when `generation` was */
 	unsigned generation;
 	struct software_queue own;      /* of requests that are no connection's */
-	struct list_head ready;         /* software queues that have requests, in turn */
+	struct list_head ready[ELEVATOR_SIDES]; /* software queues that have requests, in turn */
 
 	struct list_head plugged;       /* in its block's list while it waits for more to merge... */
 	uint64_t unplug_at;             /* ...until then, CLOCK_MONOTONIC, ns; 0: it doesn't */

@@ -22,6 +22,7 @@ struct request *request_get(struct block *block)
 		if (!request)
 			return NULL;
 		list_init(&request->link);
+		list_init(&request->change);
 		list_init(&request->wait);
 		list_init(&request->members);
 		list_init(&request->waiters);
@@ -39,8 +40,7 @@ struct request *request_get(struct block *block)
 	request->issued = 0;
 	request->submitted = 0;
 	request->from = NULL;
-	request->changing = false;
-	request->alone = false;
+	request->mergeable = false;
 	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;

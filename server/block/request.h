@@ -30,10 +30,9 @@ struct request {
 	struct block *block;
 	struct queue *queue;           /* while the block layer has it */
 	struct software_queue *from;   /* its connection's; the queue sees to one that has none */
-	RB_ENTRY(request) change;      /* in overlaps.running, if it changes data... */
-	bool changing;                 /* ...and is there */
+	struct list_head change;       /* in its queue's overlaps, if it changes data and waits for no other change */
 	bool sync;                     /* a FLUSH, or came with FUA */
-	bool alone;                    /* not to be merged: what it was merged into has failed */
+	bool mergeable;                /* in the elevator: it may be merged.  Not what was merged once, and failed so. */
 	bool with_driver;              /* submitted and not completed */
 	bool watched;                  /* its driver has it for too long, and that was said */
 	uint32_t since;                /* block->ticks when it was submitted */
@@ -43,6 +42,7 @@ struct request {
 	struct list_head wait;         /* in overlaps.waiting while it is among another's */
 	struct run *run;               /* the sequential run that it is one of in the driver; NULL */
 	struct list_head members;      /* of a merged request, in the order of the disk */
+	bool staged;                   /* with "deadline": it is in the window */
 	union {                        /* the elevator's */
 		struct {
 			struct list_head by_start, by_end;

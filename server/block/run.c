@@ -35,14 +35,13 @@ static struct run *find(struct runs *runs, const struct request *request)
 	return NULL;
 }
 
-static bool is_recent(const struct runs *runs, uint64_t offset)
+/* Where an end is remembered; another one may take its place. */
+static uint64_t *place_of(struct runs *runs, uint64_t end)
 {
-	bool found = false;
-
-	for (unsigned i = 0; i < RUN_RECENT; i++)
-		found |= runs->recent[i] == offset;
-	return found;
+	return &runs->recent[end * UINT64_C(0x9e3779b97f4a7c15) >> 58];
 }
+
+_Static_assert(RUN_RECENT == 1 << (64 - 58), "the hash gives as many");
 
 /* The followers go: together, as far as they lie together and fit. */
 static void release(struct queue *queue, struct run *run)
@@ -68,16 +67,16 @@ static bool has_room(const struct queue *queue, const struct run *run, const str
 	       run->segments + request->driver.iovcnt <= queue->limits.max_segments;
 }
 
-static bool may_hold(const struct queue *queue, const struct request *request)
+static bool is_off(const struct queue *queue)
 {
-	return queue->limits.run_depth && queue->elevator->following && merge_allowed(queue, request);
+	return !queue->limits.run_depth || queue->limits.nomerges == QUEUE_MERGES_NONE;
 }
 
 bool run_hold(struct queue *queue, struct request *request)
 {
 	struct run *run;
 
-	if (!queue->runs.active || request->driver.length > RUN_SMALL || !may_hold(queue, request))
+	if (!queue->runs.active || request->driver.length > RUN_SMALL || !request->mergeable || is_off(queue))
 		return false;
 	run = find(&queue->runs, request);
 	if (!run || run->in_driver < queue->limits.run_depth)
@@ -113,16 +112,16 @@ void run_join(struct queue *queue, struct request *request)
 	struct runs *runs = &queue->runs;
 	uint64_t end = request->driver.offset + request->driver.length;
 
-	if (request->run || !may_hold(queue, request))
+	if (!request->mergeable || request->run || is_off(queue))
 		return;
 	request->run = find(runs, request);
-	if (!request->run && is_recent(runs, request->driver.offset))
+	if (!request->run && *place_of(runs, request->driver.offset) == request->driver.offset)
 		request->run = start(runs, request);
 	if (request->run) {
 		request->run->end = end;
 		request->run->in_driver++;
 	} else {
-		runs->recent[runs->next++ % RUN_RECENT] = end;
+		*place_of(runs, end) = end;
 	}
 }
 

@@ -19,7 +19,7 @@ struct request;
 
 /* Runs that are followed at a time, and ends of requests in which the next one's beginning is recognised. */
 #define RUN_MOST 8
-#define RUN_RECENT 16
+#define RUN_RECENT 64
 
 struct run {
 	uint64_t end;               /* where the next one begins */
@@ -34,8 +34,7 @@ struct run {
 struct runs {
 	struct run runs[RUN_MOST];
 	unsigned active;            /* those that aren't free */
-	uint64_t recent[RUN_RECENT];
-	unsigned next;              /* of `recent`, to be overwritten */
+	uint64_t recent[RUN_RECENT]; /* by what they are */
 };
 
 void run_init(struct runs *runs);

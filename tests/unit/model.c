@@ -214,7 +214,7 @@ void model_drop(const void *owner)
 		if (!op->request || op->owner != owner || op->op == PLATTER_OP_FLUSH)
 			continue;
 		/* For want of memory to split it, it has failed without the driver, and waits for its group or for another try. */
-		model_check(op->started || (model->no_memory && (op->request->alone || op->request->error == -ENOMEM)), "once",
+		model_check(op->started || (model->no_memory && (!op->request->mergeable || op->request->error == -ENOMEM)), "once",
 		      "op %u hadn't started when its connection ended, and is still there", op->op);
 	}
 	list_for_each(node, &queue_of()->flush.waiting)

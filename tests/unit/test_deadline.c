@@ -135,7 +135,7 @@ static void test_deadline_merges(void **state)
 	add(fake, PLATTER_OP_WRITE, 2048, 512, 0);
 	add(fake, PLATTER_OP_WRITE, 0, 512, 0);
 	fake_dispatch(fake);
-	assert_driver_has(fake, "R1+3 R2+1 W4+1 W0+1");
+	assert_driver_has(fake, "R1+2 R2+2 W4+1 W0+1");
 	while (fake->count)
 		fake_complete(fake, 0, 0);
 	end(fake);

@@ -139,8 +139,8 @@ static void test_long_zeroes_are_not_starved(void **state)
 			requests[i] = add(fake, PLATTER_OP_ZEROES, 32768 + i % 8 * 4096, 4096, i % 3 ? 0 : PLATTER_REQ_FUA);
 		block_dispatch(&fake->block);
 	}
-	assert_false(requests[0]->changing);
-	assert_false(requests[1]->changing);
+	assert_true(list_empty(&requests[0]->change));
+	assert_true(list_empty(&requests[1]->change));
 	fake_dispatch(fake);
 	assert_int_equal(fake_ended, 2 + 3 * 16);
 	for (unsigned i = 0; i < 2 + 3 * 16; i++)
