@@ -164,6 +164,7 @@ EXTRA_DIST += \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/seeds.py \
+	tests/tsan.supp \
 	tests/volatile_support.py \
 	tests/wire \
 	tests/wire_client.py
