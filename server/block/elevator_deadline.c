@@ -5,8 +5,9 @@
  * passed over only so many times; and a batch begins with the oldest request of
  * its direction when that has waited for too long.
  *
- * What is sorted is a window, which connections fill in turn: who sends
- * hundreds of requests keeps another one waiting for a window, not for all.
+ * What is sorted is a window, which connections fill in turn, and the next one
+ * when it has been emptied: who sends hundreds of requests keeps another one
+ * waiting for two windows at most.
  */
 #include "server/block/elevator.h"
 
@@ -56,25 +57,10 @@ static void init(struct queue *queue)
 		list_init(&data->side[i].fifo);
 }
 
-static void into_window(struct deadline_data *data, struct request *request, enum elevator_side direction)
-{
-	request->staged = true;
-	RB_INSERT(sorted_tree, &data->side[direction].sorted, request);
-	list_add_tail(&request->link, &data->side[direction].fifo);
-	data->side[direction].count++;
-}
-
 static void insert(struct queue *queue, struct request *request)
 {
-	struct deadline_data *data = queue->elevator_data;
-	enum elevator_side direction = direction_of(request);
-
-	if (data->side[direction].count < WINDOW && list_empty(&queue->ready[direction])) {
-		into_window(data, request, direction);
-		return;
-	}
 	request->staged = false;
-	elevator_round_insert(queue, request, direction);
+	elevator_round_insert(queue, request, direction_of(request));
 }
 
 static void take_out(struct queue *queue, struct request *request)
@@ -93,15 +79,20 @@ static void take_out(struct queue *queue, struct request *request)
 	list_del_init(&request->link);
 }
 
-/* Fills the window. */
+/* The next window, once the last one has been emptied: what comes meanwhile doesn't get in front of those that are there. */
 static void stage(struct queue *queue, enum elevator_side direction)
 {
 	struct deadline_data *data = queue->elevator_data;
 	struct request *request;
 
+	if (data->side[direction].count)
+		return;
 	while (data->side[direction].count < WINDOW && (request = elevator_round_next(queue, direction))) {
 		elevator_round_remove(queue, request, direction);
-		into_window(data, request, direction);
+		request->staged = true;
+		RB_INSERT(sorted_tree, &data->side[direction].sorted, request);
+		list_add_tail(&request->link, &data->side[direction].fifo);
+		data->side[direction].count++;
 	}
 }
 

@@ -99,6 +99,32 @@ static void test_deadline_lets_none_expire(void **state)
 	end(fake);
 }
 
+/* Who sends many requests, always ahead of another one's, doesn't keep that one waiting for them all. */
+static void test_deadline_serves_connections_in_turn(void **state)
+{
+	struct fake *fake = new_deadline();
+	unsigned others = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 60; i++)
+		add_from(fake, 0, PLATTER_OP_READ, i * 512, 512, 0);
+	add_from(fake, 1, PLATTER_OP_READ, 120 * 512, 512, 0);
+	fake_dispatch(fake);
+	while (fake->submitted[0]->offset != 120 * 512) {
+		fake_complete(fake, 0, 0);
+		fake_dispatch(fake);
+		others++;
+	}
+	assert_in_range(others, 1, 32);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	while (fake->count) {
+		fake_complete(fake, 0, 0);
+		fake_dispatch(fake);
+	}
+	end(fake);
+}
+
 static void test_deadline_holds_writes_back_to_leave_room_for_reads(void **state)
 {
 	struct fake *fake = new_with("deadline");
@@ -148,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_prefers_reads_but_starves_no_writes),
 		cmocka_unit_test(test_deadline_starves_no_reads),
 		cmocka_unit_test(test_deadline_lets_none_expire),
+		cmocka_unit_test(test_deadline_serves_connections_in_turn),
 		cmocka_unit_test(test_deadline_holds_writes_back_to_leave_room_for_reads),
 		cmocka_unit_test(test_deadline_merges),
 	};
