@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	tests/unit/test_moddep \
 	tests/unit/test_param \
 	tests/unit/test_queue \
+	tests/unit/test_queue_exhaustive \
 	tests/unit/test_queue_random \
 	tests/unit/test_run \
 	tests/unit/test_session \
@@ -111,6 +112,10 @@ tests_unit_test_limits_LDADD = $(unit_ldadd)
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_queue_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_LDADD = $(unit_ldadd)
+tests_unit_test_queue_exhaustive_SOURCES = tests/unit/test_queue_exhaustive.c $(queue_model)
+tests_unit_test_queue_exhaustive_CPPFLAGS = $(unit_cppflags) \
+	-DMODEL_BLOCK=16 -DMODEL_BLOCKS=2 -DMODEL_LONGEST=2 -DMODEL_OPS=8 -DMODEL_VERSIONS=16
+tests_unit_test_queue_exhaustive_LDADD = $(unit_ldadd)
 tests_unit_test_queue_random_SOURCES = tests/unit/test_queue_random.c tests/unit/mutate.h $(queue_model)
 tests_unit_test_queue_random_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_random_LDADD = $(unit_ldadd)

@@ -30,11 +30,14 @@
 #include "tests/unit/fake.h"
 #include "tests/unit/unit.h"
 
+/* A test may do with less. */
+#ifndef MODEL_BLOCK
 #define MODEL_BLOCK 512
 #define MODEL_BLOCKS 128  /* that the disk has, at most */
 #define MODEL_LONGEST 16  /* blocks of a request */
 #define MODEL_OPS 64      /* requests at a time */
 #define MODEL_VERSIONS 65536
+#endif
 
 /* A request of a client's. */
 struct model_op {
@@ -78,6 +81,7 @@ struct model {
 	struct model_op ops[MODEL_OPS];
 	unsigned waiting;            /* of these, that have not ended */
 	struct model_piece *pieces[MODEL_OPS]; /* in the driver, the oldest first; then free ones */
+	struct model_piece memory_of_pieces[MODEL_OPS];
 	unsigned count;
 	bool no_memory;              /* there was none at times: a request may fail for that */
 	const void *dropping;        /* whose requests are being dropped */
