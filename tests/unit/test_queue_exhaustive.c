@@ -23,7 +23,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define OPS 3
 #else
-#define OPS 4
+#define OPS 3
 #endif
 #define MOST_OPS 6
 #define MOST_EVENTS 48
@@ -55,7 +55,7 @@ struct event {
 /* What is tried: these requests in this order, with this setting. */
 static struct {
 	const struct elevator *elevator;
-	unsigned depth, count;
+	unsigned depth, run_depth, count;
 	struct {
 		const struct kind *kind;
 		unsigned connection;
@@ -244,20 +244,41 @@ static void add_list(const struct list_head *list)
 }
 
 /* Changes that have entered: who is found in the way depends on how they lie. */
-static void add_tree(const struct request *root)
+static void add_entered(const struct overlaps *overlaps)
 {
-	if (root) {
-		add_request(root);
-		add_tree(RB_LEFT(root, change));
-		add_tree(RB_RIGHT(root, change));
+	struct list_head *node;
+
+	for (unsigned i = 0; i <= OVERLAP_BUCKETS; i++) {
+		const struct list_head *list = i < OVERLAP_BUCKETS ? &overlaps->bucket[i] : &overlaps->longer;
+
+		list_for_each(node, list)
+			add_request(container_of(node, struct request, change));
 	}
 	add(103);
+}
+
+/* Sequential runs, and the ends of requests in which one may be recognised. */
+static void add_runs(const struct runs *runs)
+{
+	for (unsigned i = 0; i < RUN_MOST; i++) {
+		const struct run *run = &runs->runs[i];
+
+		if (run->in_driver) {
+			add(run->end << 16 | (uint64_t)run->op << 8 | run->flags);
+			add((uint64_t)run->in_driver << 1 | run->sync);
+			add_list(&run->followers);
+		}
+	}
+	for (unsigned i = 0; i < RUN_RECENT; i++)
+		if (runs->recent[i] != UINT64_MAX)
+			add(runs->recent[i]);
+	add(105);
 }
 
 static void add_op(const struct model_op *op)
 {
 	add(400 + now.numbers[op - model->ops]);
-	add((uint64_t)op->started | op->again << 1 | op->doomed << 2 | op->request->changing << 3 | op->request->alone << 4 |
+	add((uint64_t)op->started | op->again << 1 | op->doomed << 2 | !list_empty(&op->request->change) << 3 | op->request->mergeable << 4 |
 	    op->request->driver.flags << 8 | (uint64_t)op->done << 32);
 	add((uint64_t)(unsigned)op->error << 32 | (unsigned)op->request->error);
 	add_list(&op->request->waiters);
@@ -313,9 +334,11 @@ static void add_elevator(const struct queue *queue)
 {
 	struct list_head *turn;
 
-	list_for_each(turn, &queue->ready) {
-		add(104);
-		add_list(&container_of(turn, struct software_queue, ready)->requests);
+	for (unsigned side = 0; side < ELEVATOR_SIDES; side++) {
+		list_for_each(turn, &queue->ready[side]) {
+			add(104 + 2 * side);
+			add_list(&container_of(turn, struct software_side, ready)->requests);
+		}
 	}
 	/* What "merge" keeps follows from this. */
 	if (queue->elevator == &elevator_deadline)
@@ -347,7 +370,8 @@ static bool is_new(void)
 	add_blocks();
 	add_flush(&queue->flush);
 	add_list(&queue->resumed);
-	add_tree(RB_ROOT(&queue->overlaps.running));
+	add_entered(&queue->overlaps);
+	add_runs(&queue->runs);
 	list_for_each(node, &queue->overlaps.waiting)
 		add_request(container_of(node, struct request, wait));
 	add_elevator(queue);
@@ -422,6 +446,7 @@ static void begin(unsigned depth)
 	plan.depth = depth;
 	own->limits.elevator = plan.elevator;
 	own->limits.queue_depth = own->limits.async_depth = depth;
+	own->limits.run_depth = plan.run_depth;
 	atomic_fetch_add(&own->generation, 1);
 	model_reset(MODEL_BLOCKS);
 	model_settings();
@@ -431,7 +456,8 @@ static void begin(unsigned depth)
 	save(beginning);
 }
 
-static void try_with(const struct elevator *elevator)
+/* With sequential runs there are many more states: LESS requests, then. */
+static void try_with(const struct elevator *elevator, unsigned run_depth, unsigned less)
 {
 	const char *given = getenv("PLATTER_TEST_OPS");
 
@@ -441,7 +467,8 @@ static void try_with(const struct elevator *elevator)
 	make_requests();
 	model_context = context;
 	plan.elevator = elevator;
-	plan.count = given ? (unsigned)strtoul(given, NULL, 10) : OPS;
+	plan.run_depth = run_depth;
+	plan.count = (given ? (unsigned)strtoul(given, NULL, 10) : OPS) - less;
 	assert_in_range(plan.count, 1, MOST_OPS);
 	/* One at a time, and as many as there are. */
 	for (unsigned depth = 1; depth <= MODEL_OPS; depth += MODEL_OPS - 1) {
@@ -456,19 +483,26 @@ static void try_with(const struct elevator *elevator)
 static void test_none_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_none);
+	try_with(&elevator_none, 0, 0);
 }
 
 static void test_merge_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_merge);
+	try_with(&elevator_merge, 0, 0);
 }
 
 static void test_deadline_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_deadline);
+	try_with(&elevator_deadline, 0, 0);
+}
+
+static void test_runs_in_every_order(void **state)
+{
+	(void)state;
+	try_with(&elevator_merge, 1, 1);
+	try_with(&elevator_deadline, 1, 1);
 }
 
 int main(void)
@@ -477,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_none_in_every_order),
 		cmocka_unit_test(test_merge_in_every_order),
 		cmocka_unit_test(test_deadline_in_every_order),
+		cmocka_unit_test(test_runs_in_every_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
