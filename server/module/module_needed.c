@@ -46,9 +46,10 @@ static int gather(const struct module_file *file, struct module_names *paths, st
 		GElf_Dyn entry = module_file_dynamic(file, i);
 		const char *name = is_library(&entry) ? module_file_string(file, entry.d_un.d_val) : NULL;
 
-		if (!name || !strchr(name, '/') || contains(paths, name))
+		/* ld.so puts something in the place of $ORIGIN and the like, perhaps with a slash. */
+		if (!name || !strpbrk(name, "/$") || contains(paths, name))
 			continue;
-		if (*name != '/')
+		if (*name != '/' || strchr(name, '$'))
 			result = platter_fail(error, EPERM, "%s: needs the library %.128s, whose path depends on where platterd runs or it "
 					      "lies; link it by its name, with -l", file->path, name);
 		else if (module_names_add(paths, name, strlen(name)) < 0)

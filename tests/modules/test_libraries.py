@@ -82,11 +82,12 @@ def test_a_library_that_a_module_needs_by_its_path_is_trusted_like_a_module(daem
     assert os.path.exists(library.trace)
 
 
-def test_a_library_by_a_relative_path_is_refused(daemon, directory):
+@pytest.mark.parametrize("name", ["./lib/libnear.so", "${LIB}near.so", "/${LIB}/libnear.so"])
+def test_a_library_whose_path_depends_on_something_is_refused(daemon, directory, name):
     library = Library(daemon, directory)
-    library.build("libnear", "", "-Wl,-soname,./lib/libnear.so")
+    library.build("libnear", "", "-Wl,-soname," + name)
     said = library.refused(library.module(os.path.join(library.folder, "libnear.so"), function="libnear"))
-    assert "needs the library ./lib/libnear.so, whose path depends on" in said
+    assert f"needs the library {name}, whose path depends on" in said
 
 
 def mapped(daemon, name):

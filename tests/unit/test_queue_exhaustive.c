@@ -19,12 +19,8 @@
 #include "server/block/queue.h"
 #include "tests/unit/model.h"
 
-/* Four take 20 s; with the sanitizers it would be a minute. */
-#ifdef __SANITIZE_ADDRESS__
+/* These take a second or two; four half a minute. */
 #define OPS 3
-#else
-#define OPS 3
-#endif
 #define MOST_OPS 6
 #define MOST_EVENTS 48
 #define MOST_STATES (1u << 20)
