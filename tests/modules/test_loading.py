@@ -300,11 +300,13 @@ def test_a_thousand_times_loading_using_and_unloading_takes_no_more_memory(direc
 
         # It grows until the log's ring, of 4096 records, is full: seven are added each time.
         cycles(1000)
-        memory, descriptors = daemon.memory(), daemon.descriptors()
+        memory, descriptors = [daemon.memory()], daemon.descriptors()
         for _ in range(10):
             cycles(100)
-            # 64 bytes for each time.
-            assert SANITIZED or daemon.memory() <= memory + 64000
+            memory.append(daemon.memory())
+        # Another thread, or another buffer, may be needed once; what is lost each time, 100 bytes or more, shows in most hundreds.
+        grown = [after - before for before, after in zip(memory, memory[1:])]
+        assert SANITIZED or (sorted(grown)[5] <= 0 and sum(grown) < 256 << 10), grown
         wait_for(lambda: daemon.descriptors() <= descriptors, "descriptors are closed")
 
 
