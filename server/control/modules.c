@@ -196,18 +196,16 @@ static json_t *params_of(const struct call *call, const struct module *module)
 
 static int modules_params(struct call *call)
 {
-	const struct module *module;
+	struct module *module;
 	const char *name;
 	int result = method_params(call, "{s:s!}", "name", &name);
 
 	if (result < 0)
 		return result;
 	module_lock();
-	module = module_find(name);
-	if (module && module->state == MODULE_LIVE)
+	result = module_find_live(name, &module, &call->error);
+	if (result == 0)
 		call->result = json_pack("{s:o}", "params", params_of(call, module));
-	else
-		result = platter_fail(&call->error, ENOENT, "there is no module named \"%.64s\"", name);
 	module_unlock();
 	return result;
 }

@@ -98,6 +98,18 @@ struct module *module_find(const char *name)
 	return NULL;
 }
 
+int module_find_live(const char *name, struct module **ret, struct platter_error *error)
+{
+	struct module *module = module_find(name);
+
+	*ret = module;
+	if (!module)
+		return platter_fail(error, ENOENT, "there is no module named \"%.64s\"", name);
+	if (module->state == MODULE_LIVE)
+		return 0;
+	return platter_fail(error, EBUSY, "%s is being %s", module->info.name, module->state == MODULE_LOADING ? "loaded" : "unloaded");
+}
+
 /* What ld.so knows it by, and, as it isn't "self", debuggers, too. */
 static const char *mapped_name(const struct module *module, char name[64])
 {
@@ -414,25 +426,18 @@ static void name_users(const struct module *module, char *text, size_t size)
 
 static int start_unloading(const char *name, struct module **ret, struct platter_error *error)
 {
-	struct module *module;
 	char users[256];
-	int result = 0;
+	int result;
 
 	module_lock();
-	module = module_find(name);
-	if (!module) {
-		result = platter_fail(error, ENOENT, "there is no module named \"%.64s\"", name);
-	} else if (module->state != MODULE_LIVE) {
-		result = platter_fail(error, EBUSY, "%s is being %s", module->info.name,
-				      module->state == MODULE_LOADING ? "loaded" : "unloaded");
-	} else if (module->users) {
-		name_users(module, users, sizeof(users));
-		result = platter_fail(error, EBUSY, "%s is in use by:%s", module->info.name, users);
-	} else {
-		set_state(module, MODULE_UNLOADING);
+	result = module_find_live(name, ret, error);
+	if (result == 0 && (*ret)->users) {
+		name_users(*ret, users, sizeof(users));
+		result = platter_fail(error, EBUSY, "%s is in use by:%s", (*ret)->info.name, users);
 	}
+	if (result == 0)
+		set_state(*ret, MODULE_UNLOADING);
 	module_unlock();
-	*ret = module;
 	return result;
 }
 
@@ -482,9 +487,10 @@ void module_unload_all(void)
 static int find_param(const char *name, const char *param, unsigned need, struct module **module,
 		      const struct platter_param **ret, struct platter_error *error)
 {
-	*module = module_find(name);
-	if (!*module || (*module)->state != MODULE_LIVE)
-		return platter_fail(error, ENOENT, "there is no module named \"%.64s\"", name);
+	int result = module_find_live(name, module, error);
+
+	if (result < 0)
+		return result;
 	*ret = param_find(&(*module)->params, param);
 	if (!*ret || !(*ret)->permissions)
 		return platter_fail(error, ENOENT, "%s has no parameter \"%.64s\"", (*module)->info.name, param);

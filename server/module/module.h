@@ -73,6 +73,9 @@ void module_unlock(void);
 struct list_head *module_list(void);
 struct module *module_find(const char *name);
 
+/* The same for one that is up: -ENOENT, or -EBUSY for one that is being loaded or unloaded. */
+int module_find_live(const char *name, struct module **ret, struct platter_error *error);
+
 /* Its disks, and their users. */
 unsigned module_disks(const struct module *module);
 unsigned module_disk_users(const struct module *module);

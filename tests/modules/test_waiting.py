@@ -68,7 +68,8 @@ def test_a_module_that_is_loading_or_unloading_is_seen(directory, gate):
                 wait_for(lambda: state(daemon, "slow") == said, f"it is {said}")
                 assert daemon.ctl("lsmod").splitlines()[1].endswith(" " + said)
                 assert "loaded already" in daemon.ctl("insmod", path, status=1)
-                assert f"slow is being {said.replace('ing', 'ed').lower()}" in daemon.ctl("rmmod", "slow", status=1)
+                for refused in (("rmmod", "slow"), ("param", "slow"), ("param", "slow", "x", "1")):
+                    assert f"slow is being {said.replace('ing', 'ed').lower()}" in daemon.ctl(*refused, status=1)
                 assert waiting.poll() is None
                 gate.open()
                 assert waiting.wait(60) == 0
