@@ -164,6 +164,7 @@ EXTRA_DIST += \
 	tests/drivers \
 	tests/durability \
 	tests/meta \
+	tests/model \
 	tests/modules \
 	tests/modules_support.py \
 	tests/partitions/test_partition_tables.py \

@@ -4,7 +4,8 @@
  * up to PLATTER_TEST_OPS=N requests (WRITE, WRITE with FUA, FLUSH, overlapping
  * or neighbours), each comes at any time, the reactor dispatches at any time,
  * the driver completes any request that it has at any time, once with an error,
- * and one connection ends at any time.
+ * and one connection ends at any time.  It is what tests/model/queue.pml
+ * describes, done by the real code.
  *
  * A state is kept and gone back to by copying all of the memory that it is in.
  * States that are alike in all that matters are gone on from only once.

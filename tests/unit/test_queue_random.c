@@ -425,7 +425,7 @@ static void test_the_queue_keeps_to_the_model(void **unused)
 	for (unsigned number = 0; number < rounds; number++)
 		play(number);
 	print_message("%ju requests in %u rounds: %ju merged, %ju tried again alone, %ju parts, %ju syncs, %ju dropped, "
-		      "%ju refused by %ju failed disks; at most %ju others went before\n",
+		      "%ju refused by %ju disks that had lost data; at most %ju others went before\n",
 		      (uintmax_t)sum(), rounds, (uintmax_t)model->merged, (uintmax_t)model->retried, (uintmax_t)model->parts,
 		      (uintmax_t)model->syncs, (uintmax_t)model->cancelled, (uintmax_t)model->refused, (uintmax_t)failures,
 		      (uintmax_t)most_others);
