@@ -119,8 +119,8 @@ tests_unit_test_queue_exhaustive_LDADD = $(unit_ldadd)
 tests_unit_test_queue_random_SOURCES = tests/unit/test_queue_random.c tests/unit/mutate.h $(queue_model)
 tests_unit_test_queue_random_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_queue_random_LDADD = $(unit_ldadd)
-# It lets there be no memory at times.
-tests_unit_test_queue_random_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+# It lets there be no memory at times, and keeps the clock.
+tests_unit_test_queue_random_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc -Wl,--wrap=clock_gettime
 tests_unit_test_session_SOURCES = tests/unit/test_session.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_session_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "server/block/queue.h"
 
@@ -30,7 +31,7 @@ static void check_read(const struct model_op *op)
 {
 	for (unsigned i = 0; i < op->count; i++) {
 		unsigned block = op->first + i;
-		uint64_t word = model_word(op->data + (size_t)i * MODEL_BLOCK);
+		uint64_t word = model_word(op->data + i * model->size);
 		uint32_t version = (uint32_t)(word >> 8);
 
 		if (word == 0)
@@ -53,7 +54,7 @@ static void check_change(const struct model_op *op)
 		model_check(cached == op->version ||
 			      (cached == model->version[block] && (op->op == PLATTER_OP_TRIM || op->request->error)),
 		      "result", "block %u has version %u instead of %u", block, cached, op->version);
-		model_check(model_word(model->memory + (size_t)block * MODEL_BLOCK) == model_content(block, cached), "result",
+		model_check(model_word(model->memory + block * model->size) == model_content(block, cached), "result",
 		      "block %u has not the content of version %u", block, cached);
 		model->version[block] = cached;
 		if (op->request->error)
@@ -170,13 +171,13 @@ static void give_segments(struct request *request, struct model_op *op, uint32_t
 {
 	assert_int_equal(request_reserve_segments(request, MODEL_LONGEST), 0);
 	for (unsigned i = 0; i < op->count; i++) {
-		uint8_t *block = op->data + (size_t)i * MODEL_BLOCK;
+		uint8_t *block = op->data + i * model->size;
 
 		model_put(block, op->op == PLATTER_OP_WRITE ? stamp(op->first + i, op->version) : MODEL_POISON);
 		if (i == 0 || (cuts & 1u << i))
-			request->driver.iov[request->driver.iovcnt++] = (struct iovec){ block, MODEL_BLOCK };
+			request->driver.iov[request->driver.iovcnt++] = (struct iovec){ block, model->size };
 		else
-			request->driver.iov[request->driver.iovcnt - 1].iov_len += MODEL_BLOCK;
+			request->driver.iov[request->driver.iovcnt - 1].iov_len += model->size;
 	}
 }
 
@@ -184,8 +185,8 @@ unsigned model_ask(const struct model_ask *ask)
 {
 	unsigned number = free_op();
 	struct model_op *op = &model->ops[number];
-	struct request *request = fake_request(model->fake, ask->op, (uint64_t)ask->first * MODEL_BLOCK,
-					       (uint64_t)ask->count * MODEL_BLOCK);
+	struct request *request = fake_request(model->fake, ask->op, ask->first * model->size,
+					       ask->count * model->size);
 
 	begin_op(op, ask);
 	request->done = ended;
@@ -235,14 +236,19 @@ void model_check_waiting(void)
 {
 	const struct queue *queue = queue_of();
 	bool held_back = queue->elevator == &elevator_deadline && queue->changes_in_driver >= queue->limits.async_depth;
+	bool plugged = queue->unplug_at > model->fake->block.now;
 
 	model_check(queue->in_driver == model->count, "limits", "%u requests in the driver, and the queue says %u", model->count,
 	      queue->in_driver);
-	model_check(!queue->waiting || queue->in_driver >= queue->limits.queue_depth || held_back, "progress",
+	model_check(!queue->waiting || queue->in_driver >= queue->limits.queue_depth || held_back || plugged,
+		    "progress",
 	      "%u requests wait, and the driver has %u", queue->waiting, queue->in_driver);
 	model_check(list_empty(&queue->flush.waiting) || queue->flush.running, "progress", "FLUSH or FUA wait for a group of %u",
 		    queue->flush.running);
-	model_check(!model->waiting || model->count, "progress", "%u requests wait for nothing", model->waiting);
+	for (unsigned i = 0; i < RUN_MOST; i++)
+		model_check(list_empty(&queue->runs.runs[i].followers) || queue->runs.runs[i].in_driver, "progress",
+			    "requests wait for %u of their run", queue->runs.runs[i].in_driver);
+	model_check(!model->waiting || model->count || plugged, "progress", "%u requests wait for nothing", model->waiting);
 }
 
 void model_check_idle(void)
@@ -258,8 +264,12 @@ void model_check_idle(void)
 void model_new(void)
 {
 	model = test_calloc(1, sizeof(*model));
-	for (unsigned i = 0; i < MODEL_OPS; i++)
+	model->memory = mmap(NULL, MODEL_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(model->memory, MAP_FAILED);
+	for (unsigned i = 0; i < MODEL_OPS; i++) {
+		model->ops[i].data = model->memory + (size_t)MODEL_BLOCKS * MODEL_BLOCK + i * MODEL_DATA;
 		model->pieces[i] = &model->memory_of_pieces[i];
+	}
 	model->fake = fake_new();
 	model->fake->submit = model_submit;
 }
@@ -267,6 +277,7 @@ void model_new(void)
 void model_free(void)
 {
 	fake_free(model->fake);
+	munmap(model->memory, MODEL_MEMORY);
 	test_free(model);
 }
 
@@ -275,11 +286,12 @@ static void clear(uint32_t *versions)
 	memset(versions, 0, model->blocks * sizeof(*versions));
 }
 
-void model_reset(unsigned blocks)
+void model_reset(unsigned blocks, size_t size)
 {
 	struct queue *queue = queue_of();
 
 	model->blocks = blocks;
+	model->size = size;
 	model->failed = model->known = model->unreported = model->merges = model->no_memory = false;
 	model->most_kb = model->most_segments = 0;
 	model->versions = 0;
@@ -292,10 +304,11 @@ void model_reset(unsigned blocks)
 	clear(model->lost);
 	clear(model->zeroed);
 	for (unsigned block = 0; block < blocks; block++)
-		model_put(model->memory + (size_t)block * MODEL_BLOCK, 0);
-	model->fake->disk->geometry.bytes = (uint64_t)blocks * MODEL_BLOCK;
+		model_put(model->memory + block * model->size, 0);
+	model->fake->disk->geometry.bytes = blocks * size;
 	model->fake->disk->failure = 0;
 	list_del_init(&queue->dirty);
+	list_del_init(&queue->plugged);
 	queue_destroy(queue);
 	queue_init(queue, model->fake->disk);
 	queue->block = &model->fake->block;

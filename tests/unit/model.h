@@ -32,12 +32,16 @@
 
 /* A test may do with less. */
 #ifndef MODEL_BLOCK
-#define MODEL_BLOCK 512
+#define MODEL_BLOCK (512u << 10) /* bytes of a block, at most */
 #define MODEL_BLOCKS 128  /* that the disk has, at most */
 #define MODEL_LONGEST 16  /* blocks of a request */
 #define MODEL_OPS 64      /* requests at a time */
 #define MODEL_VERSIONS 65536
 #endif
+
+/* Memory of the disk's content and the requests' data; mostly untouched, for only a block's ends are looked at. */
+#define MODEL_DATA ((size_t)MODEL_LONGEST * MODEL_BLOCK)
+#define MODEL_MEMORY ((size_t)MODEL_BLOCKS * MODEL_BLOCK + MODEL_OPS * MODEL_DATA)
 
 /* A request of a client's. */
 struct model_op {
@@ -55,7 +59,7 @@ struct model_op {
 	unsigned first, count;   /* blocks */
 	uint64_t since;          /* model.completed when it came */
 	uint32_t seen[MODEL_BLOCKS]; /* READ: each block's version then; FLUSH: the newest that was answered with success */
-	uint8_t data[MODEL_LONGEST * MODEL_BLOCK] __attribute__((aligned(8)));
+	uint8_t *data;
 };
 
 /* Something that the driver has: a request, a part of one, or several as one. */
@@ -78,6 +82,7 @@ struct model {
 	void (*submitted)(unsigned index);
 
 	unsigned blocks;
+	size_t size;                 /* of a block, bytes */
 	struct model_op ops[MODEL_OPS];
 	unsigned waiting;            /* of these, that have not ended */
 	struct model_piece *pieces[MODEL_OPS]; /* in the driver, the oldest first; then free ones */
@@ -98,7 +103,7 @@ struct model {
 	/* The driver's: in the cache, durable, and given up after a failure. */
 	uint32_t cached[MODEL_BLOCKS], durable[MODEL_BLOCKS], lost[MODEL_BLOCKS];
 	uint32_t zeroed[MODEL_BLOCKS];   /* the newest that left zeroes in the cache */
-	uint8_t memory[MODEL_BLOCKS * MODEL_BLOCK] __attribute__((aligned(8)));
+	uint8_t *memory;                 /* MODEL_MEMORY: first its content */
 	bool unreported;                 /* a failure of which nobody has heard */
 	bool failed;                     /* the driver has failed a FLUSH or FUA */
 	bool known;                      /* ...and somebody was told */
@@ -121,8 +126,8 @@ extern const char *(*model_context)(void);
 void model_new(void);
 void model_free(void);
 
-/* A disk of BLOCKS zeroes whose queue is as new; nothing waits. */
-void model_reset(unsigned blocks);
+/* A disk of BLOCKS zeroes, of SIZE bytes each, whose queue is as new; nothing waits. */
+void model_reset(unsigned blocks, size_t size);
 
 /* For a change of the queue's settings: what they are now. */
 void model_settings(void);
@@ -167,7 +172,6 @@ void model_check_idle(void);
 #define model_broken(rule, format, ...) fail_msg("%s: " format "; %s", rule, __VA_ARGS__, model_context())
 
 #define MODEL_POISON UINT64_C(0xdbdbdbdbdbdbdbdb)
-#define MODEL_WORDS (MODEL_BLOCK / sizeof(uint64_t))
 
 /* The driver's submit. */
 void model_submit(struct fake *fake, struct platter_request *request);
@@ -179,7 +183,7 @@ static inline void model_put(uint8_t *memory, uint64_t word)
 {
 	uint64_t *words = (uint64_t *)(void *)memory;
 
-	words[0] = words[MODEL_WORDS - 1] = word;
+	words[0] = words[model->size / sizeof(*words) - 1] = word;
 }
 
 /* What is there; a block of which one end is another's is nobody's. */
@@ -187,7 +191,7 @@ static inline uint64_t model_word(const uint8_t *memory)
 {
 	const uint64_t *words = (const uint64_t *)(const void *)memory;
 
-	return words[0] == words[MODEL_WORDS - 1] ? words[0] : MODEL_POISON;
+	return words[0] == words[model->size / sizeof(*words) - 1] ? words[0] : MODEL_POISON;
 }
 
 static inline bool model_is_change(unsigned op)

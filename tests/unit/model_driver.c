@@ -38,16 +38,16 @@ static void find_by_segments(struct model_piece *piece)
 
 	for (unsigned i = 0; i < request->iovcnt; i++) {
 		const struct iovec *segment = &request->iov[i];
-		size_t place = (size_t)((uint8_t *)segment->iov_base - (uint8_t *)model->ops);
-		struct model_op *op = &model->ops[place / sizeof(*op)];
+		size_t owner = (size_t)((uint8_t *)segment->iov_base - model->ops[0].data) / MODEL_DATA;
+		struct model_op *op = &model->ops[owner];
 		uint64_t inside;
 
-		model_check(place < sizeof(model->ops), "merge", "segment %u is nobody's", i);
-		inside = at - (uint64_t)op->first * MODEL_BLOCK;
-		model_check(segment->iov_base == op->data + inside && inside + segment->iov_len <= (uint64_t)op->count * MODEL_BLOCK &&
-			      segment->iov_len % MODEL_BLOCK == 0,
-		      "merge", "segment %u is not the data of block %u", i, (unsigned)(at / MODEL_BLOCK));
-		add_member(piece, op, (unsigned)(at / MODEL_BLOCK), (unsigned)(segment->iov_len / MODEL_BLOCK));
+		model_check(owner < MODEL_OPS, "merge", "segment %u is nobody's", i);
+		inside = at - op->first * model->size;
+		model_check(segment->iov_base == op->data + inside && inside + segment->iov_len <= op->count * model->size &&
+			      segment->iov_len % model->size == 0,
+		      "merge", "segment %u is not the data of block %u", i, (unsigned)(at / model->size));
+		add_member(piece, op, (unsigned)(at / model->size), (unsigned)(segment->iov_len / model->size));
 		at += segment->iov_len;
 	}
 	model_check(at == request->offset + request->length, "merge", "segments of %ju bytes for %ju",
@@ -57,8 +57,8 @@ static void find_by_segments(struct model_piece *piece)
 /* A change without data: whose turn it is in each block. */
 static void find_by_turn(struct model_piece *piece)
 {
-	unsigned block = (unsigned)(piece->request->offset / MODEL_BLOCK);
-	unsigned end = block + (unsigned)(piece->request->length / MODEL_BLOCK);
+	unsigned block = (unsigned)(piece->request->offset / model->size);
+	unsigned end = block + (unsigned)(piece->request->length / model->size);
 
 	while (block < end) {
 		struct model_op *op = model->pending[block][0];
@@ -146,7 +146,7 @@ static void check_limits(const struct platter_request *request)
 	model_check(model->count < depth, "limits", "%u requests at a time instead of %u", model->count + 1, depth);
 	if (request->op == PLATTER_OP_FLUSH)
 		return;
-	model_check(request->length && !((request->offset | request->length) % MODEL_BLOCK) &&
+	model_check(request->length && request->offset % model->size == 0 && request->length % model->size == 0 &&
 		      request->offset + request->length <= geometry->bytes,
 	      "limits", "op %u of %ju bytes at %ju", request->op, (uintmax_t)request->length, (uintmax_t)request->offset);
 	model_check(request->iovcnt <= geometry->max_segments, "limits", "%u segments", request->iovcnt);
@@ -171,8 +171,8 @@ static void check_piece(struct model_piece *piece)
 	if (request->op == PLATTER_OP_READ || request->op == PLATTER_OP_WRITE)
 		find_by_segments(piece);
 	else if (request->op == PLATTER_OP_CACHE)
-		add_member(piece, &model->ops[whole_of(piece)->cookie], (unsigned)(request->offset / MODEL_BLOCK),
-			   (unsigned)(request->length / MODEL_BLOCK));
+		add_member(piece, &model->ops[whole_of(piece)->cookie], (unsigned)(request->offset / model->size),
+			   (unsigned)(request->length / model->size));
 	else
 		find_by_turn(piece);
 	for (unsigned i = 0; i < piece->count; i++) {
@@ -200,8 +200,8 @@ static void apply(struct model_piece *piece, bool fails)
 
 		for (unsigned j = 0; j < piece->members[i].count; j++) {
 			unsigned block = piece->members[i].first + j;
-			uint8_t *theirs = op->data + (size_t)(block - op->first) * MODEL_BLOCK;
-			uint8_t *ours = model->memory + (size_t)block * MODEL_BLOCK;
+			uint8_t *theirs = op->data + (block - op->first) * model->size;
+			uint8_t *ours = model->memory + block * model->size;
 
 			if (fails && coin())
 				continue;

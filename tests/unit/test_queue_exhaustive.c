@@ -179,6 +179,7 @@ static void find_parts(void)
 
 	part_count = 0;
 	add_part(model, sizeof(*model));
+	add_part(model->memory, MODEL_MEMORY);
 	add_part(block, sizeof(*block));
 	add_part(queue_of(), sizeof(struct queue));
 	if (plan.elevator->size)
@@ -445,7 +446,7 @@ static void begin(unsigned depth)
 	own->limits.queue_depth = own->limits.async_depth = depth;
 	own->limits.run_depth = plan.run_depth;
 	atomic_fetch_add(&own->generation, 1);
-	model_reset(MODEL_BLOCKS);
+	model_reset(MODEL_BLOCKS, MODEL_BLOCK);
 	model_settings();
 	for (unsigned i = 0; i < 2; i++)
 		software_queue_init(&connections[i]);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "server/block/elevator.h"
@@ -108,11 +109,36 @@ static void complete_some(void)
 {
 	for (unsigned some = below(model->count + 1); some && model->count; some--)
 		complete(one_in(3) ? 0 : below(model->count));
-	if (one_in(4))
-		model_write_back(below(model->blocks), one_in(habits.cache_fails));
+	if (one_in(4)) {
+		unsigned block = below(model->blocks);
+
+		model_write_back(block, one_in(habits.cache_fails));
+	}
 }
 
-/* ---- Memory ---- */
+/* ---- Time and memory ---- */
+
+static uint64_t nanoseconds;
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	(void)clock;
+	now->tv_sec = (time_t)(nanoseconds / 1000000000);
+	now->tv_nsec = (long)(nanoseconds % 1000000000);
+	return 0;
+}
+
+static void pass_time(uint64_t ns)
+{
+	struct fake *fake = model->fake;
+
+	nanoseconds += ns;
+	fake->block.now = nanoseconds;
+	if (fake->timer <= nanoseconds)
+		block_unplug(&fake->block);
+}
 
 static bool out_of_memory;
 
@@ -157,9 +183,11 @@ static void change_settings(void)
 	limits->elevator = elevator_at(below(3));
 	limits->queue_depth = one_of(depths, 5);
 	limits->async_depth = one_of(depths, 5);
-	limits->max_sectors_kb = one_of(kilobytes, 5);
+	limits->max_sectors_kb = one_of(kilobytes, 5) * (unsigned)(model->size / 512);
 	limits->max_segments = one_of(depths, 5) * 2;
 	limits->nomerges = one_in(2) ? QUEUE_MERGES_ALL : below(3);
+	limits->run_depth = below(4);
+	limits->plug_us = one_in(4) ? below(2000) : 0;
 	limits->read_expire = 1 + below(50);
 	limits->write_expire = 1 + below(200);
 	limits->writes_starved = below(4);
@@ -170,14 +198,14 @@ static void change_settings(void)
 
 static uint64_t blocks_or_none(void)
 {
-	return one_in(2) ? 0 : (uint64_t)(1 + below(8)) * MODEL_BLOCK;
+	return one_in(2) ? 0 : (1 + below(8)) * model->size;
 }
 
 static void choose_geometry(void)
 {
 	struct platter_geometry *geometry = &model->fake->disk->geometry;
 
-	geometry->min_block = MODEL_BLOCK;
+	geometry->min_block = 512;
 	geometry->max_request = blocks_or_none();
 	geometry->max_zeroes = blocks_or_none();
 	geometry->max_trim = blocks_or_none();
@@ -185,7 +213,7 @@ static void choose_geometry(void)
 	habits.parts = 1 + habits.longest / geometry->max_segments;
 	for (unsigned i = 0; i < 3; i++) {
 		const uint64_t limits[] = { geometry->max_request, geometry->max_zeroes, geometry->max_trim };
-		unsigned parts = limits[i] ? 1 + (unsigned)(habits.longest * MODEL_BLOCK / limits[i]) : 1;
+		unsigned parts = limits[i] ? 1 + (unsigned)(habits.longest * model->size / limits[i]) : 1;
 
 		habits.parts = parts > habits.parts ? parts : habits.parts;
 	}
@@ -303,14 +331,18 @@ static void choose_habits(unsigned number)
 
 static void begin_round(unsigned number)
 {
-	static const unsigned sizes[] = { 1, 4, 16, 64, MODEL_BLOCKS };
+	static const unsigned counts[] = { 1, 4, 16, 64, MODEL_BLOCKS };
+	/* Small, as the largest that a run has, and of longer stretches than overlapping is looked for in. */
+	static const unsigned sizes[] = { 512, 512, 512, 4096, 24u << 10, 64u << 10, MODEL_BLOCK };
+	unsigned blocks;
 
 	/* Each round can be had alone: its number is all that it depends on, besides the seed. */
 	state = (mutate_seed() ^ (number + 1) * UINT64_C(0xd1342543de82ef95)) | 1;
 	for (unsigned i = 0; i < 8; i++)
 		mutate_random(&state);
 	choose_habits(number);
-	model_reset(one_of(sizes, 5));
+	blocks = one_of(counts, 5);
+	model_reset(blocks, one_of(sizes, 7));
 	model->random = mutate_random(&state);
 	model->fua_syncs = one_in(2);
 	choose_geometry();
@@ -369,7 +401,7 @@ static void turn(void)
 {
 	struct block *block = &model->fake->block;
 
-	block->now += below(2000000);
+	pass_time(below(2000000));
 	if (one_in(habits.switches))
 		change_settings();
 	ask_some();
@@ -399,6 +431,7 @@ static void play(unsigned number)
 			break;
 	}
 	while (model->waiting) {
+		pass_time(2000000);
 		settle();
 		while (model->count)
 			complete(0);
