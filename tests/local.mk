@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
 	tests/unit/test_moddep \
+	tests/unit/test_overlap \
 	tests/unit/test_param \
 	tests/unit/test_queue \
 	tests/unit/test_queue_exhaustive \
@@ -84,6 +85,9 @@ tests_unit_test_modconf_LDADD = $(unit_ldadd)
 tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h $(unit_directory)
 tests_unit_test_moddep_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_moddep_LDADD = $(unit_ldadd)
+tests_unit_test_overlap_SOURCES = tests/unit/test_overlap.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_overlap_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_overlap_LDADD = $(unit_ldadd)
 tests_unit_test_param_SOURCES = tests/unit/test_param.c tests/unit/unit.h
 tests_unit_test_param_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_param_LDADD = $(unit_ldadd)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Changes of the same data wait for each other, whatever their length: against all pairs of them, at random. */
+#include "server/block/overlap.h"
+
+#include "server/block/request.h"
+#include "tests/unit/mutate.h"
+#include "tests/unit/unit.h"
+
+#define ROUNDS 2000
+#define STEPS 200
+#define MOST 24
+
+static struct overlaps overlaps;
+static struct request requests[MOST]; /* those that have not ended, in the order of arrival */
+static struct request *present[MOST];
+static bool entered[MOST], used[MOST];
+static unsigned count;
+static uint64_t state;
+
+static uint64_t below(uint64_t limit)
+{
+	return (mutate_random(&state) >> 8) % limit;
+}
+
+static bool overlap(const struct request *a, const struct request *b)
+{
+	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
+}
+
+/* Each may start if it overlaps nobody who came before. */
+static void check(unsigned round)
+{
+	for (unsigned i = 0; i < count; i++) {
+		bool free = true;
+
+		for (unsigned j = 0; j < i; j++)
+			free &= !overlap(present[i], present[j]);
+		if (entered[present[i] - requests] != free)
+			fail_msg("round %u: a change of %ju bytes at %ju, place %u of %u, started: %d", round,
+				 (uintmax_t)present[i]->driver.length, (uintmax_t)present[i]->driver.offset, i, count, !free);
+	}
+}
+
+static void enter(struct request *request)
+{
+	entered[request - requests] = overlap_enter(&overlaps, request);
+}
+
+static void begin(unsigned place_bits, unsigned length_bits)
+{
+	unsigned number = 0;
+	struct request *request;
+
+	while (used[number])
+		number++;
+	request = &requests[number];
+	*request = (struct request){ .driver = { .offset = below(UINT64_C(1) << place_bits),
+						 .length = 1 + below(UINT64_C(1) << below(length_bits + 1)) } };
+	list_init(&request->change);
+	list_init(&request->wait);
+	list_init(&request->waiters);
+	used[number] = true;
+	present[count++] = request;
+	enter(request);
+}
+
+/* One that has started ends, or one that waits is dropped. */
+static void end(unsigned place)
+{
+	struct request *request = present[place];
+	struct list_head *node;
+
+	count--;
+	memmove(&present[place], &present[place + 1], (count - place) * sizeof(*present));
+	used[request - requests] = false;
+	if (!entered[request - requests]) {
+		list_del_init(&request->wait);
+		list_del_init(&request->link);
+	}
+	overlap_leave(&overlaps, request);
+	while ((node = list_pop(&request->waiters)))
+		enter(container_of(node, struct request, link));
+}
+
+static void test_changes_wait_for_all_that_they_overlap(void **unused)
+{
+	(void)unused;
+	state = mutate_seed();
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		unsigned place_bits = 4 + (unsigned)below(32), length_bits = (unsigned)below(place_bits + 1);
+
+		overlap_init(&overlaps);
+		for (unsigned step = 0; step < STEPS || count; step++) {
+			if (count < MOST && step < STEPS && below(5) < 3)
+				begin(place_bits, length_bits);
+			else if (count)
+				end((unsigned)below(count));
+			check(round);
+		}
+		assert_int_equal(overlaps.count, 0);
+		assert_true(list_empty(&overlaps.waiting));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_changes_wait_for_all_that_they_overlap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
