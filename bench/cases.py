@@ -95,9 +95,9 @@ CASES = (
                                                 for row in (*SCHEDULERS, *map(Row, QEMU))), metric="p99"),
     Case("direct-fair", "O_DIRECT file: 4 KiB random read, QD 4, beside a client that does the same with QD 4, or 256",
          "direct", Load("read", "4K", 4), fairness(*SCHEDULERS, Row(QEMU[0])), metric="p99"),
-    Case("slow-seq-read", "a disk that takes 1 ms a request, one at a time, up to 1 MiB: 64 KiB sequential read, QD 32",
-         "delay", Load("read", "64K", 32, sequential=True), (scheduler("merge"), scheduler("none")),
-         {"queue_depth": 1, "max_sectors_kb": 1024}, {"read_us": 1000, "write_us": 0, "flush_us": 0}),
+    Case("slow-seq-write", "a disk that takes 1 ms a request, one at a time, up to 1 MiB: 64 KiB sequential write, QD 32",
+         "delay", Load("write", "64K", 32, sequential=True), (scheduler("merge"), scheduler("none")),
+         {"queue_depth": 1, "max_sectors_kb": 1024}, {"read_us": 0, "write_us": 1000, "flush_us": 0}),
     Case("slow-fair", "a disk that takes 1 ms a request, 8 at a time: 4 KiB random read, QD 4, beside a client that does the "
          "same with QD 4, or 256", "delay", Load("read", "4K", 4), fairness(*SCHEDULERS),
          {"queue_depth": 8, "max_sectors_kb": 1280}, {"read_us": 1000, "write_us": 0, "flush_us": 0}, metric="p99"),

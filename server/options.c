@@ -42,8 +42,9 @@ static const char usage_head[] =
 	"      --version            print the version\n"
 	"  -h, --help               print this\n"
 	"\n"
-	"Every export takes: readonly, description=TEXT.  A key alone means KEY=on; a\n"
-	"backslash takes the meaning from a comma, colon or equal sign behind it.\n";
+	"Every export takes: readonly, description=TEXT; its disk: export=off,\n"
+	"partitions, queue.ATTRIBUTE=VALUE (see platterctl queue).  A key alone means\n"
+	"KEY=on; a backslash takes the meaning from a comma, colon or equal sign behind it.\n";
 
 static void print_help(void)
 {

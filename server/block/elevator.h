@@ -16,12 +16,7 @@ struct account;
 struct queue;
 struct request;
 
-/*
- * A software queue: the requests of one connection that wait, in the order of
- * arrival.  Those that have any take turns, a request each: who sends many
- * doesn't keep the others waiting.  An elevator that treats reads and changes
- * differently keeps them apart.
- */
+/* An elevator that treats reads and changes differently keeps them apart; for others all are on one side. */
 enum elevator_side { ELEVATOR_ALL = 0, ELEVATOR_READS = 0, ELEVATOR_CHANGES = 1, ELEVATOR_SIDES };
 
 struct software_side {
@@ -29,6 +24,11 @@ struct software_side {
 	struct list_head ready; /* among those of its disk's queue that have requests */
 };
 
+/*
+ * A software queue: the requests of one connection that wait, in the order of
+ * arrival.  Those that have any take turns, a request each: who sends many
+ * doesn't keep the others waiting.
+ */
 struct software_queue {
 	struct software_side side[ELEVATOR_SIDES];
 	struct account *account;    /* the connection's; NULL for requests of none */

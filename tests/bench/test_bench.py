@@ -63,7 +63,7 @@ def test_a_smoke_run(directory):
     assert done.returncode == 0, done.stdout + done.stderr
     with open(figures, encoding="utf-8") as file:
         cases = json.load(file)["cases"]
-    assert {"slow-seq-read", "slow-fair", "slow-flush", "file-flush"} <= set(cases)
+    assert {"slow-seq-write", "slow-fair", "slow-flush", "file-flush"} <= set(cases)
     for case in cases.values():
         assert all(len(figures) == 2 and min(one["iops"] for one in figures) > 0 for figures in case.values()), case
     # What makes these differ is large: even a smoke run shows it.
