@@ -131,7 +131,7 @@ def test_writes_past_a_new_end_bring_the_file_back(daemon):
 
 
 def test_file_truncated_under_many_reads_never_gives_stale_memory(daemon, data):
-    """What comes with success is the file's data or, behind its end while it grows again, zeroes."""
+    """What comes with success is the file's data or, from some byte on where the kernel copied while the file was cut, zeroes."""
     with connect(daemon) as wire:
         for end in (MIB + 1, 0, 4 * MIB, 100):
             reads = {number: 64 * KIB for number in range(100)}
@@ -141,7 +141,9 @@ def test_file_truncated_under_many_reads_never_gives_stale_memory(daemon, data):
                 error, cookie, found = wire.reply(64 * KIB)
                 at = cookie * 64 * KIB
                 assert error in (0, EIO)
-                assert error or found == data[at:at + 64 * KIB]
+                if not error and found != data[at:at + 64 * KIB]:
+                    kept = len(os.path.commonprefix([found, data[at:at + 64 * KIB]]))
+                    assert not any(found[kept:])
             with open(daemon.path, "r+b") as file:
                 file.write(data)
 

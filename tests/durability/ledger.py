@@ -11,6 +11,8 @@ A change that is durable ends the claims of all that are earlier: an answer to F
 that those are which were answered before the FLUSH was sent.  A TRIM has a claim to zeroes and ends nobody's: what it
 leaves is undefined, but never something foreign.  A change without an answer, or with an error, has been done or
 not, in each sector.
+
+A read that meets a change on its way may find a part of it, down to bytes: neither NBD nor the page cache promises more.
 """
 
 import collections
@@ -59,13 +61,14 @@ def read_stamp(export, sector, data):
 class Op:
     """A request: when it was sent and, if it was, answered."""
 
-    __slots__ = ("kind", "first", "count", "connection", "fua", "number", "sent", "ended", "done", "legal")
+    __slots__ = ("kind", "first", "count", "connection", "fua", "number", "sent", "ended", "done", "legal", "met")
 
     def __init__(self, kind, first=0, count=0, connection=None, fua=False, number=0):
         self.kind, self.first, self.count, self.connection, self.fua, self.number = kind, first, count, connection, fua, number
         self.sent = self.ended = -1
         self.done = True
-        self.legal = None
+        self.legal = None  # of a read: the values that each sector may have
+        self.met = None    # and the sectors where it meets a change that is on its way, or may still be
 
     @property
     def value(self):
@@ -78,7 +81,7 @@ class Op:
     def is_before(self, other):
         """Whether it was done before OTHER, a change of the same sector."""
         return (self.ended is not None and self.ended < other.sent) or (
-            self.connection is other.connection and self.sent < other.sent)
+            self.connection == other.connection and self.sent < other.sent)
 
     def __str__(self):
         end = "not answered" if self.ended is None else f"{'answered' if self.done else 'failed'} at {self.ended}"
@@ -93,6 +96,7 @@ class Ledger:
         self.export = export
         self.lasting = lasting
         self.numbers = itertools.count(ZERO + 1)
+        self.writers = {}  # the connection that sent each value
         self.clock = 0
         self.settle([ZERO] * sectors)
 
@@ -102,6 +106,7 @@ class Ledger:
         for value in values:
             if value not in initial:
                 initial[value] = Op(WRITE, number=value)
+        self.writers = {value: self.writers[value] for value in initial if value != ZERO}
         self.claims = [[initial[value]] for value in values]
         self.history = [collections.deque(maxlen=16) for _ in values]
         self.answered = []  # changes that no FLUSH has covered yet
@@ -113,14 +118,17 @@ class Ledger:
         self.clock += 1
         op.sent, op.ended, op.done = self.clock, None, False
         if op.kind in (WRITE, CLEAR, TRIM):
+            self.writers[op.number] = op.connection
             for sector in op.sectors:
                 self.claims[sector].append(op)
                 self.history[sector].append(op)
             for read in self.reads:
                 for sector in range(max(read.first, op.first), min(read.first + read.count, op.first + op.count)):
                     read.legal[sector - read.first].add(op.value)
+                    read.met.add(sector)
         elif op.kind == "read":
             op.legal = [self.visible(sector) for sector in op.sectors]
+            op.met = {sector for sector in op.sectors if not all(claim.done for claim in self.claims[sector])}
             self.reads.add(op)
 
     def visible(self, sector):
@@ -138,7 +146,7 @@ class Ledger:
         if error:
             return
         if op.kind == "read":
-            self.check(op.first, data, op.legal)
+            self.check(op.first, data, op.legal, op.met)
         elif op.kind == "flush":
             self.flush(op)
         elif op.fua or self.lasting:
@@ -174,19 +182,25 @@ class Ledger:
             if len(claims) > 1:
                 self.claims[sector] = [claim for claim in claims if not claim.is_before(op)]
 
-    def check(self, first, data, legal):
-        """Each sector of DATA, from FIRST on, has one of its LEGAL values; these values."""
+    def check(self, first, data, legal, met=()):
+        """Each sector of DATA, from FIRST on, has one of its LEGAL values, or parts of them where it MET a change; the values."""
         values = []
         for at, allowed in enumerate(legal):
-            sector = first + at
+            sector, found = first + at, data[at * SECTOR:(at + 1) * SECTOR]
             try:
-                value = read_stamp(self.export, sector, data[at * SECTOR:(at + 1) * SECTOR])
+                value = read_stamp(self.export, sector, found)
                 if value not in allowed:
                     raise Lost(f"the value {value}, where only {sorted(allowed)} may be")
+                values.append(value)
             except Lost as lost:
-                raise type(lost)(self.explain(sector, lost)) from None
-            values.append(value)
+                if sector not in met or not self.is_made_of(sector, found, allowed):
+                    raise type(lost)(self.explain(sector, lost)) from None
         return values
+
+    def is_made_of(self, sector, data, values):
+        """Whether each byte of DATA is what one of VALUES has there."""
+        images = [ZEROES if value == ZERO else stamp(self.export, sector, self.writers[value], value) for value in values]
+        return all(byte in choice for byte, *choice in zip(data, *images))
 
     def explain(self, sector, lost):
         history = "".join(f"\n  {op}" for op in self.history[sector])

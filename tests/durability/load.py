@@ -45,9 +45,6 @@ class Client(Wire):
         self.flying = {}
         self.buffer = b""
 
-    def __str__(self):
-        return str(self.number)
-
     def take_replies(self):
         """What has come: [(op, error, data), ...]."""
         try:
@@ -101,10 +98,10 @@ class Load:
             return [Op("flush")]
         first, count = self.choose_range(client.disk.sectors, client.unit)
         if kind != "neighbours":
-            return [Op(kind, first, count, client, fua)]
+            return [Op(kind, first, count, client.number, fua)]
         kind = self.random.choice([WRITE, WRITE, WRITE, CLEAR, TRIM, "read"])
         count = min(count, 32)
-        ops = [Op(kind, at, count, client, fua and kind != "read")
+        ops = [Op(kind, at, count, client.number, fua and kind != "read")
                for at in range(first, min(first + self.random.randrange(2, 9) * count, client.disk.sectors - count + 1), count)]
         return ops if self.random.random() < 0.5 else ops[::-1]
 

@@ -9,12 +9,12 @@ EXPORT = 7
 
 
 class Story:
-    """Requests on a disk of four sectors, by connections A and B, and what it holds then."""
+    """Requests on a disk of four sectors, by connections 1 and 2, and what it holds then."""
 
     def __init__(self, lasting=False):
         self.ledger = Ledger(EXPORT, 4, lasting)
 
-    def send(self, kind, first=0, count=1, connection="A", fua=False):
+    def send(self, kind, first=0, count=1, connection=1, fua=False):
         op = Op(kind, first, count, connection, fua, next(self.ledger.numbers))
         self.ledger.send(op)
         return op
@@ -25,7 +25,7 @@ class Story:
         return op
 
     def holds(self, op):
-        return ZEROES if op is None or op.kind != WRITE else stamp(EXPORT, 0, 1, op.number)
+        return ZEROES if op is None or op.kind != WRITE else stamp(EXPORT, 0, op.connection, op.number)
 
     def left(self, *ops):
         """Those of OPS, and None for what was there at first, that sector 0 may have after a crash."""
@@ -61,8 +61,8 @@ def test_a_flush_covers_what_was_answered_before_it_was_sent(story):
 
 
 def test_a_flush_covers_all_connections(story):
-    a = story.do(WRITE, connection="A")
-    story.do("flush", connection="B")
+    a = story.do(WRITE, connection=1)
+    story.do("flush", connection=2)
     assert story.left(a) == [a]
 
 
@@ -92,7 +92,7 @@ def test_changes_of_one_connection_have_an_order(story):
 
 
 def test_changes_in_flight_on_two_connections_have_none(story):
-    a, b = story.send(WRITE, connection="A"), story.send(WRITE, connection="B", fua=True)
+    a, b = story.send(WRITE, connection=1), story.send(WRITE, connection=2, fua=True)
     story.ledger.answer(b, 0)
     story.ledger.answer(a, 0)
     assert story.left(a, b) == [a, b]
@@ -126,10 +126,10 @@ def test_a_change_that_failed_may_have_been_done(story):
 
 
 def test_a_client_that_left_undoes_nothing_later(story):
-    a = story.send(WRITE, connection="A")
+    a = story.send(WRITE, connection=1)
     story.ledger.give_up(a)
     assert story.left(a) == [None, a]
-    b = story.do(WRITE, connection="B", fua=True)
+    b = story.do(WRITE, connection=2, fua=True)
     assert story.left(a, b) == [b]
 
 
@@ -140,9 +140,9 @@ def test_when_only_the_server_dies_an_answer_is_enough():
 
 
 def test_a_read_finds_what_was_answered_or_is_on_its_way(story):
-    a, b, c = story.do(WRITE), story.do(WRITE), story.send(WRITE, connection="B")
+    a, b, c = story.do(WRITE), story.do(WRITE), story.send(WRITE, connection=2)
     read = story.send("read")
-    d = story.send(WRITE, connection="B")
+    d = story.send(WRITE, connection=2)
     # None of these was there when it was sent.
     story.ledger.answer(d, 0)
     story.do("flush")
@@ -150,6 +150,26 @@ def test_a_read_finds_what_was_answered_or_is_on_its_way(story):
     story.ledger.answer(read, 0, story.holds(c))
     with pytest.raises(Lost, match="may be"):
         story.ledger.answer(story.send("read"), 0, story.holds(a))
+
+
+def test_a_read_may_find_a_part_of_a_change_on_its_way(story):
+    a, b = story.do(WRITE), story.send(CLEAR, connection=2)
+    read = story.send("read")
+    c = story.send(WRITE, connection=2)
+    story.ledger.answer(b, 0)
+    story.ledger.answer(c, 0)
+    parts = story.holds(a)[:7] + ZEROES[7:501] + story.holds(c)[501:]
+    story.ledger.answer(read, 0, parts)
+    with pytest.raises(Foreign, match="a part of a sector"):
+        story.ledger.answer(story.send("read"), 0, parts)
+
+
+def test_but_a_part_of_nothing_else(story):
+    a, b = story.do(WRITE), story.do(WRITE)
+    read = story.send("read")
+    story.do(CLEAR, connection=2)
+    with pytest.raises(Foreign, match="a part of a sector"):
+        story.ledger.answer(read, 0, story.holds(a)[:256] + story.holds(b)[256:])
 
 
 def test_after_a_failed_flush_nothing_is_called_durable(story):
