@@ -71,12 +71,13 @@ class Client(Wire):
 
 
 class Load:
-    """FAULTY: requests may fail with EIO."""
+    """FAULTY: requests may fail with EIO.  NEIGHBOURS: how often those come together that lie side by side."""
 
-    def __init__(self, daemon, disks, random, faulty=False):
+    def __init__(self, daemon, disks, random, faulty=False, neighbours=4):
         self.daemon = daemon
         self.random = random
         self.faulty = faulty
+        self.neighbours = neighbours
         self.replies = 0
         self.connections = 0
         self.clients = [self.connect(disk) for disk in disks for _ in range(CLIENTS)]
@@ -92,7 +93,7 @@ class Load:
 
     def choose_ops(self, client):
         """A request, or several neighbours, for a server that merges them."""
-        kind = self.random.choices([WRITE, CLEAR, TRIM, "read", "flush", "neighbours"], [10, 2, 2, 4, 2, 4])[0]
+        kind = self.random.choices([WRITE, CLEAR, TRIM, "read", "flush", "neighbours"], [10, 2, 2, 4, 2, self.neighbours])[0]
         fua = kind not in ("read", "flush") and self.random.random() < 0.15
         if kind == "flush":
             return [Op("flush")]

@@ -34,7 +34,9 @@ def kill_again_and_again(directory, seed, count, disks, start):
                 raise Lost(f"seed {seed}, round {number}: {lost}") from None
 
 
-@pytest.mark.parametrize("keys", ["", ",direct=on"])
+@pytest.mark.parametrize("keys", [
+    "", ",queue.scheduler=deadline", ",direct=on", ",direct=on,queue.scheduler=none",
+    ",direct=on,queue.scheduler=deadline,queue.queue_depth=1,queue.plug_us=1000"])
 @seeded(1)
 def test_files_have_what_was_answered(directory, keys, seed):
     disks = [Disk(name, number, SECTORS, lasting=True) for number, name in enumerate(("a", "b"), 1)]

@@ -14,25 +14,33 @@ from seeds import rounds, seeded
 from volatile_support import load, stats
 
 SECTORS = 2048
-# What platterctl does to each disk before it is used: words, of which {disk} is its name.
-SETUPS = {"as it is": []}
+# How the queue of each disk is set, how much the load has that can be merged, and how much of it is, at least and at most.
+SETUPS = {
+    "none": (["scheduler=none"], 4, 0, 0.1),
+    "merge": (["scheduler=merge"], 4, 0.2, 1),
+    "deadline": (["scheduler=deadline"], 4, 0.2, 1),
+    "merge, all that can": (["scheduler=merge", "queue_depth=1", "plug_us=2000"], 40, 0.5, 1),
+    "deadline, all that can": (["scheduler=deadline", "queue_depth=1", "plug_us=2000"], 40, 0.5, 1),
+}
 
 
 class Machine:
     """A daemon with two disks of the driver volatile; their stores stay when the disks are removed and added again."""
 
-    def __init__(self, daemon, setup=()):
+    def __init__(self, daemon, attributes=(), neighbours=4):
         self.daemon = daemon
-        self.setup = setup
+        self.attributes = attributes
+        self.neighbours = neighbours
         self.disks = [Disk(name, number, SECTORS) for number, name in enumerate(("v", "w"), 1)]
         self.control = ControlClient(daemon)
+        self.merged = self.requests = 0
 
     def plug_in(self, seed):
         for disk in self.disks:
             store = os.path.join(self.daemon.directory, disk.name + ".store")
             self.control.result("export.add", spec=f"{disk.name}=volatile:{SECTORS * 512},seed={seed},cache=256K,store={store}")
-            for words in self.setup:
-                self.daemon.ctl(*(word.format(disk=disk.name) for word in words))
+            if self.attributes:
+                self.daemon.ctl("queue", disk.name, *self.attributes)
 
     def set(self, **parameters):
         for name, value in parameters.items():
@@ -50,6 +58,9 @@ class Machine:
         """Only this makes the server forget that a FLUSH failed for want of power."""
         for disk in self.disks:
             assert stats(self.daemon, disk.name)["overlaps"] == 0
+            ops = self.control.result("stats", disk=disk.name)["disks"][0]["ops"]
+            self.merged += sum(op["merged"] for op in ops.values())
+            self.requests += sum(op["requests"] for op in ops.values())
             self.control.result("export.remove", name=disk.name, drain=60)
 
 
@@ -60,7 +71,7 @@ def one_round(machine, seed):
     machine.plug_in(chosen.randrange(1 << 32))
     machine.set(delay_us=chosen.choice([0, 0, 100, 1000, 5000]), pieces=chosen.choice([1, 3, 16]),
                 fail_per_million=20000 if faulty else 0, short_per_million=20000 if faulty else 0)
-    clients = Load(machine.daemon, machine.disks, chosen, faulty)
+    clients = Load(machine.daemon, machine.disks, chosen, faulty, machine.neighbours)
     clients.run(chosen.randrange(10, 400))
     machine.ioctl("cut")
     machine.set(delay_us=0, fail_per_million=0, short_per_million=0)
@@ -70,23 +81,26 @@ def one_round(machine, seed):
     machine.unplug()
 
 
-def many_rounds(directory, seed, count, setup=(), **parameters):
+def many_rounds(directory, seed, count, attributes=(), neighbours=4, **parameters):
+    """The share of the requests that were merged."""
     with Daemon(directory) as daemon:
         # A FLUSH that a power cut ended has failed.
         daemon.good_statuses = {0, 1}
         load(daemon, **parameters)
-        machine = Machine(daemon, setup)
+        machine = Machine(daemon, attributes, neighbours)
         for number in range(count):
             try:
                 one_round(machine, f"{seed}.{number}")
             except Lost as lost:
                 raise Lost(f"seed {seed}, round {number}: {lost}") from None
+        return machine.merged / machine.requests
 
 
 @pytest.mark.parametrize("setup", SETUPS)
 @seeded(2)
 def test_nothing_durable_is_lost(directory, setup, seed):
-    many_rounds(directory, seed, rounds(30), SETUPS[setup])
+    attributes, neighbours, least, most = SETUPS[setup]
+    assert least <= many_rounds(directory, seed, rounds(30), attributes, neighbours) <= most
 
 
 @pytest.mark.parametrize("lie", ["flush", "fua"])
