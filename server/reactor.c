@@ -121,6 +121,7 @@ static int reactor_init(struct reactor *reactor, unsigned index, const struct re
 	list_init(&reactor->input);
 	list_init(&reactor->output);
 	list_init(&reactor->receive);
+	list_init(&reactor->transfers);
 	list_init(&reactor->commit);
 	list_init(&reactor->finished);
 	reactor->tick_op.done = tick_done;
@@ -161,9 +162,10 @@ void reactor_run(struct reactor *reactor)
 		while ((node = list_pop(&input)))
 			conn_parse(container_of(node, struct conn, input_link));
 		block_dispatch(&reactor->block);
-		fd_io_commit(reactor);
+		fd_io_finish(reactor);
 		while ((node = list_pop(&reactor->output)))
 			conn_send(container_of(node, struct conn, output_link));
+		fd_io_start(reactor);
 		while ((node = list_pop(&reactor->receive)))
 			conn_receive(container_of(node, struct conn, receive_link));
 		if (block_holds_memory(&reactor->block) || block_has_running(&reactor->block))

@@ -26,8 +26,9 @@ struct reactor {
 	struct list_head input;         /* connections whose input is to be parsed this turn */
 	struct list_head output;        /* connections with something to send */
 	struct list_head receive;       /* connections that want input */
-	struct list_head commit;        /* disks with buffered writes, and reads that are done: see host/fd_io.c */
-	struct list_head finished;
+	struct list_head transfers;     /* of files: for the ring, ... */
+	struct list_head commit;        /* ...disks with buffered writes for the pool... */
+	struct list_head finished;      /* ...and what was done at once: see host/fd_io.c */
 
 	struct engine_op tick_op;
 	bool ticking;

@@ -133,8 +133,10 @@ void run_back(struct queue *queue, struct request *request)
 	run->in_driver--;
 	if (!list_empty(&run->followers) && (run->in_driver < queue->limits.run_depth || !queue->limits.run_depth))
 		release(queue, run);
-	if (is_free(run))
+	if (is_free(run)) {
+		*place_of(&queue->runs, run->end) = run->end;
 		queue->runs.active--;
+	}
 }
 
 struct request *run_take(struct runs *runs, const void *owner)

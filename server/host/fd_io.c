@@ -34,7 +34,7 @@
 
 /* In platter_fd_io.host. */
 struct host_side {
-	struct list_head link;  /* in a batch, or in the reactor's `finished` */
+	struct list_head link;  /* in a batch, or in the reactor's `transfers` or `finished` */
 	struct reactor *reactor;
 	struct disk_io *disk;   /* its part on this reactor */
 	int64_t result;         /* bytes so far, then what `done` gets */
@@ -239,6 +239,14 @@ static void batch_start(struct disk_io *disk, struct reactor *reactor)
 
 static void ring_transfer(struct platter_fd_io *io);
 
+/* Starts a read or write when this turn's replies are on their way: a submission to a disk takes the core for long. */
+static void to_ring(struct platter_fd_io *io)
+{
+	struct host_side *host = host_of(io);
+
+	list_add_tail(&host->link, &host->reactor->transfers);
+}
+
 static void ring_done(struct engine_op *op, int result)
 {
 	struct host_side *host = container_of(op, struct host_side, by.op);
@@ -282,7 +290,7 @@ static void read_cached(struct platter_fd_io *io)
 	else if (io->flags & PLATTER_FD_REMOTE)
 		to_pool(io);
 	else
-		ring_transfer(io);
+		to_ring(io);
 }
 
 /* Writes keep their order: none overtakes those that went to the pool. */
@@ -339,7 +347,7 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 	if (io->op > PLATTER_FD_WRITE) {
 		to_pool(io);
 	} else if (io->flags & PLATTER_FD_DIRECT) {
-		ring_transfer(io);
+		to_ring(io);
 	} else if (io->op == PLATTER_FD_WRITE) {
 		start_write(io, host->disk);
 	} else if (io->length > MOST_AT_ONCE) {
@@ -349,7 +357,7 @@ void platter_fd_io(struct platter_disk *disk_side, struct platter_fd_io *io)
 	}
 }
 
-void fd_io_commit(struct reactor *reactor)
+void fd_io_finish(struct reactor *reactor)
 {
 	struct list_head finished;
 	struct list_head *node;
@@ -364,6 +372,14 @@ void fd_io_commit(struct reactor *reactor)
 
 		finish(host);
 	}
+}
+
+void fd_io_start(struct reactor *reactor)
+{
+	struct list_head *node;
+
+	while ((node = list_pop(&reactor->transfers)))
+		ring_transfer(io_of(container_of(node, struct host_side, link)));
 	while ((node = list_pop(&reactor->commit)))
 		batch_start(container_of(node, struct disk_io, commit), reactor);
 }

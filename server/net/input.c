@@ -11,9 +11,10 @@
 /*
  * A receive takes at most this much beyond what is needed: the batch stays in
  * the core's cache, and the client can go on with its answers while the next
- * one is worked on.
+ * one is worked on.  Sixteen writes of 4 KiB fit, headers and all: the one that
+ * didn't would miss being merged with the others.
  */
-#define MOST_AHEAD (64u << 10)
+#define MOST_AHEAD (68u << 10)
 /* A large buffer with less room than this behind its data is changed for another, if it can't be emptied. */
 #define LEAST_ROOM (64u << 10)
 
