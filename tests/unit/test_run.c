@@ -53,6 +53,24 @@ static void test_a_run_has_so_many_in_the_driver(void **state)
 	hold("deadline");
 }
 
+/* Nothing was there to go on with when the last of it came back: what comes then still goes on. */
+static void test_a_run_that_paused_is_remembered(void **state)
+{
+	struct fake *fake = new_with("merge");
+
+	(void)state;
+	set(fake, "run_depth", "1");
+	write_run(fake, 0, 1);
+	complete_all(fake);
+	write_run(fake, 2, 4);
+	assert_driver_has(fake, "W2+1");
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W3+2");
+	complete_all(fake);
+	end(fake);
+}
+
 static void test_what_is_no_run_waits_for_nothing(void **state)
 {
 	struct fake *fake = new_with("merge");
@@ -180,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_run_has_so_many_in_the_driver),
+		cmocka_unit_test(test_a_run_that_paused_is_remembered),
 		cmocka_unit_test(test_what_is_no_run_waits_for_nothing),
 		cmocka_unit_test(test_runs_may_be_left_alone),
 		cmocka_unit_test(test_a_run_waits_for_no_more_than_one_request_may_hold),
