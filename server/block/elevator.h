@@ -12,6 +12,9 @@
 
 #include "common/list.h"
 
+/* "deadline", where reads come, too: the driver isn't given another change as long as it has so many bytes of them. */
+#define ELEVATOR_ASYNC_BYTES (512u << 10)
+
 struct account;
 struct queue;
 struct request;

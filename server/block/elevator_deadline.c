@@ -23,6 +23,7 @@ RB_HEAD(sorted_tree, request);
 #define WINDOW 32
 
 struct deadline_data {
+	uint64_t reading_until;             /* when no read has come for read_expire; CLOCK_MONOTONIC, ns */
 	struct {
 		struct sorted_tree sorted;
 		struct list_head fifo;      /* the same, the oldest first */
@@ -33,12 +34,10 @@ struct deadline_data {
 	unsigned batched, starved;          /* requests in it; batches of reads that changes have waited for */
 };
 
+/* A is the one that is put into the tree: behind those at the same place, which are reads. */
 static int compare(const struct request *a, const struct request *b)
 {
-	if (a->driver.offset != b->driver.offset)
-		return a->driver.offset < b->driver.offset ? -1 : 1;
-	/* Reads of the same data, in any order. */
-	return (uintptr_t)a < (uintptr_t)b ? -1 : a != b;
+	return a->driver.offset < b->driver.offset ? -1 : 1;
 }
 
 /* RB_GENERATE_STATIC would want __unused, which glibc lacks. */
@@ -57,8 +56,19 @@ static void init(struct queue *queue)
 		list_init(&data->side[i].fifo);
 }
 
+static uint64_t expires(const struct queue *queue, const struct request *request)
+{
+	uint64_t limit = direction_of(request) == ELEVATOR_READS ? queue->limits.read_expire : queue->limits.write_expire;
+
+	return request->arrived + limit * 1000000;
+}
+
 static void insert(struct queue *queue, struct request *request)
 {
+	struct deadline_data *data = queue->elevator_data;
+
+	if (direction_of(request) == ELEVATOR_READS)
+		data->reading_until = expires(queue, request);
 	request->staged = false;
 	elevator_round_insert(queue, request, direction_of(request));
 }
@@ -96,19 +106,20 @@ static void stage(struct queue *queue, enum elevator_side direction)
 	}
 }
 
+/* Where reads come, too, the driver isn't filled with changes, which the next read would wait for. */
+static bool holds_back(const struct queue *queue)
+{
+	const struct deadline_data *data = queue->elevator_data;
+
+	return queue->now < data->reading_until &&
+	       (queue->changes_in_driver >= queue->limits.async_depth || queue->change_bytes >= ELEVATOR_ASYNC_BYTES);
+}
+
 static bool may_go(const struct queue *queue, enum elevator_side direction)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
-	return !list_empty(&data->side[direction].fifo) &&
-	       (direction == ELEVATOR_READS || queue->changes_in_driver < queue->limits.async_depth);
-}
-
-static bool has_expired(const struct queue *queue, const struct request *request)
-{
-	uint64_t limit = direction_of(request) == ELEVATOR_READS ? queue->limits.read_expire : queue->limits.write_expire;
-
-	return queue->now >= request->arrived + limit * 1000000;
+	return !list_empty(&data->side[direction].fifo) && (direction == ELEVATOR_READS || !holds_back(queue));
 }
 
 /* Which direction the next batch has; one of them may go. */
@@ -143,7 +154,7 @@ static struct request *next(struct queue *queue)
 	data->direction = choose(queue);
 	data->batched = 1;
 	oldest = list_first_entry(&data->side[data->direction].fifo, struct request, link);
-	if (!data->side[data->direction].next || has_expired(queue, oldest))
+	if (!data->side[data->direction].next || queue->now >= expires(queue, oldest))
 		return oldest;
 	return data->side[data->direction].next;
 }

@@ -29,7 +29,7 @@ static const struct limits defaults = {
 	.write_expire = 5000,
 	.writes_starved = 2,
 	.fifo_batch = 16,
-	.async_depth = GEOMETRY_DEPTH,
+	.async_depth = 8,
 };
 
 /* An attribute: the elevator's name, a number of struct limits with its bounds, or something only to be read. */
@@ -142,7 +142,7 @@ void limits_opened(struct disk_limits *own, const struct platter_geometry *geome
 		limits->elevator = fitting(geometry);
 	if (!asked(own, QUEUE_DEPTH) || limits->queue_depth > depth)
 		limits->queue_depth = depth;
-	if (!asked(own, ASYNC_DEPTH) || limits->async_depth > depth)
+	if (limits->async_depth > depth)
 		limits->async_depth = depth;
 	atomic_fetch_add(&own->generation, 1);
 	pthread_mutex_unlock(&own->lock);

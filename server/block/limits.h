@@ -36,7 +36,7 @@ struct limits {
 	unsigned read_expire, write_expire; /* ms */
 	unsigned writes_starved; /* batches of reads that changes may have to wait for */
 	unsigned fifo_batch;     /* requests in a batch */
-	unsigned async_depth;    /* changes that the driver is given at a time */
+	unsigned async_depth;    /* changes that the driver is given at a time where reads come, too */
 };
 
 /* A disk's. */

@@ -281,7 +281,10 @@ static void submit(struct request *request)
 	request->since = request->block->ticks;
 	queue->in_driver++;
 	queue->account.submitted[request->driver.op]++;
-	queue->changes_in_driver += is_change(request);
+	if (is_change(request)) {
+		queue->changes_in_driver++;
+		queue->change_bytes += request->driver.length;
+	}
 	list_add_tail(&request->link, &request->block->running);
 	if (disk->driver->ops->submit)
 		disk->driver->ops->submit(&disk->driver_side, &request->driver);
@@ -427,7 +430,10 @@ void queue_complete(struct request *request)
 
 	list_del_init(&request->link);
 	queue->in_driver--;
-	queue->changes_in_driver -= is_change(request);
+	if (is_change(request)) {
+		queue->changes_in_driver--;
+		queue->change_bytes -= request->driver.length;
+	}
 	if (request->whole)
 		part_back(request);
 	else

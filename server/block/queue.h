@@ -53,7 +53,8 @@ struct queue {
 	struct list_head resumed;       /* what goes before all others: it has started, or others wait for it */
 	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
 	unsigned in_driver;             /* requests that the driver has... */
-	unsigned changes_in_driver;     /* ...and that change data */
+	unsigned changes_in_driver;     /* ...and that change data... */
+	uint64_t change_bytes;          /* ...so much of it */
 
 	struct queue_account account;   /* what was counted of its requests */
 };

@@ -235,7 +235,8 @@ void model_settings(void)
 void model_check_waiting(void)
 {
 	const struct queue *queue = queue_of();
-	bool held_back = queue->elevator == &elevator_deadline && queue->changes_in_driver >= queue->limits.async_depth;
+	bool held_back = queue->elevator == &elevator_deadline &&
+			 (queue->changes_in_driver >= queue->limits.async_depth || queue->change_bytes >= ELEVATOR_ASYNC_BYTES);
 	bool plugged = queue->unplug_at > model->fake->block.now;
 
 	model_check(queue->in_driver == model->count, "limits", "%u requests in the driver, and the queue says %u", model->count,

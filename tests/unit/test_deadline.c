@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The elevator "deadline". */
+#include <errno.h>
 #include <stdio.h>
 
 #include "tests/unit/queue_fixture.h"
@@ -125,25 +126,54 @@ static void test_deadline_serves_connections_in_turn(void **state)
 	end(fake);
 }
 
-static void test_deadline_holds_writes_back_to_leave_room_for_reads(void **state)
+static void complete_all(struct fake *fake)
+{
+	while (fake->count) {
+		fake_complete(fake, 0, 0);
+		fake_dispatch(fake);
+	}
+}
+
+static void test_deadline_holds_writes_back_where_reads_come(void **state)
 {
 	struct fake *fake = new_with("deadline");
 
 	(void)state;
 	set(fake, "queue_depth", "4");
 	set(fake, "async_depth", "2");
+	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
 	for (unsigned i = 0; i < 4; i++)
 		add(fake, PLATTER_OP_WRITE, i * 1024, 512, 0);
 	fake_dispatch(fake);
-	assert_driver_has(fake, "W0+1 W2+1");
-	add(fake, PLATTER_OP_READ, 50 * 512, 512, 0);
-	fake_dispatch(fake);
-	assert_driver_has(fake, "W0+1 W2+1 R50+1");
+	assert_driver_has(fake, "R50+1 W0+1 W2+1");
 	fake_complete(fake, 0, 0);
 	fake_dispatch(fake);
-	assert_driver_has(fake, "W2+1 R50+1 W4+1");
+	assert_driver_has(fake, "W0+1 W2+1");
+	/* Until no read has come for as long as one may wait. */
+	fake->block.now += 500 * UINT64_C(1000000);
+	add(fake, PLATTER_OP_WRITE, 4 * 1024, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 W2+1 W4+1 W6+1");
+	complete_all(fake);
+	end(fake);
+}
+
+static void test_deadline_counts_long_writes_by_their_bytes(void **state)
+{
+	struct fake *fake = new_with("deadline");
+
+	(void)state;
+	set(fake, "nomerges", "2");
+	add(fake, PLATTER_OP_READ, 0, 512, 0);
+	for (unsigned i = 1; i < 6; i++)
+		add(fake, PLATTER_OP_ZEROES, i << 20, i < 3 ? 512 : ELEVATOR_ASYNC_BYTES / 2, 0);
+	/* A turn for each of the long ones, which might take the driver long. */
+	for (unsigned turn = 0; turn < 3; turn++)
+		fake_dispatch(fake);
+	assert_driver_has(fake, "R0+1 Z2048+1 Z4096+1 Z6144+512 Z8192+512");
+	/* The fake's memory is smaller than that. */
 	while (fake->count) {
-		fake_complete(fake, 0, 0);
+		fake_complete(fake, 0, -EIO);
 		fake_dispatch(fake);
 	}
 	end(fake);
@@ -175,7 +205,8 @@ int main(void)
 		cmocka_unit_test(test_deadline_starves_no_reads),
 		cmocka_unit_test(test_deadline_lets_none_expire),
 		cmocka_unit_test(test_deadline_serves_connections_in_turn),
-		cmocka_unit_test(test_deadline_holds_writes_back_to_leave_room_for_reads),
+		cmocka_unit_test(test_deadline_holds_writes_back_where_reads_come),
+		cmocka_unit_test(test_deadline_counts_long_writes_by_their_bytes),
 		cmocka_unit_test(test_deadline_merges),
 	};
 
