@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The benchmark: `make bench`, with options for bench/run in BENCHFLAGS.
 
-bench_programs = bench/platter-block bench/platter-load bench/platter-floor bench/ram.so
+bench_programs = bench/platter-block bench/platter-load bench/platter-floor bench/platter-writes bench/ram.so
 noinst_PROGRAMS += $(bench_programs)
 
 # The RAM disk's driver both ways, however platterd has it: linked in here, and bench/ram.so, a module.
@@ -47,6 +47,9 @@ bench_platter_floor_SOURCES = \
 	common/size.c \
 	common/size.h \
 	common/wire.h
+
+bench_platter_writes_SOURCES = bench/writes.c
+bench_platter_writes_LDADD = $(platterd_libs)
 
 .PHONY: bench
 bench: platterd platterctl $(bench_programs) $(module_PROGRAMS)
