@@ -11,13 +11,9 @@
  */
 #include "server/block/elevator.h"
 
-#include <bsd/sys/tree.h>
-
 #include "server/block/merge.h"
 #include "server/block/queue.h"
 #include "server/block/request.h"
-
-RB_HEAD(sorted_tree, request);
 
 /* Requests of a direction that are sorted at a time. */
 #define WINDOW 32
@@ -25,23 +21,13 @@ RB_HEAD(sorted_tree, request);
 struct deadline_data {
 	uint64_t reading_until;             /* when no read has come for read_expire; CLOCK_MONOTONIC, ns */
 	struct {
-		struct sorted_tree sorted;
+		struct list_head sorted;    /* the window */
 		struct list_head fifo;      /* the same, the oldest first */
-		unsigned count;
-		struct request *next;       /* where the batch goes on; NULL: at its end */
+		struct list_head *next;     /* of `sorted`: where the batch goes on; `sorted` itself: at its end */
 	} side[ELEVATOR_SIDES];
 	enum elevator_side direction;           /* of the batch */
 	unsigned batched, starved;          /* requests in it; batches of reads that changes have waited for */
 };
-
-/* A is the one that is put into the tree: behind those at the same place, which are reads. */
-static int compare(const struct request *a, const struct request *b)
-{
-	return a->driver.offset < b->driver.offset ? -1 : 1;
-}
-
-/* RB_GENERATE_STATIC would want __unused, which glibc lacks. */
-RB_GENERATE_INTERNAL(sorted_tree, request, sorted, compare, __attribute__((unused)) static inline)
 
 static enum elevator_side direction_of(const struct request *request)
 {
@@ -52,8 +38,11 @@ static void init(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	for (unsigned i = 0; i < ELEVATOR_SIDES; i++)
+	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
+		list_init(&data->side[i].sorted);
 		list_init(&data->side[i].fifo);
+		data->side[i].next = &data->side[i].sorted;
+	}
 }
 
 static uint64_t expires(const struct queue *queue, const struct request *request)
@@ -83,27 +72,53 @@ static void take_out(struct queue *queue, struct request *request)
 		return;
 	}
 	/* The sweep goes on behind what was taken last. */
-	data->side[direction].next = RB_NEXT(sorted_tree, &data->side[direction].sorted, request);
-	RB_REMOVE(sorted_tree, &data->side[direction].sorted, request);
-	data->side[direction].count--;
+	data->side[direction].next = request->sorted.next;
+	list_del_init(&request->sorted);
 	list_del_init(&request->link);
 }
 
-/* The next window, once the last one has been emptied: what comes meanwhile doesn't get in front of those that are there. */
-static void stage(struct queue *queue, enum elevator_side direction)
+/* A place of the window while it is sorted. */
+struct place {
+	uint64_t offset;
+	struct request *request;
+};
+
+/* Puts REQUEST into the sorted WINDOW of COUNT: behind those of the same offset, which are reads like it. */
+static void sort_in(struct place window[WINDOW], unsigned count, struct request *request)
+{
+	uint64_t offset = request->driver.offset;
+
+	for (; count && window[count - 1].offset > offset; count--)
+		window[count] = window[count - 1];
+	window[count] = (struct place){ offset, request };
+}
+
+/* The next window: what the connections have, in turn. */
+static void fill(struct queue *queue, enum elevator_side direction)
 {
 	struct deadline_data *data = queue->elevator_data;
+	struct place window[WINDOW];
 	struct request *request;
+	unsigned count = 0;
 
-	if (data->side[direction].count)
-		return;
-	while (data->side[direction].count < WINDOW && (request = elevator_round_next(queue, direction))) {
+	while (count < WINDOW && (request = elevator_round_next(queue, direction))) {
 		elevator_round_remove(queue, request, direction);
-		request->staged = true;
-		RB_INSERT(sorted_tree, &data->side[direction].sorted, request);
 		list_add_tail(&request->link, &data->side[direction].fifo);
-		data->side[direction].count++;
+		sort_in(window, count++, request);
 	}
+	for (unsigned i = 0; i < count; i++) {
+		window[i].request->staged = true;
+		list_add_tail(&window[i].request->sorted, &data->side[direction].sorted);
+	}
+}
+
+/* Once the last one has been emptied: what comes meanwhile doesn't get in front of those that are there. */
+static void stage(struct queue *queue, enum elevator_side direction)
+{
+	const struct deadline_data *data = queue->elevator_data;
+
+	if (list_empty(&data->side[direction].fifo) && !list_empty(&queue->ready[direction]))
+		fill(queue, direction);
 }
 
 /* Where reads come, too, the driver isn't filled with changes, which the next read would wait for. */
@@ -138,32 +153,41 @@ static enum elevator_side choose(struct queue *queue)
 	return ELEVATOR_CHANGES;
 }
 
+/* The request at NODE of the window; NULL at its end. */
+static struct request *request_at(const struct queue *queue, enum elevator_side direction, struct list_head *node)
+{
+	const struct deadline_data *data = queue->elevator_data;
+
+	return node != &data->side[direction].sorted ? container_of(node, struct request, sorted) : NULL;
+}
+
 static struct request *next(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
-	struct request *oldest;
+	struct request *oldest, *further;
 
 	stage(queue, ELEVATOR_READS);
 	stage(queue, ELEVATOR_CHANGES);
 	if (!may_go(queue, ELEVATOR_READS) && !may_go(queue, ELEVATOR_CHANGES))
 		return NULL;
-	if (data->batched < queue->limits.fifo_batch && data->side[data->direction].next && may_go(queue, data->direction)) {
+	further = request_at(queue, data->direction, data->side[data->direction].next);
+	if (data->batched < queue->limits.fifo_batch && further && may_go(queue, data->direction)) {
 		data->batched++;
-		return data->side[data->direction].next;
+		return further;
 	}
 	data->direction = choose(queue);
 	data->batched = 1;
 	oldest = list_first_entry(&data->side[data->direction].fifo, struct request, link);
-	if (!data->side[data->direction].next || queue->now >= expires(queue, oldest))
-		return oldest;
-	return data->side[data->direction].next;
+	further = request_at(queue, data->direction, data->side[data->direction].next);
+	return !further || queue->now >= expires(queue, oldest) ? oldest : further;
 }
 
 /* REQUEST, or what it is to be merged with, was taken last: the sweep goes on behind it, and what is before that is before it. */
 static struct request *following(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	struct request *other = data->side[direction_of(request)].next;
+	enum elevator_side direction = direction_of(request);
+	struct request *other = request_at(queue, direction, data->side[direction].next);
 
 	if (other && other->driver.offset == request->driver.offset + request->driver.length && other->mergeable &&
 	    merge_fits(request, other))
@@ -174,9 +198,8 @@ static struct request *following(struct queue *queue, const struct request *requ
 static struct request *preceding(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	struct request *behind = data->side[direction_of(request)].next;
-	struct request *other = behind ? RB_PREV(sorted_tree, NULL, behind) :
-					 RB_MAX(sorted_tree, &data->side[direction_of(request)].sorted);
+	enum elevator_side direction = direction_of(request);
+	struct request *other = request_at(queue, direction, data->side[direction].next->prev);
 
 	if (other && other->driver.offset + other->driver.length == request->driver.offset && other->mergeable &&
 	    merge_fits(request, other))

@@ -17,10 +17,10 @@ void overlap_init(struct overlaps *overlaps)
 
 static struct list_head *bucket_of(struct overlaps *overlaps, uint64_t granule)
 {
-	return &overlaps->bucket[granule * UINT64_C(0x9e3779b97f4a7c15) >> 58];
+	return &overlaps->bucket[granule * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 }
 
-_Static_assert(OVERLAP_BUCKETS == 1 << (64 - 58), "the hash gives as many");
+_Static_assert(OVERLAP_BUCKETS == 1 << (64 - 56), "the hash gives as many");
 
 static bool overlap(const struct request *a, const struct request *b)
 {

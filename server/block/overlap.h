@@ -19,7 +19,8 @@
 
 struct request;
 
-#define OVERLAP_BUCKETS 64
+/* Twice as many as a connection or two have in flight, as a rule. */
+#define OVERLAP_BUCKETS 256
 
 struct overlaps {
 	/* Changes that may go to the driver, or are there: up to a granule long, by where they begin; and longer ones. */

@@ -10,8 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <bsd/sys/tree.h>
-
 #include <platter/disk.h>
 
 #include "common/list.h"
@@ -47,7 +45,7 @@ struct request {
 		struct {
 			struct list_head by_start, by_end;
 		};
-		RB_ENTRY(request) sorted;
+		struct list_head sorted;
 	};
 
 	/* Called once when it is finished, on its thread; from then on it is the owner's again. */
