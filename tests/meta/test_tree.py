@@ -25,7 +25,7 @@ LAYERS = {
     "server/host": ["platter/", "common/", "server/engine/", "server/block/", "server/host/", "server/reactor.h"],
     "server/control": ["platter/", "common/", "server/"],
     "client": ["common/", "client/", "server/module/", "server/block/error.h"],
-    "bench": ["platter/", "common/", "bench/", "server/block/", "server/module/", "plugins/builtin.h"],
+    "bench": ["platter/", "common/", "bench/", "server/block/", "server/engine/", "server/module/", "plugins/builtin.h"],
 }
 OURS = ("platter/", "common/", "server/", "client/", "plugins/", "bench/", "tests/")
 

@@ -181,7 +181,9 @@ static void find_parts(void)
 	add_part(model, sizeof(*model));
 	add_part(model->memory, MODEL_MEMORY);
 	add_part(block, sizeof(*block));
-	add_part(queue_of(), sizeof(struct queue));
+	/* All changes begin in the first granule: of the buckets one is used. */
+	add_part(queue_of(), offsetof(struct queue, overlaps.bucket[1]));
+	add_part(&queue_of()->overlaps.longer, sizeof(struct queue) - offsetof(struct queue, overlaps.longer));
 	if (plan.elevator->size)
 		add_part(queue_of()->elevator_data, plan.elevator->size);
 	for (struct request *request = block->free_requests; request; request = request->next)
