@@ -237,6 +237,26 @@ static void batch_start(struct disk_io *disk, struct reactor *reactor)
 	pool_run(io_pool, &disk->job);
 }
 
+static void to_batch(struct platter_fd_io *io, struct disk_io *disk)
+{
+	struct host_side *host = host_of(io);
+
+	list_add_tail(&host->link, &disk->writes_waiting);
+	if (list_empty(&disk->commit))
+		list_add_tail(&disk->commit, &host->reactor->commit);
+}
+
+/*
+ * The kernel, too, merges neighbours that come together, and fails all of them
+ * for one.  In a batch, one after the other, each has an error of its own.
+ * What a disk doesn't answer isn't tried again: that would take as long again.
+ */
+static bool may_be_a_neighbours(const struct platter_fd_io *io, int error)
+{
+	return (io->flags & PLATTER_FD_DIRECT) &&
+	       (error == -EIO || error == -ENODATA || error == -EREMOTEIO || error == -EILSEQ || error == -ENOSPC);
+}
+
 static void ring_transfer(struct platter_fd_io *io);
 
 /* Starts a read or write when this turn's replies are on their way: a submission to a disk takes the core for long. */
@@ -254,6 +274,8 @@ static void ring_done(struct engine_op *op, int result)
 
 	if (result == -EAGAIN) /* the ring didn't try: a thread may wait */
 		to_pool(io);
+	else if (may_be_a_neighbours(io, result))
+		to_batch(io, host->disk);
 	else if (advance(io, result))
 		finish(host);
 	else
@@ -298,15 +320,6 @@ static bool may_write_now(const struct disk_io *disk, const struct platter_fd_io
 {
 	return (io->flags & PLATTER_FD_LOCAL) && io->length <= MOST_AT_ONCE && list_empty(&disk->writes_waiting) &&
 	       list_empty(&disk->writes_running) && now >= disk->slow_until;
-}
-
-static void to_batch(struct platter_fd_io *io, struct disk_io *disk)
-{
-	struct host_side *host = host_of(io);
-
-	list_add_tail(&host->link, &disk->writes_waiting);
-	if (list_empty(&disk->commit))
-		list_add_tail(&disk->commit, &host->reactor->commit);
 }
 
 static void write_now(struct platter_fd_io *io, struct disk_io *disk, uint64_t start)
