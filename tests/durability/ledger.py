@@ -206,7 +206,10 @@ class Ledger:
         history = "".join(f"\n  {op}" for op in self.history[sector])
         return f"export {self.export}, sector {sector}: {lost}\nits latest changes:{history}"
 
+    def check_all(self, data):
+        """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values."""
+        return self.check(0, data, [{op.value for op in claims} for claims in self.claims])
+
     def verify(self, data):
-        """DATA is what the whole disk holds after it broke down: nothing that was durable is lost.  It goes on from there."""
-        values = self.check(0, data, [{op.value for op in claims} for claims in self.claims])
-        self.settle(values)
+        """DATA is what the whole disk holds after it broke down.  It goes on from there."""
+        self.settle(self.check_all(data))

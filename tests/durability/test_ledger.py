@@ -200,6 +200,16 @@ def test_what_nobody_wrote_is_foreign(story, change, said):
         story.ledger.verify(data)
 
 
+def test_it_can_be_asked_again_and_again(story):
+    a, b = story.do(WRITE), story.do(WRITE)
+    for op in (None, b, a, b):
+        assert story.ledger.check_all(story.holds(op) + ZEROES * 3) == [op.number if op else 0, 0, 0, 0]
+    story.do("flush")
+    for op in (None, a):
+        with pytest.raises(Lost, match="may be"):
+            story.ledger.check_all(story.holds(op) + ZEROES * 3)
+
+
 def test_it_goes_on_from_what_it_found(story):
     a, b = story.do(WRITE), story.do(WRITE)
     story.ledger.verify(story.holds(a) + ZEROES * 3)
