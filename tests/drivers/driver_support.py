@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the drivers' tests share: files with known content, and daemons that should not or cannot simply start."""
 
+import contextlib
 import os
 import random
 import re
 import shlex
 import signal
+import subprocess
 
 import pytest
 from daemon import Daemon
@@ -80,6 +82,20 @@ def refusal(directory, *exports, command=()):
 def in_own_mounts(script):
     """A command prefix: runs SCRIPT, which may mount what nobody else sees, and then what follows."""
     return ["unshare", "--mount", "sh", "-ec", script + '\nexec "$@"', "sh"]
+
+
+@contextlib.contextmanager
+def loop(path, *options, command=()):
+    """A loop device on a file; COMMAND is a prefix with which it can be seen."""
+    made = subprocess.run([*command, "losetup", "--find", "--show", *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=60, check=False)
+    if made.returncode:
+        pytest.skip(f"no loop devices here: {made.stderr.decode().strip()}")
+    device = made.stdout.decode().strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], timeout=60, check=True)
 
 
 def with_tmpfs(directory, options):

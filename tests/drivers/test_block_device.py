@@ -1,32 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The file driver on block devices, which here are loop devices on files."""
 
-import contextlib
 import os
 import subprocess
 
 import pytest
 from daemon import Daemon, wait_for
-from driver_support import KIB, MIB, allocated, connect, content, in_own_mounts, make_file, noise, read_all, refusal
+from driver_support import KIB, MIB, allocated, connect, content, in_own_mounts, loop, make_file, noise, read_all, refusal
 from strace import ENVIRONMENT, Strace
 from wire_client import (
     CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, EINVAL, EIO, ENOTSUP, EPERM, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE,
     INFO_BLOCK_SIZE, READ_ONLY, ROTATIONAL)
 
 SIZE = 16 * MIB
-
-
-@contextlib.contextmanager
-def loop(path, *options):
-    made = subprocess.run(["losetup", "--find", "--show", *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=60, check=False)
-    if made.returncode:
-        pytest.skip(f"no loop devices here: {made.stderr.decode().strip()}")
-    device = made.stdout.decode().strip()
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "--detach", device], timeout=60, check=True)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def daemon(directory, data):
 
 @pytest.mark.parametrize("error, expected", [
     ("EIO", EIO), ("ENXIO", EIO), ("ESTALE", EIO), ("ETIMEDOUT", EIO), ("EBADF", EIO), ("EUCLEAN", EIO),
+    ("ENODATA", EIO), ("EILSEQ", EIO), ("EREMOTEIO", EIO), ("ENOLINK", EIO),
     ("ENOSPC", ENOSPC), ("EDQUOT", ENOSPC), ("EFBIG", ENOSPC), ("EROFS", EPERM), ("EPERM", EPERM), ("ENOMEM", ENOMEM),
     ("EINVAL", EINVAL), ("EOPNOTSUPP", EIO)])
 def test_error_of_a_write_reaches_the_client_in_nbds_words(daemon, data, error, expected):

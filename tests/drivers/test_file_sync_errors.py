@@ -108,6 +108,25 @@ def test_failed_sync_of_a_fua_request_is_sticky(daemon, command, error):
     check_sticky(daemon)
 
 
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("promise", PROMISES)
+def test_promises_are_kept_again_when_the_failure_was_forgotten(daemon, promise, error):
+    """One sync fails, whatever it was for; the kernel has told all that it knows."""
+    with connect(daemon, b"sick") as wire:
+        assert wire.write(64 * KIB, b"lost?") == 0
+        with Strace(daemon, "fdatasync", f"fdatasync:error={error}") as trace:
+            assert wire.command(*promise)[0] == EIO
+            assert wire.command(CMD_FLUSH)[0] == EIO
+        assert len(trace.calls("INJECTED")) == 1
+        assert daemon.ctl_json("clear-error", "sick") == {"cleared": True}
+        assert wire.write(64 * KIB, b"here!") == 0
+        with Strace(daemon, "fdatasync") as trace:
+            assert wire.command(CMD_FLUSH)[0] == 0
+        assert len(trace.calls()) == 1
+    check_healthy(daemon)
+    assert content(daemon.path)[64 * KIB:64 * KIB + 5] == b"here!"
+
+
 @pytest.mark.parametrize("error", ["EIO", "ENXIO", "ETIMEDOUT", "ESTALE", "EREMOTEIO"])
 def test_failed_fua_write_is_sticky_and_not_tried_again(daemon, error):
     """Whatever the disk calls it: the client is told of an I/O error."""
