@@ -79,17 +79,20 @@ def test_full_tmpfs(directory):
         check_full(daemon, 64 * MIB)
 
 
-def test_full_ext4(directory):
-    image = make_file(directory, 32 * MIB, "ext4.img")
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image], timeout=60, check=True)
+@pytest.mark.parametrize("keys", ["", ",direct=on"])
+@pytest.mark.parametrize("journal", ["has_journal", "^has_journal"])
+def test_full_ext4(directory, keys, journal):
+    """With a journal, what was given back can only be had when that is in there."""
+    image = make_file(directory, 64 * MIB, "ext4.img")
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", journal, image], timeout=60, check=True)
     mount = os.path.join(directory, "mnt")
     os.mkdir(mount)
-    script = f"mount -t ext4 -o loop {image} {mount}; truncate -s 64M {mount}/disk.img"
+    script = f"mount -t ext4 -o loop {image} {mount}; truncate -s 128M {mount}/disk.img"
     possible = subprocess.run(in_own_mounts(script) + ["true"], stderr=subprocess.PIPE, timeout=60, check=False)
     if possible.returncode:
         pytest.skip(f"no loop devices to put a file system on: {possible.stderr.decode().strip()}")
-    with Daemon(directory, mount + "/disk.img", command=in_own_mounts(script)) as daemon:
-        check_full(daemon, 64 * MIB)
+    with Daemon(directory, mount + "/disk.img" + keys, command=in_own_mounts(script)) as daemon:
+        check_full(daemon, 128 * MIB)
 
 
 def test_refused_writes_leave_the_file_its_content(directory):
