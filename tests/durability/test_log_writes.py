@@ -28,7 +28,7 @@ def log(directory):
 
 def test_it_is_read_as_it_grows(log):
     assert log.read() == []
-    # The superblock comes with the first flush.
+    # The superblock comes after the first flush.
     log.out.write(GAP + entry(0, 1, A + B)[:-1])
     assert log.read() == []
     log.out.write(B[-1:])
