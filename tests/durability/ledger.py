@@ -98,6 +98,7 @@ class Ledger:
         self.numbers = itertools.count(ZERO + 1)
         self.writers = {}  # the connection that sent each value
         self.clock = 0
+        self.doubtful = 0  # what was sent up to then may be lost by a failure that was forgotten
         self.settle([ZERO] * sectors)
 
     def settle(self, values):
@@ -151,7 +152,7 @@ class Ledger:
             self.flush(op)
         elif op.fua or self.lasting:
             self.make_durable(op)
-        else:
+        elif op.sent > self.doubtful:
             self.answered.append(op)
 
     def check_health(self, op, error):
@@ -160,8 +161,12 @@ class Ledger:
             return
         if error == 0 and self.sick is not None and op.sent > self.sick:
             raise Lost(f"a flush had failed at {self.sick}, and then there was no error: {op}")
-        if error and self.sick is None:
+        if error and self.sick is None and op.sent > self.doubtful:
             self.sick = self.clock
+
+    def forget_failure(self):
+        """The disk was told to: no FLUSH speaks of what came until now."""
+        self.sick, self.doubtful, self.answered = None, self.clock, []
 
     def give_up(self, op):
         """Its client has left: it is done by now, or will not be done."""

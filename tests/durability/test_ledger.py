@@ -183,6 +183,21 @@ def test_after_a_failed_flush_nothing_is_called_durable(story):
             story.ledger.answer(promise, 0)
 
 
+def test_a_flush_after_a_forgotten_failure_covers_only_what_came_then(story):
+    a, b = story.do(WRITE, connection=1), story.send(WRITE, connection=1)
+    late = story.send("flush")
+    story.do("flush", error=5)
+    story.ledger.forget_failure()
+    story.ledger.answer(b, 0)
+    # This one failed with the other.
+    story.ledger.answer(late, 5)
+    story.do("flush")
+    assert story.left(a, b) == [None, a, b]
+    c = story.do(WRITE, connection=2)
+    story.do("flush")
+    assert story.left(a, b, c) == [c]
+
+
 @pytest.mark.parametrize("change, said", [
     (lambda good, other: stamp(EXPORT + 1, 0, 1, 1), "of export 8"),
     (lambda good, other: stamp(EXPORT, 1, 1, 1), "sector 1 of export"),

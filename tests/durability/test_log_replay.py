@@ -32,18 +32,20 @@ def cuts(chosen):
     return [nothing, everything, some(chosen), torn(chosen)]
 
 
-def one_load(rig, daemon, chosen, count, cut):
+def one_load(rig, daemon, chosen, count, cut, faulty):
     """Looks COUNT times, at any moment, at what would be left then: the ledger has the answers that came before it looks into
     the log, which has at least what these speak of."""
     log, cache, disk = Log(rig.log), Cache(bytes(SECTORS * SECTOR)), Disk("d", 1, SECTORS)
-    clients = Load(daemon, [disk], chosen)
+    clients = Load(daemon, [disk], chosen, faulty)
     for _ in range(count):
         # Often it is one answer further: also when that was a FLUSH's.
         clients.run(chosen.randrange(1, chosen.choice([2, 2, 40])))
         cache.add(log.read())
         for choose in cuts(chosen):
             disk.ledger.check_all(cut(cache, choose))
+        forget_failure(daemon, disk)
     clients.drain()
+    forget_failure(daemon, disk)
     flush(daemon, disk)
     cache.add(log.read())
     disk.ledger.check_all(cut(cache, nothing))
@@ -52,20 +54,30 @@ def one_load(rig, daemon, chosen, count, cut):
     log.close()
 
 
+def forget_failure(daemon, disk):
+    if disk.ledger.sick is not None:
+        daemon.ctl("clear-error", "d")
+        disk.ledger.forget_failure()
+
+
 def flush(daemon, disk):
     op = Op("flush")
     disk.ledger.send(op)
     with Wire(daemon).go(b"d") as wire:
         disk.ledger.answer(op, wire.command(CMD_FLUSH)[0])
         wire.disconnect()
+    assert op.done
 
 
-def run(directory, kind, seed, count, cut=Cache.cut, fault=contextlib.nullcontext):
-    with Rig(directory, SECTORS * SECTOR) as rig, rig.backend(kind) as spec:
-        with Daemon(directory, "d=" + spec, command=rig.command, environment=ENVIRONMENT) as daemon:
+def run(directory, kind, seed, count, cut=Cache.cut, fault=contextlib.nullcontext, errors=()):
+    with Rig(directory, SECTORS * SECTOR, errors) as rig, rig.backend(kind) as spec:
+        environment = None if fault is contextlib.nullcontext else ENVIRONMENT
+        with Daemon(directory, "d=" + spec, command=rig.command, environment=environment) as daemon:
+            if errors:
+                daemon.good_statuses = {0, 1}
             try:
                 with fault(daemon):
-                    one_load(rig, daemon, random.Random(seed), count, cut)
+                    one_load(rig, daemon, random.Random(seed), count, cut, faulty=bool(errors))
             except Lost as lost:
                 raise Lost(f"seed {seed}: {lost}") from None
 
@@ -74,6 +86,16 @@ def run(directory, kind, seed, count, cut=Cache.cut, fault=contextlib.nullcontex
 @seeded(1)
 def test_nothing_durable_is_lost(directory, kind, seed):
     run(directory, kind, seed, rounds(60))
+
+
+# Not on loop devices: Linux's (seen with 6.18) calls a write done of which its file took only a part, and a discard there that
+# fails has already dropped what the page cache had of its range.
+@pytest.mark.parametrize("kind", ["file", "file, direct"])
+@seeded(1)
+def test_nothing_durable_is_lost_with_bad_sectors(directory, kind, seed):
+    """Not by the failures, either, however often they are forgotten."""
+    errors = [{"iotype": "write", "sector": sector} for sector in (7, SECTORS // 2, SECTORS - 9)]
+    run(directory, kind, seed, rounds(60), errors=errors + [{"iotype": "discard", "sector": SECTORS // 3}])
 
 
 @pytest.mark.parametrize("kind", SOUND)
