@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/vm/guest/ext4.sh \
 	tests/vm/guest/module.sh \
 	tests/vm/guest/multi.sh \
+	tests/vm/guest/power.sh \
 	tests/vm/guest/readonly.sh \
 	tests/vm/guest/trim.sh \
 	tests/vm/guest/xfs.sh
