@@ -18,6 +18,14 @@ host() {
     echo "$reply"
 }
 
+# server_does WORD...: platterctl on the host; its status.
+server_does() {
+    local reply
+    reply=$(host ctl "$@")
+    echo "$reply"
+    [ "${reply%% *}" = "done" ]
+}
+
 # check NAME COMMAND...
 check() {
     local name="${scenario:?}: $1" status=0

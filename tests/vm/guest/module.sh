@@ -3,14 +3,6 @@
 # checks: 14
 # A disk of modules that are loaded into the running server, which keeps them as long as it is mounted.
 
-# server_does WORD...: platterctl on the host; its status.
-server_does() {
-    local reply
-    reply=$(host ctl "$@")
-    echo "$reply"
-    [ "${reply%% *}" = "done" ]
-}
-
 server_refuses() {
     local reply
     reply=$(host ctl "$@")

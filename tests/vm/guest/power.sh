@@ -10,23 +10,22 @@ seed=$(host seed)
 rounds=$(host rounds)
 say "seed $seed, $rounds rounds"
 
-# Like a machine that is short of memory: what nobody fsyncs goes to the disk soon, too.
-echo 10 >/proc/sys/vm/dirty_expire_centisecs
-echo 10 >/proc/sys/vm/dirty_writeback_centisecs
+# write_back EXPIRE INTERVAL: in hundredths of a second, when what nobody fsyncs goes to the disk, too.
+write_back() {
+    echo "$1" >/proc/sys/vm/dirty_expire_centisecs
+    echo "$2" >/proc/sys/vm/dirty_writeback_centisecs
+}
+
+expire=$(cat /proc/sys/vm/dirty_expire_centisecs)
+interval=$(cat /proc/sys/vm/dirty_writeback_centisecs)
+trap 'write_back "$expire" "$interval"' EXIT
+write_back 10 10
 
 # draw COUNT: $drawn becomes a number from 0 to COUNT - 1, which depends on the seed alone.
 state=$seed
 draw() {
     state=$(((state * 1103515245 + 12345) % 2147483648))
     drawn=$((state / 65536 % $1))
-}
-
-# server WORD...: platterctl on the host; its status.
-server() {
-    local reply
-    reply=$(host ctl "$@")
-    echo "$reply"
-    [ "${reply%% *}" = "done" ]
 }
 
 # step NAME COMMAND...: of a check that has many of them; it says where that ended.
@@ -99,7 +98,7 @@ write_and_cut() {
     done
     shift 2
     echo "errors are expected" >/dev/kmsg
-    server ioctl power cut "$@" || return 1
+    server_does ioctl power cut "$@" || return 1
     for job in $jobs; do
         wait "$job" || { echo "writing goes on without power"; return 1; }
     done
@@ -113,7 +112,7 @@ lose_power() {
     step "attach" attach nbd0 power -C 2 &&
         step "mount" mount -t "$type" -o discard /dev/nbd0 /mnt &&
         step "prepare" prepare "$1" &&
-        step "delay_us" server param volatile delay_us 2000 &&
+        step "delay_us" server_does param volatile delay_us 2000 &&
         step "write" write_and_cut "$@" &&
         step "umount" umount /mnt &&
         step "detach" detach nbd0
@@ -122,16 +121,16 @@ lose_power() {
 # --- What is left
 
 no_overlaps() {
-    server ioctl power stats | grep ' overlaps 0 '
+    server_does ioctl power stats | grep ' overlaps 0 '
 }
 
 # power_on: as an administrator does it who leaves the export where it is: the server, too, has to be told that what it
 # could not make durable is known to be lost, or every FLUSH would fail.
 power_on() {
     step "overlaps" no_overlaps &&
-        step "no delay_us" server param volatile delay_us 0 &&
-        step "power" server ioctl power power &&
-        step "clear-error" server clear-error power
+        step "no delay_us" server_does param volatile delay_us 0 &&
+        step "power" server_does ioctl power power &&
+        step "clear-error" server_does clear-error power
 }
 
 # is_whole FOLDER NAME [NUMBER]: a file that is replaced may hold a later one than this NUMBER, too.
@@ -185,7 +184,7 @@ survives() {
 # is not durable is kept. So it is certain that something is lost.
 is_caught() {
     local lost
-    step "lie" server param volatile lie "$2" && lose_power "$1" 1 7 0 && power_on || return 1
+    step "lie" server_does param volatile lie "$2" && lose_power "$1" 1 7 0 && power_on || return 1
     lost=$(recover "$1") && return 1
     say "lie=$2: $(echo "$lost" | tr '\n' ' ')"
     case $lost in
@@ -193,7 +192,7 @@ is_caught() {
     *) return 1 ;;
     esac
     tidy
-    soon unused nbd0 && server param volatile lie nothing && echo "errors are a fault" >/dev/kmsg
+    soon unused nbd0 && server_does param volatile lie nothing && echo "errors are a fault" >/dev/kmsg
 }
 
 small_ext4() {
@@ -208,7 +207,7 @@ small_xfs() {
 # power_cuts TYPE SEED LIE (5 checks and 1 a round)
 power_cuts() {
     local type=$1 writers round=0
-    check "$type: a disk" server export add "power=volatile:320M,seed=$2,cache=1M"
+    check "$type: a disk" server_does export add "power=volatile:320M,seed=$2,cache=1M"
     check "$type: attach" attach nbd0 power
     check "$type: mkfs" "small_$type"
     detach nbd0
@@ -221,9 +220,9 @@ power_cuts() {
     done
     round=$((round + 1))
     check "$type: lie=$3 is caught" is_caught "$type" "$3"
-    check "$type: remove the disk" server export remove power
+    check "$type: remove the disk" server_does export remove power
 }
 
-server modprobe volatile pieces=8 >/dev/null
+server_does modprobe volatile pieces=8 >/dev/null
 power_cuts ext4 "$seed" flush
 power_cuts xfs "$((seed + 1))" fua
