@@ -15,6 +15,11 @@
  * didn't would miss being merged with the others.
  */
 #define MOST_AHEAD (68u << 10)
+/*
+ * So much of a payload that has memory of its own is received straight into
+ * it.  Less is copied, for what follows it comes with the same receive.
+ */
+#define LEAST_DIRECT (16u << 10)
 /* A large buffer with less room than this behind its data is changed for another, if it can't be emptied. */
 #define LEAST_ROOM (64u << 10)
 
@@ -160,7 +165,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 	struct engine *engine = conn->reactor->engine;
 	int result;
 
-	if (payload && payload->driver.iovcnt) {
+	if (payload && payload->driver.iovcnt && payload->driver.length - input->received >= LEAST_DIRECT) {
 		result = payload_space(input, payload);
 		if (result < 0)
 			return result;

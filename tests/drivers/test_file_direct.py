@@ -47,6 +47,19 @@ def test_smallest_block_is_advertised(directory):
         assert preferred >= smallest
 
 
+def test_small_writes_that_come_together_are_received_together(directory):
+    """Their payloads are copied to aligned memory: not each of them by a receive of its own."""
+    batches, batch = 50, b"".join(request(CMD_WRITE, n * 4 * KIB, 4 * KIB, cookie=n, payload=bytes(4 * KIB)) for n in range(16))
+    with Daemon(directory, make_file(directory, MIB) + ",direct=on") as daemon, connect_direct(daemon) as wire:
+        before = daemon.stats()
+        for _ in range(batches):
+            wire.send(batch)
+            wire.receive(16 * 16)
+        after = daemon.stats()
+    assert after["requests"] - before["requests"] == batches * 16
+    assert after["operations"] - before["operations"] <= batches * 16
+
+
 def test_unaligned_requests_are_refused_and_change_nothing(directory):
     data = noise(MIB)
     path = make_file(directory, data)
