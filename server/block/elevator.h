@@ -12,7 +12,10 @@
 
 #include "common/list.h"
 
-/* "deadline", where reads come, too: the driver isn't given another change as long as it has so many bytes of them. */
+/*
+ * "deadline", where reads come, too: changes aren't merged to more bytes than
+ * this, and the driver isn't given another one as long as it has so many.
+ */
 #define ELEVATOR_ASYNC_BYTES (512u << 10)
 
 struct account;
@@ -52,6 +55,8 @@ struct elevator {
 	struct request *(*following)(struct queue *queue, const struct request *request);
 	/* The same, whose range ends where that of REQUEST begins. */
 	struct request *(*preceding)(struct queue *queue, const struct request *request);
+	/* Up to how many bytes REQUEST may be merged now; NULL: as many as the disk's limits allow. */
+	uint64_t (*merge_limit)(const struct queue *queue, const struct request *request);
 	/* Any that waits, of OWNER unless that is NULL; NULL when there is none. */
 	struct request *(*find)(struct queue *queue, const void *owner);
 };

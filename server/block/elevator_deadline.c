@@ -121,12 +121,17 @@ static void stage(struct queue *queue, enum elevator_side direction)
 		fill(queue, direction);
 }
 
-/* Where reads come, too, the driver isn't filled with changes, which the next read would wait for. */
-static bool holds_back(const struct queue *queue)
+/* Whether reads come, too: then the driver isn't filled with changes, which the next read would wait for. */
+static bool reads_come(const struct queue *queue)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
-	return queue->now < data->reading_until &&
+	return queue->now < data->reading_until;
+}
+
+static bool holds_back(const struct queue *queue)
+{
+	return reads_come(queue) &&
 	       (queue->changes_in_driver >= queue->limits.async_depth || queue->change_bytes >= ELEVATOR_ASYNC_BYTES);
 }
 
@@ -207,6 +212,11 @@ static struct request *preceding(struct queue *queue, const struct request *requ
 	return NULL;
 }
 
+static uint64_t limit(const struct queue *queue, const struct request *request)
+{
+	return direction_of(request) == ELEVATOR_CHANGES && reads_come(queue) ? ELEVATOR_ASYNC_BYTES : UINT64_MAX;
+}
+
 static struct request *find(struct queue *queue, const void *owner)
 {
 	struct deadline_data *data = queue->elevator_data;
@@ -236,5 +246,6 @@ const struct elevator elevator_deadline = {
 	.next = next,
 	.following = following,
 	.preceding = preceding,
+	.merge_limit = limit,
 	.find = find,
 };

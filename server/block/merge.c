@@ -45,7 +45,10 @@ uint64_t merge_limit(const struct queue *queue, const struct request *request)
 {
 	uint64_t hardware = split_limit(request->driver.op, &queue->disk->geometry);
 	uint64_t most = (uint64_t)queue->limits.max_sectors_kb << 10;
+	uint64_t elevator = queue->elevator->merge_limit ? queue->elevator->merge_limit(queue, request) : UINT64_MAX;
 
+	if (elevator < most)
+		most = elevator;
 	return hardware && hardware < most ? hardware : most;
 }
 

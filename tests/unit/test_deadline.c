@@ -179,6 +179,31 @@ static void test_deadline_counts_long_writes_by_their_bytes(void **state)
 	end(fake);
 }
 
+static void test_deadline_merges_writes_less_where_reads_come(void **state)
+{
+	struct fake *fake = new_with("deadline");
+	uint64_t half = ELEVATOR_ASYNC_BYTES / 2;
+
+	(void)state;
+	add(fake, PLATTER_OP_READ, 0, 512, 0);
+	for (unsigned i = 1; i < 4; i++)
+		add(fake, PLATTER_OP_ZEROES, i * half, half, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R0+1 Z512+1024");
+	fake_complete(fake, 0, 0);
+	fake->block.now += 500 * UINT64_C(1000000);
+	for (unsigned i = 5; i < 8; i++)
+		add(fake, PLATTER_OP_ZEROES, i * half, half, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "Z512+1024 Z1536+512 Z2560+1536");
+	/* The fake's memory is smaller than that. */
+	while (fake->count) {
+		fake_complete(fake, 0, -EIO);
+		fake_dispatch(fake);
+	}
+	end(fake);
+}
+
 static void test_deadline_merges(void **state)
 {
 	struct fake *fake = new_with("deadline");
@@ -207,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_serves_connections_in_turn),
 		cmocka_unit_test(test_deadline_holds_writes_back_where_reads_come),
 		cmocka_unit_test(test_deadline_counts_long_writes_by_their_bytes),
+		cmocka_unit_test(test_deadline_merges_writes_less_where_reads_come),
 		cmocka_unit_test(test_deadline_merges),
 	};
 
