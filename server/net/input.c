@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/block/disk.h"
+#include "server/block/export.h"
 #include "server/block/request.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
@@ -11,10 +13,12 @@
 /*
  * A receive takes at most this much beyond what is needed: the batch stays in
  * the core's cache, and the client can go on with its answers while the next
- * one is worked on.  Sixteen writes of 4 KiB fit, headers and all: the one that
- * didn't would miss being merged with the others.
+ * one is worked on.  From a disk that wants aligned memory, and so has a device
+ * behind it, less: the device works on the first eight writes of 4 KiB while
+ * the next ones are received and copied.
  */
-#define MOST_AHEAD (68u << 10)
+#define MOST_AHEAD (64u << 10)
+#define MOST_AHEAD_OF_DEVICE (34u << 10)
 /*
  * So much of a payload that has memory of its own is received straight into
  * it.  Less is copied, for what follows it comes with the same receive.
@@ -159,6 +163,13 @@ bool input_payload(struct input *input, struct request *request, unsigned alignm
 	return true;
 }
 
+static size_t most_ahead(const struct nbd_session *session)
+{
+	bool device = session->export && session->export->disk->geometry.memory_alignment > 1;
+
+	return device ? MOST_AHEAD_OF_DEVICE : MOST_AHEAD;
+}
+
 int input_receive(struct conn *conn, size_t need, struct request *payload)
 {
 	struct input *input = &conn->input;
@@ -180,8 +191,8 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 			return result;
 		input->direct = false;
 		input->asked = capacity(input) - input->end;
-		if (input->asked > need + MOST_AHEAD)
-			input->asked = need + MOST_AHEAD;
+		if (input->asked > need + most_ahead(&conn->session))
+			input->asked = need + most_ahead(&conn->session);
 		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked);
 	}
 	conn_op_started(conn, CONN_RECV);
