@@ -32,7 +32,7 @@ static void shrink(struct conn *conn)
 	reactor_need_tick(conn->reactor);
 	if (conn->last_progress + 1 >= conn->reactor->ticks)
 		return;
-	conn->input.last = 0;
+	conn->input.last = conn->input.lately = 0;
 	engine_cancel(conn->reactor->engine, &conn->recv_op);
 }
 

@@ -101,7 +101,7 @@ static void linger(struct conn *conn)
 	}
 	if (!(conn->in_flight & CONN_RECV)) {
 		input_release(&conn->input);
-		conn->input.last = 0;
+		conn->input.last = conn->input.lately = 0;
 		if (input_receive(conn, 1, NULL) < 0)
 			conn_kill(conn, "no memory");
 	}

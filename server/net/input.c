@@ -74,8 +74,8 @@ static int make_room(struct input *input, size_t need, struct buffers *buffers)
 {
 	size_t length = input_length(input);
 
-	/* Nothing there and little came last: back to the small buffer. */
-	if (input->large && length == 0 && need <= INPUT_SMALL_SIZE && input->last <= INPUT_SMALL_SIZE)
+	/* Nothing there and little came lately, so that little is to be expected: back to the small buffer. */
+	if (input->large && length == 0 && need <= INPUT_SMALL_SIZE && input->lately <= INPUT_SMALL_SIZE / 2)
 		input_release(input);
 	/* More came than a small buffer holds. */
 	if (!input->large && (need > INPUT_SMALL_SIZE || input->last == INPUT_SMALL_SIZE))
@@ -202,6 +202,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 void input_received(struct input *input, size_t bytes)
 {
 	input->last = bytes;
+	input->lately = bytes > input->lately / 2 ? bytes : input->lately / 2;
 	if (input->direct)
 		input->received += bytes;
 	else

@@ -17,7 +17,8 @@ struct buffers;
 struct conn;
 struct request;
 
-#define INPUT_SMALL_SIZE 4096
+/* A write of 4 KiB fits, whatever its header. */
+#define INPUT_SMALL_SIZE (4096 + 64)
 
 /* A WRITE's payload of up to this size stays where it was received. */
 #define INPUT_IN_PLACE (256u << 10)
@@ -28,7 +29,8 @@ struct request;
 struct input {
 	struct buffer *large;     /* NULL: the small one */
 	size_t start, end;        /* unused bytes */
-	size_t last;              /* what the last receive brought */
+	size_t last;              /* what the last receive brought... */
+	size_t lately;            /* ...and what they did lately: half of that, if it is more */
 	size_t asked;             /* what it had room for */
 	bool direct;              /* it went into the payload's own segments */
 	uint64_t received;        /* of the payload in its own segments */

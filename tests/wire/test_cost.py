@@ -73,6 +73,15 @@ def test_at_most_one_system_call_for_ten_pipelined_requests(daemon, name, mix):
     assert difference["system calls"] / difference["requests"] <= 0.1
 
 
+@pytest.mark.parametrize("name", [b"ram", b"file"])
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_a_few_small_writes_at_a_time_come_with_one_receive(daemon, name, depth):
+    """And with one send; a file's own work is none of the ring's here."""
+    with Wire(daemon) as wire:
+        difference = cost(daemon, wire.go(name), MIXES["writes"], depth, 200)
+    assert difference["operations"] <= 200 * 2.2
+
+
 @pytest.mark.parametrize("name", [b"ram", b"null"])
 def test_waiting_costs_nothing(daemon, name):
     with Wire(daemon) as wire:
