@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from daemon import Daemon
+from daemon import SANITIZED, Daemon
 from shared import KIB, MIB, info, noise, own_daemon, sparse_file
 from wire_client import CMD_READ, CMD_TRIM, CMD_WRITE, EINVAL, EIO, INFO_BLOCK_SIZE, OPT_GO, Wire, go_data, request
 
@@ -15,7 +15,7 @@ SIZE = 80 * MIB
 
 @pytest.fixture(scope="module")
 def daemon(scratch):
-    with own_daemon(f"ram=ram:{SIZE}", f"file={sparse_file(scratch, SIZE)}") as running:
+    with own_daemon(f"ram=ram:{SIZE}", f"file={sparse_file(scratch, SIZE)}", "null=null:8G") as running:
         yield running
 
 
@@ -45,6 +45,31 @@ def test_lengths_around_the_sizes_of_buffers(wire, size):
 @pytest.mark.parametrize("length", [2 * MIB - 1, 2 * MIB + 28, 4 * MIB + 1, 32 * MIB, 32 * MIB + 1, 64 * MIB - 1, 64 * MIB])
 def test_lengths_beyond_the_advertised_block_size_work(wire, length):
     write_and_read(wire, 1234567, length)
+
+
+def refused_with_einval(wire, length):
+    """Whether a read of LENGTH bytes within the disk gets EINVAL, no data, and the next one its own reply."""
+    wire.send(request(CMD_READ, 0, length, cookie=1) + request(CMD_READ, 0, 512, cookie=2))
+    assert wire.reply(length) == (EINVAL, 1, b"")
+    return wire.reply(512)[:2] == (0, 2)
+
+
+def test_a_read_of_more_than_64_mib_is_einval_though_the_disk_has_it(wire):
+    assert wire.size > 64 * MIB
+    assert wire.command(CMD_READ, 0, 64 * MIB)[0] == 0
+    assert refused_with_einval(wire, 64 * MIB + 1)
+    assert refused_with_einval(wire, SIZE)
+    assert len(wire.read(SIZE - 64 * MIB, 64 * MIB)) == 64 * MIB
+
+
+@pytest.mark.parametrize("length", [64 * MIB + 1, 2**31, 2**32 - 1])
+def test_a_read_of_gigabytes_is_einval_and_takes_no_memory(daemon, length):
+    with Wire(daemon) as wire:
+        wire.go(b"null")
+        assert wire.size > length
+        before = daemon.memory()
+        assert refused_with_einval(wire, length)
+        assert SANITIZED or daemon.memory() < before + 8 * MIB
 
 
 def test_large_requests_in_flight_together(wire):
