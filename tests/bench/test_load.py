@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The load generator sends what it is asked for, in the right order; a server that looks on."""
+"""The load generator sends what it is asked for, in the right order, and notices a server that lies."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,17 +14,27 @@ import pytest
 
 from bench_support import LOAD
 from daemon import wait_for
-from wire_client import (CMD_DISC, CMD_FLUSH, CMD_WRITE, HAS_FLAGS, INFO_EXPORT, OPT_GO, REP_ACK, REP_INFO, REP_MAGIC, REPLY_MAGIC,
-                         SEND_FLUSH)
+from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, HAS_FLAGS, INFO_EXPORT, OPT_GO, REP_ACK, REP_INFO, REP_MAGIC,
+                         REPLY_MAGIC, SEND_FLUSH)
 
 SIZE = 1 << 20
 
 
-class Onlooker:
-    """An NBD server that keeps nothing; COMMANDS has (connection, command, slot of the cookie) as they came."""
+def stamps(offset, length, seed=1):
+    """What the generator writes there, and expects to read."""
+    return b"".join(struct.pack("=QQ", at, (at ^ seed) * 0x9E3779B97F4A7C15 % 2**64) + bytes(4080)
+                    for at in range(offset, offset + length, 4096))
 
-    def __init__(self, directory, flags=HAS_FLAGS | SEND_FLUSH):
+
+class Onlooker:
+    """An NBD server that keeps nothing; COMMANDS has (connection, command, slot of the cookie) as they came.
+
+    LIE(how many came, cookie, offset, length) gives a reply's cookie and a read's data.
+    """
+
+    def __init__(self, directory, flags=HAS_FLAGS | SEND_FLUSH, lie=None):
         self.flags = flags
+        self.lie = lie or (lambda count, cookie, offset, length: (cookie, stamps(offset, length)))
         self.path = os.path.join(directory, "sock")
         self.commands = []
         self.listener = socket.socket(socket.AF_UNIX)
@@ -38,10 +49,15 @@ class Onlooker:
                 peer, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(peer.makefile("rwb"), number), daemon=True).start()
+            threading.Thread(target=self.serve, args=(peer, number), daemon=True).start()
             number += 1
 
-    def serve(self, stream, number):
+    def serve(self, peer, number):
+        # A generator that was lied to hangs up.
+        with peer, contextlib.suppress(ConnectionError):
+            self.converse(peer.makefile("rwb"), number)
+
+    def converse(self, stream, number):
         stream.write(b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
         stream.flush()
         _, _, _, length = struct.unpack(">IQII", stream.read(20))
@@ -51,13 +67,14 @@ class Onlooker:
         stream.write(struct.pack(">QIII", REP_MAGIC, OPT_GO, REP_ACK, 0))
         stream.flush()
         while len(header := stream.read(28)) == 28:
-            _, _, command, cookie, _, length = struct.unpack(">IHHQQI", header)
+            _, _, command, cookie, offset, length = struct.unpack(">IHHQQI", header)
             if command == CMD_DISC:
                 return
             if command == CMD_WRITE:
                 stream.read(length)
             self.commands.append((number, command, cookie % 1024))
-            stream.write(struct.pack(">IIQ", REPLY_MAGIC, 0, cookie))
+            cookie, data = self.lie(len(self.commands), cookie, offset, length)
+            stream.write(struct.pack(">IIQ", REPLY_MAGIC, 0, cookie) + (data if command == CMD_READ else b""))
             stream.flush()
 
 
@@ -105,3 +122,60 @@ def test_sigterm_ends_a_measurement_with_its_report(onlooker, depth):
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(out)["requests"] == len(onlooker.commands)
+
+
+LAST = 50
+
+
+def lies(directory, lie, *arguments):
+    """What the generator says of a server whose reply number LAST lies."""
+    def once(count, cookie, offset, length):
+        return lie(cookie, offset, length) if count == LAST else (cookie, stamps(offset, length))
+
+    server = Onlooker(directory, lie=once)
+    done = load(server, "--depth", "4", "--block", "16K", "--count", "60", *arguments)
+    server.listener.close()
+    return done
+
+
+def test_honest_data_pass_its_check(directory):
+    done = lies(directory, lambda cookie, offset, length: (cookie, stamps(offset, length)), "--verify")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert json.loads(done.stdout)["errors"] == 0
+
+
+@pytest.mark.parametrize("op", ["read", "write"])
+@pytest.mark.parametrize("wrong", [lambda cookie: cookie ^ 1 << 63, lambda cookie: cookie ^ 1 << 10, lambda cookie: cookie + 4,
+                                   lambda cookie: 0], ids=["high bit", "another round", "no slot", "zero"])
+def test_a_reply_with_a_cookie_of_no_request_ends_it(directory, op, wrong):
+    done = lies(directory, lambda cookie, offset, length: (wrong(cookie), stamps(offset, length)), "--op", op)
+    assert done.returncode == 1 and "unknown cookie" in done.stderr, done
+
+
+def test_a_second_reply_to_a_request_ends_it(directory):
+    seen = []
+
+    def again(_count, cookie, offset, length):
+        seen.append(cookie)
+        return seen[0], stamps(offset, length)
+
+    server = Onlooker(directory, lie=again)
+    done = load(server, "--depth", "4", "--count", "60")
+    server.listener.close()
+    assert done.returncode == 1 and f"unknown cookie {seen[0]:#x}" in done.stderr, done
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda offset, length: bytes(length), lambda offset, length: stamps(offset + 4096, length),
+    lambda offset, length: stamps(offset, length, seed=2), lambda offset, length: stamps(offset, length - 4096) + bytes(4096),
+], ids=["zeroes", "another place", "another seed", "zeroes at the end"])
+def test_wrong_data_are_counted_and_named(directory, wrong):
+    done = lies(directory, lambda cookie, offset, length: (cookie, wrong(offset, length)), "--verify")
+    assert done.returncode == 1 and "wrong data at offset" in done.stderr, done
+    assert json.loads(done.stdout)["errors"] >= 1
+
+
+def test_without_verify_data_are_nobodys_business(directory):
+    server = Onlooker(directory, lie=lambda count, cookie, offset, length: (cookie, bytes(length)))
+    assert load(server, "--count", "60").returncode == 0
+    server.listener.close()
