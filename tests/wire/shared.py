@@ -2,10 +2,12 @@
 """What several wire tests need: a daemon for a whole module, and the check that a bad client did no harm."""
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
 import socket
+import statistics
 import struct
 import tempfile
 import threading
@@ -61,26 +63,47 @@ def is_quiet(wire, seconds=0.05):
 
 
 class Bystander:
-    """An honest client that works all the time, on the first sectors of an export, and notices when it is disturbed."""
+    """
+    An honest client that works all the time, on the first sector of an export, and notices when it is disturbed: its data,
+    there and in a range that nobody touches, and its speed, which is compared with what it was before.
+    """
 
     # Far below any timeout of the server, far above a bad moment of a busy machine.
     PATIENCE = 20 if SANITIZED else 5
+    # The median round may take so many times what it took before, and so many seconds more: Python's threads, of which the
+    # attacker is one, take turns of 5 ms.
+    SLOWER, MORE = 20, 0.5 if SANITIZED else 0.05
+    KEPT, KEPT_LENGTH = 4 * KIB, 8 * KIB
+    seeds = itertools.count(1)
 
     def __init__(self, daemon, name=b""):
         self.wire = Wire(daemon).go(name)
-        self.rounds, self.slowest, self.trouble = 0, 0.0, None
+        self.rounds, self.requests, self.times, self.trouble = 0, 0, [], None
+        self.kept = noise(self.KEPT_LENGTH, f"kept {next(self.seeds)}")
+        self._write(self.KEPT, self.kept)
+        for _ in range(10):
+            self._round()
+        self.before, self.times = statistics.median(self.times), []
         self.stopping = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
+    def _write(self, offset, data):
+        self.wire.send(request(CMD_WRITE, offset, len(data), cookie=1, payload=data))
+        assert self.wire.reply() == (0, 1, b"")
+        self.requests += 1
+
+    def _check_data(self, offset, data):
+        self.wire.send(request(CMD_READ, offset, len(data), cookie=2))
+        assert self.wire.reply(len(data)) == (0, 2, data), f"other data at {offset}"
+        self.requests += 1
+
     def _round(self):
         data = noise(512, self.rounds)
         started = time.monotonic()
-        self.wire.send(request(CMD_WRITE, 0, 512, cookie=1, payload=data))
-        assert self.wire.reply() == (0, 1, b"")
-        self.wire.send(request(CMD_READ, 0, 512, cookie=2))
-        assert self.wire.reply(512) == (0, 2, data)
-        self.slowest = max(self.slowest, time.monotonic() - started)
+        self._write(0, data)
+        self._check_data(0, data)
+        self.times.append(time.monotonic() - started)
         self.rounds += 1
 
     def _run(self):
@@ -88,6 +111,7 @@ class Bystander:
             while not self.stopping:
                 self._round()
                 time.sleep(0.001)
+            self._check_data(self.KEPT, self.kept)
         except Exception as error:  # pylint: disable=broad-except
             self.trouble = repr(error)
 
@@ -98,13 +122,18 @@ class Bystander:
         return not self.trouble
 
     def stop(self):
+        """Ends it; a last look at the data that it left alone."""
         self.stopping = True
         self.thread.join()
         self.wire.socket.close()
 
     def check(self):
         assert not self.trouble, self.trouble
-        assert self.slowest < self.PATIENCE, f"an honest client waited {self.slowest:.1f} s"
+        times = list(self.times)
+        usual = statistics.median(times)
+        assert max(times) < self.PATIENCE, f"an honest client waited {max(times):.1f} s"
+        assert usual < self.SLOWER * self.before + self.MORE, \
+            f"an honest client needed {usual * 1000:.1f} ms a round, {self.before * 1000:.1f} ms before"
 
 
 @contextlib.contextmanager

@@ -182,7 +182,7 @@ def test_all_that_stalls_is_cut_off_when_others_wait_for_its_memory(clients, sma
     neighbour.works()
     neighbour.stop()
     neighbour.check()
-    wait_for(lambda: small.stats()["requests"] == 5 + 2 * neighbour.rounds, "what waited goes on")
+    wait_for(lambda: small.stats()["requests"] == 5 + neighbour.requests, "what waited goes on")
 
 
 def test_what_stalled_was_not_written(clients, small):
