@@ -159,6 +159,7 @@ check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/par
 check-local: check-daemon
 
 EXTRA_DIST += \
+	tests/baseline.py \
 	tests/bench \
 	tests/clients \
 	tests/conftest.py \

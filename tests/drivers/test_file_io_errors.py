@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from baseline import leaves_nothing
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, errors_of, make_file, noise
 from strace import ENVIRONMENT, Strace
@@ -23,7 +24,9 @@ def daemon(directory, data):
     path = make_file(directory, data)
     with Daemon(directory, path, environment=ENVIRONMENT) as running:
         running.path = path
-        yield running
+        # Buffers are kept for a while: too long to wait for in each test.
+        with leaves_nothing(running, slack=16 * MIB):
+            yield running
         # Whatever happened, it still ends as it should.
         assert running.stop(signal.SIGTERM) == 0
 
@@ -155,3 +158,15 @@ def test_unlinked_file_is_served_on(daemon, data):
         with connect(daemon) as wire:
             assert wire.read(MIB, 4096) == data[MIB:MIB + 4096]
             wire.disconnect()
+
+
+def test_many_failures_leave_nothing_behind(daemon):
+    with leaves_nothing(daemon):
+        with connect(daemon) as wire, Strace(daemon, "preadv2,pwritev2", "preadv2,pwritev2:error=EIO"):
+            for _ in range(20):
+                assert wire.write(0, b"x" * MIB) == EIO
+                assert wire.command(CMD_READ, 0, 4 * MIB)[0] == EIO
+        with connect(daemon) as wire:
+            os.truncate(daemon.path, 0)
+            for _ in range(20):
+                assert errors_of(wire, [request(CMD_READ, number * MIB, MIB, cookie=number) for number in range(8)]) == [EIO] * 8

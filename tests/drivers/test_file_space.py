@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The file driver where there is no more space: the client hears ENOSPC, loses nothing else, and can make room."""
 
+import contextlib
 import os
 import subprocess
 
 import pytest
+from baseline import leaves_nothing
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, in_own_mounts, make_file, noise, read_all, with_tmpfs
 from wire_client import CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES, ENOSPC, FLAG_FUA, FLAG_NO_HOLE
 
+# Buffers are kept for a while: too long to wait for in each test.
+KEPT = 16 * MIB
 
-def limited(directory, data, **arguments):
+
+@contextlib.contextmanager
+def limited(directory, data):
     """A daemon that may write no file beyond 1 MiB."""
-    return Daemon(directory, make_file(directory, data), command=["prlimit", f"--fsize={MIB}"], **arguments)
+    with Daemon(directory, make_file(directory, data), command=["prlimit", f"--fsize={MIB}"]) as daemon:
+        with leaves_nothing(daemon, slack=KEPT):
+            yield daemon
 
 
 def test_writing_beyond_the_file_size_limit_is_no_space(directory):
@@ -75,7 +83,7 @@ def check_full(daemon, size):
 def test_full_tmpfs(directory):
     command, mount = with_tmpfs(directory, "size=12M")
     command[-2] = command[-2].replace('exec "$@"', f'truncate -s 64M {mount}/disk.img; exec "$@"')
-    with Daemon(directory, mount + "/disk.img", command=command) as daemon:
+    with Daemon(directory, mount + "/disk.img", command=command) as daemon, leaves_nothing(daemon):
         check_full(daemon, 64 * MIB)
 
 
@@ -91,7 +99,7 @@ def test_full_ext4(directory, keys, journal):
     possible = subprocess.run(in_own_mounts(script) + ["true"], stderr=subprocess.PIPE, timeout=60, check=False)
     if possible.returncode:
         pytest.skip(f"no loop devices to put a file system on: {possible.stderr.decode().strip()}")
-    with Daemon(directory, mount + "/disk.img" + keys, command=in_own_mounts(script)) as daemon:
+    with Daemon(directory, mount + "/disk.img" + keys, command=in_own_mounts(script)) as daemon, leaves_nothing(daemon, slack=KEPT):
         check_full(daemon, 128 * MIB)
 
 

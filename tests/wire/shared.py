@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 
+from baseline import leaves_nothing
 from daemon import SANITIZED, Daemon, wait_for
 from wire_client import CMD_READ, CMD_WRITE, Wire, request
 
@@ -139,22 +140,14 @@ class Bystander:
 @contextlib.contextmanager
 def harmless(daemon, name=b"", slack=MIB):
     """What happens inside leaves the daemon alive, its descriptors and memory as before, and an honest client undisturbed."""
-    with Wire(daemon) as wire:
-        wire.go(name).disconnect()
-    wait_for(lambda: daemon.stats()["connections"] == 0, "all earlier clients have gone")
-    descriptors, memory = daemon.descriptors(), daemon.memory()
-    honest = Bystander(daemon, name)
-    try:
-        yield honest
-        honest.works()
-    finally:
-        honest.stop()
-    honest.check()
-    assert daemon.alive()
-    wait_for(lambda: daemon.descriptors() <= descriptors, f"back to {descriptors} descriptors")
-    # A sanitizer keeps what is freed.
-    if not SANITIZED:
-        wait_for(lambda: daemon.memory() <= memory + slack, f"back to {memory} bytes of memory")
+    with leaves_nothing(daemon, name, slack):
+        honest = Bystander(daemon, name)
+        try:
+            yield honest
+            honest.works()
+        finally:
+            honest.stop()
+        honest.check()
 
 
 def close(wire):

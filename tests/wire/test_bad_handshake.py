@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from baseline import leaves_nothing
 from daemon import wait_for
 from shared import KIB, MIB, SANITIZED, harmless, noise, own_daemon
 from wire_client import (ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP, IHAVEOPT, NBDMAGIC, OPT_EXPORT_NAME, OPT_GO,
@@ -19,6 +20,12 @@ MOST_KNOWN = 8 * KIB
 def daemon():
     with own_daemon("a=ram:1M", tcp=True) as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(daemon):
+    with leaves_nothing(daemon):
+        yield
 
 
 @pytest.fixture

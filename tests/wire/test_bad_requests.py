@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from baseline import leaves_nothing
 from daemon import wait_for
 from shared import KIB, MIB, SANITIZED, harmless, own_daemon, sparse_file
 from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, ENOSPC, REPLY_MAGIC,
@@ -17,6 +18,12 @@ SIZE = 80 * MIB
 def daemon(scratch):
     with own_daemon("ram=ram:80M", f"file={sparse_file(scratch, SIZE)}") as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(daemon):
+    with leaves_nothing(daemon):
+        yield
 
 
 @pytest.fixture(params=[b"ram", b"file"])

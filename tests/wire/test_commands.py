@@ -3,6 +3,7 @@
 
 import pytest
 
+from baseline import leaves_nothing
 from shared import KIB, MIB, is_quiet, noise, own_daemon, sparse_file
 from wire_client import (CMD_BLOCK_STATUS, CMD_CACHE, CMD_DISC, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES,
                          EINVAL, ENOSPC, EPERM, FLAG_DF, FLAG_FAST_ZERO, FLAG_FUA, FLAG_NO_HOLE, FLAG_REQ_ONE, Wire, request)
@@ -17,6 +18,12 @@ def daemon(scratch):
     path = sparse_file(scratch, SIZE)
     with own_daemon(f"ram=ram:{SIZE}", f"file={path}", f"null=null:{SIZE}", f"fixed=ram:{SIZE},readonly") as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(daemon):
+    with leaves_nothing(daemon):
+        yield
 
 
 @pytest.fixture(params=["ram", "file", "null"])

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from baseline import leaves_nothing
 from shared import own_daemon
 from wire_client import (ERR_INVALID, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE, IHAVEOPT, NBDMAGIC, NO_ZEROES, OPT_ABORT,
                          OPT_EXPORT_NAME, OPT_EXTENDED_HEADERS, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
@@ -20,6 +21,12 @@ UNKNOWN = [OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, OPT_LIST_META_CO
 def daemon():
     with own_daemon("first=ram:1M", "second=ram:2M,readonly") as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(daemon):
+    with leaves_nothing(daemon):
+        yield
 
 
 @pytest.fixture

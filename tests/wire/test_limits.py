@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from baseline import leaves_nothing
 from daemon import Daemon, wait_for
 from shared import KIB, MIB, SANITIZED, Bystander, harmless, noise, own_daemon, sparse_file
 from wire_client import CMD_READ, CMD_WRITE, Closed, Wire, request
@@ -25,7 +26,7 @@ def served(daemon, tcp=False):
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
 def test_more_connections_than_allowed_are_closed_at_once(directory, tcp):
-    with Daemon(directory, "ram:1M", options=["--max-connections", "5"], tcp=True) as daemon:
+    with Daemon(directory, "ram:1M", options=["--max-connections", "5"], tcp=True) as daemon, leaves_nothing(daemon):
         wires = [Wire(daemon, tcp=tcp).go() for _ in range(5)]
         for _ in range(20):
             assert not served(daemon, tcp)
@@ -38,7 +39,7 @@ def test_more_connections_than_allowed_are_closed_at_once(directory, tcp):
 
 
 def test_connections_in_the_handshake_count_too(directory):
-    with Daemon(directory, "ram:1M", options=["--max-connections", "3"]) as daemon:
+    with Daemon(directory, "ram:1M", options=["--max-connections", "3"]) as daemon, leaves_nothing(daemon):
         wires = [Wire(daemon) for _ in range(3)]
         assert not served(daemon)
         for wire in wires:
@@ -48,7 +49,7 @@ def test_connections_in_the_handshake_count_too(directory):
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is missing")
 def test_a_server_without_free_descriptors_goes_on(directory):
-    with Daemon(directory, "ram:1M", command=["prlimit", "--nofile=40:40"]) as daemon:
+    with Daemon(directory, "ram:1M", command=["prlimit", "--nofile=40:40"]) as daemon, leaves_nothing(daemon):
         honest = Bystander(daemon)
         wires = [Wire(daemon, greet=False) for _ in range(100)]
         wait_for(lambda: "no new connection" in daemon.log(), "it has run out of them")

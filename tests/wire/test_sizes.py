@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from baseline import leaves_nothing
 from daemon import SANITIZED, Daemon
 from shared import KIB, MIB, info, noise, own_daemon, sparse_file
 from wire_client import CMD_READ, CMD_TRIM, CMD_WRITE, EINVAL, EIO, INFO_BLOCK_SIZE, OPT_GO, Wire, go_data, request
@@ -88,7 +89,7 @@ def test_the_last_bytes_of_the_disk(wire, offset):
 
 def test_a_file_that_became_shorter_gives_eio_and_no_stale_memory(directory):
     path = sparse_file(directory, 4 * MIB)
-    with Daemon(directory, path) as daemon, Wire(daemon) as wire:
+    with Daemon(directory, path) as daemon, leaves_nothing(daemon), Wire(daemon) as wire:
         wire.go()
         assert wire.write(0, noise(4 * MIB)) == 0
         os.truncate(path, MIB)
