@@ -5,6 +5,7 @@ come at once, when the module starts, so that their long waits pass together.
 """
 
 import contextlib
+import itertools
 import signal
 import socket
 import struct
@@ -13,15 +14,15 @@ import time
 
 import pytest
 
+from baseline import leaves_nothing
 from daemon import wait_for
+from sessions import FLAGS, SESSIONS
 from shared import MIB, Bystander, own_daemon, sparse_file
-from wire_client import (CMD_READ, CMD_WRITE, FIXED_NEWSTYLE, NO_ZEROES, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, REP_ACK,
-                         Closed, Wire, go_data, option, request)
+from wire_client import (CMD_READ, CMD_WRITE, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, REP_ACK, Closed, Wire, go_data,
+                         option, request)
 
 # Seconds for a handshake, and more than it may take until the server looks at its clock.
 HANDSHAKE, SLACK = 10, 10
-HELLO = struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES) + option(OPT_LIST) + option(99, b"data") + option(OPT_GO, go_data(b"a"))
-PART_OF_REQUEST = request(CMD_WRITE, MIB, 8, payload=b"12345678")
 
 
 class Timed:
@@ -57,7 +58,7 @@ def keep_sending(timed, data):
 
 def crowd(daemon, everyone):
     """Two payloads that don't come and replies that aren't taken; then one that waits for memory, and a modest one."""
-    payload = HELLO[:4] + option(OPT_GO, go_data(b"a")) + request(CMD_WRITE, 32 * MIB, 4 * MIB, payload=b"x" * 1000)
+    payload = FLAGS + option(OPT_GO, go_data(b"a")) + request(CMD_WRITE, 32 * MIB, 4 * MIB, payload=b"x" * 1000)
     everyone["stalled"] = [Timed(daemon, payload), Timed(daemon, payload)]
     wait_for(lambda: daemon.stats()["requests"] == 2, "both have their share")
     everyone["deaf"] = Wire(daemon).go(b"file")
@@ -72,7 +73,7 @@ def crowd(daemon, everyone):
 
 @pytest.fixture(scope="module")
 def daemon():
-    with own_daemon("a=ram:4M", "slow=null:1M,open-delay=12000", options=["--threads", "2"], tcp=True) as running:
+    with own_daemon("a=ram:4M", "b=ram:1M", "slow=null:1M,open-delay=12000", options=["--threads", "2"], tcp=True) as running:
         yield running
 
 
@@ -82,26 +83,34 @@ def small(scratch):
     with own_daemon("a=ram:64M", f"file={sparse_file(scratch, 64 * MIB)}", "slow=null:64M,delay=20000000",
                     options=["--memory", "8M", "--threads", "1"]) as running:
         yield running
+        # What the slow disk has can't be waited for.
+        running.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clients(daemon, small):
+def nothing_is_left(daemon, small):
+    """But the connection whose requests the slow disk keeps."""
+    with leaves_nothing(daemon), leaves_nothing(small, staying=1):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients(daemon, small, nothing_is_left):  # pylint: disable=unused-argument
     everyone = {
-        "silent": [Timed(daemon, HELLO[:n], tcp=n % 2 == 0) for n in range(len(HELLO))],
-        "dripping": Timed(daemon, HELLO[:4]), "asking": Timed(daemon, HELLO[:4]), "retrying": Timed(daemon, HELLO[:4]),
+        "silent": [Timed(daemon, handshake[:n], tcp=n % 2 == 0) for handshake, _ in SESSIONS.values() for n in range(len(handshake))],
+        "resting": {name: [Timed(daemon, handshake + rest[:n], tcp=n % 2 == 0) for n in range(len(rest))]
+                    for name, (handshake, rest) in SESSIONS.items()},
+        "dripping": Timed(daemon, FLAGS), "asking": Timed(daemon, FLAGS), "retrying": Timed(daemon, FLAGS),
         "flooding": Wire(daemon),
-        "go": Timed(daemon, HELLO[:4] + option(OPT_GO, go_data(b"slow")) + request(CMD_READ, 0, 16, cookie=9)),
-        "info": Timed(daemon, HELLO[:4] + option(OPT_INFO, go_data(b"slow"))),
-        "old": Timed(daemon, HELLO[:4] + option(OPT_EXPORT_NAME, b"slow")),
-        "idle": [Wire(daemon).go(b"a") for _ in range(len(PART_OF_REQUEST))],
+        "go": Timed(daemon, FLAGS + option(OPT_GO, go_data(b"slow")) + request(CMD_READ, 0, 16, cookie=9)),
+        "info": Timed(daemon, FLAGS + option(OPT_INFO, go_data(b"slow"))),
+        "old": Timed(daemon, FLAGS + option(OPT_EXPORT_NAME, b"slow")),
         "bystander": Bystander(daemon, b"a"),
     }
     crowd(small, everyone)
     keep_sending(everyone["dripping"], b"I")
     keep_sending(everyone["asking"], option(OPT_INFO, go_data(b"a")))
     keep_sending(everyone["retrying"], option(OPT_GO, go_data(b"missing")))
-    for length, wire in enumerate(everyone["idle"]):
-        wire.send(PART_OF_REQUEST[:length])
     everyone["flooding"].flags()
     everyone["flooding"].socket.settimeout(0.2)
     try:
@@ -110,14 +119,17 @@ def clients(daemon, small):
     except OSError:
         everyone["flooding"].socket.settimeout(60)
     yield everyone
-    for timed in (everyone[how] for how in ("dripping", "asking", "retrying", "go", "info", "old")):
+    honest = everyone["bystander"], everyone["neighbour"]
+    for client in honest:
+        client.stop()
+    for timed in (*(everyone[how] for how in ("dripping", "asking", "retrying", "go", "info", "old")), *everyone["silent"],
+                  *everyone["stalled"], *itertools.chain(*everyone["resting"].values())):
         with contextlib.suppress(OSError):
             timed.wire.socket.shutdown(socket.SHUT_RDWR)
-    for wire in everyone["idle"]:
-        wire.socket.close()
-    everyone["bystander"].stop()
-    everyone["neighbour"].stop()
-    small.stop(signal.SIGKILL)
+    for how in "flooding", "deaf", "waiting":
+        everyone[how].socket.close()
+    for client in honest:
+        client.check()
 
 
 def lasted(timed):
@@ -159,11 +171,19 @@ def test_a_request_sent_ahead_waits_for_the_driver(clients):
     wait_for(lambda: clients["go"].answer.endswith(struct.pack(">IIQ16x", 0x67446698, 0, 9)), "the read is answered")
 
 
-def test_silence_at_every_byte_of_a_request_is_nobody_elses_business(clients):
+@pytest.mark.parametrize("session", [name for name, (_, rest) in SESSIONS.items() if rest])
+def test_silence_at_every_byte_of_a_request_is_nobody_elses_business(clients, daemon, session):
+    handshake, rest = SESSIONS[session]
+    unbroken = Timed(daemon, handshake + rest)
+    lasted(unbroken)
     wait_for(lambda: clients["silent"][0].lasted is not None, "long enough")
-    for length, wire in enumerate(clients["idle"]):
-        wire.send(PART_OF_REQUEST[length:])
-        assert wire.reply() == (0, 1, b"")
+    for length, timed in enumerate(clients["resting"][session]):
+        assert timed.lasted is None
+        timed.wire.send(rest[length:])
+    for timed in clients["resting"][session]:
+        lasted(timed)
+        # Requests in flight together may be answered in another order.
+        assert sorted(timed.answer) == sorted(unbroken.answer)
 
 
 def test_all_the_while_an_honest_client_works(clients, daemon):

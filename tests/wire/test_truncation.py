@@ -1,26 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A session that ends after any number of its bytes, by a close, a reset or a half close, leaves nothing behind."""
 
-import struct
-
 import pytest
 
+from sessions import SESSIONS
 from shared import KIB, MIB, close, half_close, harmless, noise, own_daemon, reset
-from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, FIXED_NEWSTYLE, NO_ZEROES,
-                         OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, Wire, go_data, option, request)
-
-FLAGS = struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES)
-TARGET = 512 * KIB
-
-SESSIONS = {
-    "go": FLAGS + option(OPT_LIST) + option(OPT_INFO, go_data(b"b")) + option(99, b"data") + option(OPT_GO, go_data(b"b", [1, 3])),
-    "old": FLAGS + option(OPT_EXPORT_NAME, b"b") + request(CMD_READ, TARGET, 600),
-    "abort": FLAGS + option(OPT_GO, go_data(b"missing")) + option(OPT_ABORT, b"bye"),
-    "requests": FLAGS + option(OPT_GO, go_data(b"b")) + request(CMD_READ, TARGET, 4096) +
-                request(CMD_WRITE, TARGET, 40, payload=bytes(40)) + request(CMD_FLUSH) + request(CMD_TRIM, TARGET, 4096) +
-                request(CMD_WRITE_ZEROES, TARGET, 4096) + request(99) + request(CMD_WRITE, 2**63, 9, payload=b"discarded") +
-                request(CMD_DISC),
-}
+from wire_client import CMD_READ, CMD_WRITE, Wire, request
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +18,7 @@ def daemon():
 @pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
 @pytest.mark.parametrize("end", [close, reset, half_close])
 def test_the_end_at_every_byte_does_no_harm(daemon, session, tcp, end):
-    data = SESSIONS[session]
+    data = b"".join(SESSIONS[session])
     with harmless(daemon, b"a"):
         for length in range(len(data) + 1):
             wire = Wire(daemon, tcp=tcp, greet=length % 2 == 0)
