@@ -3,16 +3,11 @@
 
 import pytest
 
+from batches import DEPTH, MIXES, batch_of
 from shared import KIB, MIB, SANITIZED, own_daemon, sparse_file
-from wire_client import CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, Wire, request
+from wire_client import CMD_READ, CMD_WRITE, Wire
 
-DEPTH = 32
 ROUNDS = 10000 // DEPTH + 1
-MIXES = {
-    "reads": [(CMD_READ, 4 * KIB)], "writes": [(CMD_WRITE, 4 * KIB)], "both": [(CMD_READ, 4 * KIB), (CMD_WRITE, 4 * KIB)],
-    "all": [(CMD_READ, 512), (CMD_WRITE, 512), (CMD_FLUSH, 0), (CMD_TRIM, 4 * KIB), (CMD_WRITE_ZEROES, 4 * KIB)],
-    "errors": [(99, 512)],
-}
 LARGE = {"large reads": [(CMD_READ, 300 * KIB)], "large writes": [(CMD_WRITE, 300 * KIB)], "larger writes": [(CMD_WRITE, MIB)]}
 
 
@@ -20,17 +15,6 @@ LARGE = {"large reads": [(CMD_READ, 300 * KIB)], "large writes": [(CMD_WRITE, 30
 def daemon(scratch):
     with own_daemon("ram=ram:64M", "null=null:64M", f"file={sparse_file(scratch, 64 * MIB)}", options=["--threads", "1", "--poll-us", "0"]) as running:
         yield running
-
-
-def batch_of(mix, depth):
-    """DEPTH requests for one segment, and the length of their replies."""
-    sent, received = b"", 0
-    for n in range(depth):
-        command, length = mix[n % len(mix)]
-        payload = bytes(length) if command == CMD_WRITE else b""
-        sent += request(command, n * 64 * KIB if length < MIB else 0, length, cookie=n, payload=payload)
-        received += 16 + (length if command == CMD_READ else 0)
-    return sent, received
 
 
 def cost(daemon, wire, mix, depth, rounds):
