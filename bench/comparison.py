@@ -37,6 +37,7 @@ class Comparison:
         self.memory = tempfile.mkdtemp(prefix="platter-bench-", dir="/dev/shm")
         self.running = []
         self.results = {}
+        self.alone = {}  # what is held against no other server's
         self.reported = {"schedulers": {}}
         self.failures = []
         self.repeats = 0
@@ -114,7 +115,7 @@ class Comparison:
         limit = options.seconds + options.warmup + 60
         if load.op == "read":
             arguments.append("--verify")
-        before = server.queue_work()
+        calls, before = self.counters(server), server.queue_work()
         if row.beside:
             with self.generator.beside(server, row.beside) as (process, beside):
                 one = self.generator.run(server, *arguments, limit=limit, beside=process)
@@ -122,10 +123,15 @@ class Comparison:
         else:
             one = self.generator.run(server, *arguments, limit=limit)
         after = server.queue_work()
+        one["system_calls_per_request"] = report.calls_per_request(calls, self.counters(server))
         one["queue"] = {name: after[name] - before[name] for name in before} if before and after else None
         if load.op == "write" or (row.beside and row.beside.op == "write"):
             self.settle(server)
         return one
+
+    def counters(self, server):
+        """platterd's line of them."""
+        return server.counters(COUNTERS) if server.name == "platterd" else None
 
     def measure(self, server, case, row):
         self.set_up(server, case, row)
@@ -189,7 +195,7 @@ class Comparison:
     def report_counters(self, running):
         for server in running:
             if server.name == "platterd" and not server.broken:
-                self.reported["counters"] = line = server.counters(COUNTERS)
+                self.reported["counters"] = line = self.counters(server)
                 print(f"platterd's own counters: {line or 'none'}", flush=True)
 
     def platterd_kind(self):
@@ -245,4 +251,5 @@ class Comparison:
             "connections": self.options.idle, "rss_kib_before": before, "rss_kib_grown": grown,
             "rss_bytes_per_connection": grown * 1024 / max(1, self.options.idle),
             "newcomer_us_alone": newcomer(alone), "newcomer_us_beside": newcomer(beside)}
+        self.alone["idle"] = {"platterd": [self.reported["idle"]]}
         report.idle_lines(self.reported["idle"])

@@ -2,6 +2,7 @@
 """The run's figures as tables."""
 
 import os
+import re
 import statistics
 
 from requirements import REQUIREMENTS, differences, judge, median, ratios, values
@@ -104,6 +105,15 @@ def queue_cell(rounds, number, by):
     return f"{statistics.median(figures):.1f}" if figures else "not known"
 
 
+def calls_per_request(before, after):
+    """System calls per request between two lines of platterd's counters; None when it gave none."""
+    found = [re.search(r" (\d+) requests, (\d+) system calls,", line or "") for line in (before, after)]
+    if not all(found):
+        return None
+    requests, calls = (int(found[1][group]) - int(found[0][group]) for group in (1, 2))
+    return calls / requests if requests else None
+
+
 def share(one):
     """Of all requests in the time that is measured, those of the clients that are."""
     return one["iops"] / (one["iops"] + one["beside"]["iops"])
@@ -192,11 +202,13 @@ def wide(verdict):
     return verdict.word == "tie" and verdict.high - verdict.low > WIDE * abs(verdict.measured)
 
 
-METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "p99": "p99", "instructions": "instructions", "ns": "ns"}
+METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "p99": "p99", "instructions": "instructions", "ns": "ns",
+                 "system calls": "system calls for a request", "bytes each": "resident bytes for a connection",
+                 "newcomer": "us for a new client"}
 
 
 def measured_cells(verdict, sign):
-    digits, plus = (1, "+") if "+" in sign else (3, "")
+    digits, plus = (1, "+") if "+" in sign else (0 if verdict.measured >= 100 else 3, "")
     return (f"{verdict.measured:{plus}.{digits}f}", f"{verdict.low:{plus}.{digits}f}..{verdict.high:{plus}.{digits}f}",
             verdict.word + (" (wide)" if wide(verdict) else ""))
 
@@ -211,7 +223,7 @@ def verdict_table(results, file_system):
         opponent = needed.opponent
         if verdict and verdict.opponent != opponent:
             opponent += f" ({verdict.opponent})"
-        what = f"{needed.case}: {needed.server}'s {METRIC_TITLES[needed.metric]} to {opponent}'s"
+        what = f"{needed.case}: {needed.server}'s {METRIC_TITLES[needed.metric]}" + (f" to {opponent}'s" if opponent else "")
         need = f"{needed.sign} {needed.factor:g}".replace("+ ", "+")
         if verdict:
             rows.append((what, need, *measured_cells(verdict, needed.sign)))
@@ -220,8 +232,9 @@ def verdict_table(results, file_system):
         data.append({**needed._asdict(), "verdict": "not measured"} if verdict is None else
                     {**needed._asdict(), "opponent": verdict.opponent, "measured": verdict.measured,
                      "rounds": [verdict.low, verdict.high], "verdict": verdict.word})
-    print("\nRequirements, by the median of the rounds' ratios, or differences where a + stands. A tie missed by less\n"
-          "than the rounds differ and counts as met; a wide one, whose rounds differ by more than a quarter, means a noisy run.")
+    print("\nRequirements, by the median of the rounds' ratios, or differences where a + stands, or the figure itself where no other's\n"
+          "is named. A tie missed by less than the rounds differ and counts as met; a wide one, whose rounds differ by more than a\n"
+          "quarter, means a noisy run.")
     table(rows)
     return data
 

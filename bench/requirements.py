@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What platterd has to reach, relative to servers that were measured in the same run."""
+"""What platterd has to reach: most of it relative to servers that were measured in the same run."""
 
 import statistics
 from collections import namedtuple
@@ -8,7 +8,8 @@ from cases import QUEUE_DEPTHS
 
 PEERS = ("nbdkit", "qemu-storage-daemon", "qemu-storage-daemon, native", "nbd-server")
 
-# A sign with a + is about the difference of the two, any other about their ratio.  FILE_SYSTEM: said of this one only.
+# A sign with a + is about the difference of the two, any other about their ratio; without an opponent it is about the
+# figure itself.  FILE_SYSTEM: said of this one only.
 Requirement = namedtuple("Requirement", "case server metric sign factor opponent file_system", defaults=(None,))
 Verdict = namedtuple("Verdict", "opponent measured low high word")
 
@@ -19,6 +20,7 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("read-4k",         "platterd",      "iops", ">=", 2.5,  "nbdkit"),
     ("read-4k",         "platterd",      "cpu",  "<=", 1.15, "floor"),
     ("read-4k",         "platterd-poll", "iops", ">=", 1.0,  "platterd"),
+    ("read-4k",         "platterd",      "system calls", "<=", 0.1, None),
     ("write-4k",        "platterd",      "iops", ">=", 0.8,  "floor"),
     ("write-4k",        "platterd",      "cpu",  "<=", 1.15, "floor"),
     ("write-4k",        "platterd-poll", "iops", ">=", 1.4,  "floor"),
@@ -38,6 +40,9 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("file-read-128k",  "platterd",      "cpu",  "<=", 0.95, "best peer"),
     ("file-write-128k", "platterd",      "iops", ">=", 0.97, "best peer"),
     ("file-write-128k", "platterd",      "cpu",  "<=", 0.95, "best peer"),
+    ("idle",            "platterd",      "bytes each", "<=", 8192, None),
+    # From connect to its first 4 KiB, in us.
+    ("idle",            "platterd",      "newcomer", "<=", 10000, None),
     ("file-write-4k",     "platterd", "iops", ">=", 1.7, "best peer", "ext4"),
     ("file-write-4k-qd1", "platterd", "iops", ">=", 1.0, "best peer"),
     ("file-flush",        "platterd", "iops", ">=", 0.9, "nbdkit", "ext4"),
@@ -59,7 +64,8 @@ REQUIREMENTS = [Requirement(*row) for row in (
 
 # The metrics' names in what platter-load reports, and the measurement of the block layer.
 METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us", "p99": "p99_us",
-           "instructions": "instructions", "ns": "ns"}
+           "instructions": "instructions", "ns": "ns", "system calls": "system_calls_per_request",
+           "bytes each": "rss_bytes_per_connection", "newcomer": "newcomer_us_beside"}
 
 
 def values(rounds, metric):
@@ -89,12 +95,17 @@ def differences(case, metric, server, opponent):
     return [a - b for a, b in zip(mine, theirs)]
 
 
+def figures(case, metric, server):
+    """One a round, where the server could tell."""
+    return [one[METRICS[metric]] for one in case.get(server, ()) if one.get(METRICS[metric]) is not None]
+
+
 def holds(measured, sign, factor):
     return {">=": measured >= factor, ">": measured > factor, "<=": measured <= factor}[sign.rstrip(" +")]
 
 
 def judge(requirement, results):
-    """The verdict on the median of the rounds' ratios, or differences; None when one of the two was not measured.
+    """The verdict on the median of the rounds' ratios, differences, or figures; None when they were not measured.
 
     When the median misses but what is needed lies within the rounds' range, the miss
     is within the run's own spread: a tie, which counts as met.
@@ -103,8 +114,11 @@ def judge(requirement, results):
     opponent = requirement.opponent
     if opponent == "best peer":
         opponent = best_peer(case, requirement.metric)
-    compare = differences if "+" in requirement.sign else ratios
-    rounds = compare(case, requirement.metric, requirement.server, opponent)
+    if requirement.opponent is None:
+        rounds = figures(case, requirement.metric, requirement.server)
+    else:
+        compare = differences if "+" in requirement.sign else ratios
+        rounds = compare(case, requirement.metric, requirement.server, opponent)
     if not rounds:
         return None
     middle, low, high = statistics.median(rounds), min(rounds), max(rounds)

@@ -12,8 +12,9 @@ import pytest
 
 from bench_support import BLOCK, BUILD, SOURCE
 import plot
+import report
 from cases import CASES
-from requirements import REQUIREMENTS, Requirement, judge
+from requirements import METRICS, REQUIREMENTS, Requirement, judge
 
 
 def rounds(metric, *figures):
@@ -37,12 +38,45 @@ def test_what_was_not_measured_has_no_verdict():
     assert judge(Requirement("no case", "own", "ns", ">=", 1, "other"), RESULTS) is None
 
 
+@pytest.mark.parametrize("factor, word", [(110, "met"), (109, "tie"), (99, "missed")])
+def test_verdicts_on_figures_without_an_opponent(factor, word):
+    verdict = judge(Requirement("case", "own", "ns", "<=", factor, None), RESULTS)
+    assert verdict.word == word and verdict.measured == 110
+
+
+def test_a_figure_that_the_server_did_not_tell_has_no_verdict():
+    assert judge(Requirement("case", "own", "system calls", "<=", 1, None), RESULTS) is None
+    assert judge(Requirement("case", "own", "system calls", "<=", 1, None), {"case": {"own": [{METRICS["system calls"]: None}]}}) is None
+
+
+def counters(requests, calls):
+    return f"platterd: reactor 0: 1 connections, {requests} requests, {calls} system calls, 0.500 system calls per request, ..."
+
+
+def test_system_calls_are_those_between_two_lines_of_counters():
+    assert report.calls_per_request(counters(100, 50), counters(300, 60)) == 0.05
+    assert report.calls_per_request(counters(100, 50), counters(100, 60)) is None
+    assert report.calls_per_request(None, counters(100, 60)) is None
+
+
+def test_idle_connections_and_system_calls_are_required(capsys):
+    results = {"read-4k": {"platterd": [{"system_calls_per_request": 0.2}]},
+               "idle": {"platterd": [{"rss_bytes_per_connection": 8193, "newcomer_us_beside": 150}]}}
+    with_none = [needed for needed in REQUIREMENTS if needed.opponent is None]
+    verdicts = {(needed.case, needed.metric): judge(needed, results).word for needed in with_none}
+    assert verdicts == {("read-4k", "system calls"): "missed", ("idle", "bytes each"): "missed", ("idle", "newcomer"): "met"}
+    del results["read-4k"]
+    told = [verdict["verdict"] for verdict in report.verdict_table(results, "ext4") if verdict["opponent"] is None]
+    assert told == ["not measured", "missed", "met"]
+    assert "idle: platterd's resident bytes for a connection" in capsys.readouterr().out
+
+
 def test_requirements_are_on_rows_that_there_are():
     rows = {case.name: {row.name for row in case.rows} for case in CASES if case.rows}
     for needed in REQUIREMENTS:
         if needed.case in rows:
             assert needed.server in rows[needed.case], needed
-            assert needed.opponent in rows[needed.case] | {"best peer"}, needed
+            assert needed.opponent in rows[needed.case] | {"best peer", None}, needed
 
 
 @pytest.mark.parametrize("most, step", [(0.9, 0.2), (1, 0.2), (5, 1), (7, 2), (12, 5), (26, 10), (60000, 20000)])
@@ -57,12 +91,15 @@ def test_a_smoke_run(directory):
          *(f"--{name}={os.path.join(BUILD, path)}" for name, path in (
              ("platterd", "platterd"), ("platterctl", "platterctl"), ("load", "bench/platter-load"), ("floor", "bench/platter-floor"),
              ("block", "bench/platter-block"), ("module", "bench/ram.so"), ("plugins", "plugins"))),
-         "--servers", "platterd", "--case", "slow-*", "--case", "direct-mixed", "--case", "file-flush",
+         "--servers", "platterd", "--case", "slow-*", "--case", "direct-mixed", "--case", "file-flush", "--case", "read-4k", "--case", "idle",
          "--json", figures, "--plot", drawing],
         capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with open(figures, encoding="utf-8") as file:
-        cases = json.load(file)["cases"]
+        told = json.load(file)
+    cases = told["cases"]
+    alone = [verdict for verdict in told["verdicts"] if verdict["opponent"] is None]
+    assert len(alone) == 3 and all(verdict["measured"] > 0 for verdict in alone), alone
     assert {"slow-seq-write", "slow-fair", "slow-flush", "file-flush"} <= set(cases)
     for case in cases.values():
         assert all(len(figures) == 2 and min(one["iops"] for one in figures) > 0 for figures in case.values()), case
