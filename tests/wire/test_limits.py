@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Limits: of connections, descriptors and memory.  Whoever is within them doesn't notice that they are reached."""
 
+import contextlib
 import os
 import re
 import shutil
+import statistics
 import threading
 import time
 
@@ -72,6 +74,27 @@ def test_an_idle_connection_costs_at_most_8_kib(directory, threads):
         assert daemon.memory() - before <= 600 * 8 * KIB
         for wire in (*first, *idle):
             wire.socket.close()
+
+
+def newcomer_seconds(daemon):
+    """From connect to the first data, of the usual one among some."""
+    seconds = []
+    for _ in range(9):
+        started = time.monotonic()
+        with Wire(daemon) as wire:
+            assert wire.go().read(0, 4 * KIB) == bytes(4 * KIB)
+            seconds.append(time.monotonic() - started)
+            wire.disconnect()
+    return statistics.median(seconds)
+
+
+def test_a_newcomer_is_served_at_once_beside_many_idle_connections(directory):
+    with Daemon(directory, "ram:1M", options=["--threads", "1"]) as daemon, contextlib.ExitStack() as idle:
+        alone = newcomer_seconds(daemon)
+        for _ in range(600):
+            idle.enter_context(Wire(daemon)).go()
+        beside = newcomer_seconds(daemon)
+    assert beside < 10 * alone + 0.05, f"{beside * 1000:.1f} ms beside them, {alone * 1000:.1f} ms alone"
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is its own")
