@@ -46,13 +46,11 @@ static size_t feed_flags(struct nbd_session *session, const uint8_t *bytes)
 	return NBD_CLIENT_FLAGS_SIZE;
 }
 
-/* An option that isn't looked at: its data is thrown away, then it gets an error. */
-static size_t refuse(struct nbd_session *session, uint32_t length, uint32_t type, const char *text)
+/* Data that isn't looked at is thrown away before the option is answered. */
+static size_t skip_data(struct nbd_session *session, uint32_t length)
 {
 	if (length > NBD_MOST_OPTION_SKIP)
 		return drop(session, "option data of more than 1 MiB");
-	session->after_skip = type;
-	session->after_skip_text = text;
 	session->skip = length;
 	session->want = NBD_WANT_SKIP;
 	return NBD_OPTION_HEADER_SIZE;
@@ -61,7 +59,7 @@ static size_t refuse(struct nbd_session *session, uint32_t length, uint32_t type
 static size_t feed_option(struct nbd_session *session, const uint8_t *bytes, size_t available)
 {
 	uint32_t length = get_be32(bytes + 12);
-	uint32_t most;
+	bool skip;
 
 	if (get_be64(bytes) != NBD_OPTS_MAGIC)
 		return drop(session, "an option without its magic");
@@ -70,22 +68,15 @@ static size_t feed_option(struct nbd_session *session, const uint8_t *bytes, siz
 		return 0;
 	}
 	session->option = get_be32(bytes + 8);
-	most = option_most_data(session->option);
-	if (length > most) {
-		if (session->option == NBD_OPT_EXPORT_NAME)
-			return drop(session, "an export name of more than 4096 bytes");
-		if (session->options++ == NBD_MOST_OPTIONS)
-			return drop(session, "too many options");
-		if (most == 0 && session->option != NBD_OPT_LIST)
-			return refuse(session, length, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
-		if (most == 0)
-			return refuse(session, length, NBD_REP_ERR_INVALID, "the option takes no data");
-		return refuse(session, length, NBD_REP_ERR_TOO_BIG, "the option's data is too long");
-	}
-	if (available < NBD_OPTION_HEADER_SIZE + length)
+	skip = length > option_most_data(session->option);
+	if (skip && session->option == NBD_OPT_EXPORT_NAME)
+		return drop(session, "an export name of more than 4096 bytes");
+	if (!skip && available < NBD_OPTION_HEADER_SIZE + length)
 		return need(session, NBD_OPTION_HEADER_SIZE + length);
 	if (session->options++ == NBD_MOST_OPTIONS)
 		return drop(session, "too many options");
+	if (skip)
+		return skip_data(session, length);
 	need(session, NBD_OPTION_HEADER_SIZE);
 	option_answer(session, bytes + NBD_OPTION_HEADER_SIZE, length);
 	return NBD_OPTION_HEADER_SIZE + length;
@@ -103,6 +94,6 @@ size_t handshake_feed(struct nbd_session *session, const uint8_t *bytes, size_t 
 
 void handshake_skipped(struct nbd_session *session)
 {
-	option_reply(session, session->after_skip, session->after_skip_text);
 	need(session, NBD_OPTION_HEADER_SIZE);
+	option_skipped(session);
 }

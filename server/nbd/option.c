@@ -22,7 +22,8 @@ static void reply_header(struct nbd_session *session, uint32_t type, size_t leng
 	output_be32(&session->out, (uint32_t)length);
 }
 
-void option_reply(struct nbd_session *session, uint32_t type, const char *text)
+/* Without data, or with TEXT for the user. */
+static void option_reply(struct nbd_session *session, uint32_t type, const char *text)
 {
 	size_t length = text ? strlen(text) : 0;
 
@@ -35,8 +36,6 @@ uint32_t option_most_data(uint32_t option)
 	switch (option) {
 	case NBD_OPT_EXPORT_NAME:
 		return NBD_MAX_STRING;
-	case NBD_OPT_ABORT:
-		return NBD_MOST_OPTION_DATA;
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
 		return NBD_MOST_OPTION_DATA;
@@ -137,6 +136,36 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 		refuse_unknown(session, data + 4, name_length);
 }
 
+static void answer_abort(struct nbd_session *session)
+{
+	option_reply(session, NBD_REP_ACK, NULL);
+	close_session(session, NBD_WANT_CLOSE, NULL);
+}
+
+static void refuse_unsupported(struct nbd_session *session)
+{
+	option_reply(session, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
+}
+
+void option_skipped(struct nbd_session *session)
+{
+	switch (session->option) {
+	case NBD_OPT_ABORT:
+		/* Whatever its data are, they mean nothing. */
+		answer_abort(session);
+		break;
+	case NBD_OPT_LIST:
+		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
+		break;
+	case NBD_OPT_INFO:
+	case NBD_OPT_GO:
+		option_reply(session, NBD_REP_ERR_TOO_BIG, "the option's data is too long");
+		break;
+	default:
+		refuse_unsupported(session);
+	}
+}
+
 void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
 	switch (session->option) {
@@ -144,8 +173,7 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 		answer_export_name(session, data, length);
 		break;
 	case NBD_OPT_ABORT:
-		option_reply(session, NBD_REP_ACK, NULL);
-		close_session(session, NBD_WANT_CLOSE, NULL);
+		answer_abort(session);
 		break;
 	case NBD_OPT_LIST:
 		answer_list(session);
@@ -155,7 +183,7 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 		answer_info(session, data, length);
 		break;
 	default:
-		option_reply(session, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
+		refuse_unsupported(session);
 	}
 }
 

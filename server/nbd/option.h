@@ -11,13 +11,13 @@ struct nbd_session;
 /* Answers session->option with its whole data. */
 void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length);
 
+/* Answers session->option, whose data were more than it may have and weren't looked at. */
+void option_skipped(struct nbd_session *session);
+
 /* Goes on with EXPORT_NAME, INFO or GO when the disk is open, or couldn't be opened. */
 void option_opened(struct nbd_session *session, int result, const char *reason);
 
-/* How much data the option may have; what is longer is skipped and refused. */
+/* How much data the option may have; what is longer is skipped. */
 uint32_t option_most_data(uint32_t option);
-
-/* A reply of TYPE to session->option without data, or with TEXT for the user. */
-void option_reply(struct nbd_session *session, uint32_t type, const char *text);
 
 #endif

@@ -66,8 +66,6 @@ struct nbd_session {
 	bool no_zeroes;
 	unsigned options;            /* so far */
 	uint32_t option;             /* the one being answered */
-	uint32_t after_skip;         /* the reply's type once its data has been skipped */
-	const char *after_skip_text;
 	unsigned infos;              /* bits: what INFO and GO asked for */
 	bool by_default;             /* they gave no name */
 	struct output out;

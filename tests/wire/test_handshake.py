@@ -82,7 +82,8 @@ def test_option_errors_carry_human_text(wire, number, data, kind):
     assert text.decode("utf-8").isprintable() and 5 < len(text) <= 4096
 
 
-@pytest.mark.parametrize("data", [b"", b"goodbye", b"\0" * 4096], ids=["empty", "text", "long"])
+@pytest.mark.parametrize("data", [b"", b"goodbye", b"\0" * 4096, option(OPT_LIST) * 512 + b"!", bytes(1 << 20)],
+                         ids=["empty", "text", "long", "8193 bytes that look like options", "1 MiB"])
 def test_abort_is_acknowledged_with_any_payload_then_closed(wire, data):
     wire.flags()
     assert wire.option(OPT_ABORT, data) == [(REP_ACK, b"")]
