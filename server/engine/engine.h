@@ -39,8 +39,9 @@ struct engine_message {
 };
 
 struct engine_config {
-	unsigned submissions;   /* entries of the submission queue; 0: 256 */
-	unsigned completions;   /* of the completion queue; 0: 4096 */
+	/* How much is set aside for a turn's usual traffic; more is only slower.  0: the engine's own choice. */
+	unsigned starts;        /* operations that begin in it */
+	unsigned ends;          /* operations that end in it */
 	uint64_t poll_ns;       /* how long to poll before sleeping */
 	bool poll_auto;         /* adapt that time to how soon the next event came, up to poll_ns */
 };

@@ -61,13 +61,13 @@ static const struct setup_step setup_ladder[] = {
 
 static int ring_setup(struct engine *engine, const struct engine_config *config)
 {
-	unsigned submissions = config->submissions ? config->submissions : 256;
+	unsigned submissions = config->starts ? config->starts : 256;
 	int result = -EINVAL;
 
 	for (size_t i = 0; i < sizeof(setup_ladder) / sizeof(setup_ladder[0]); i++) {
 		struct io_uring_params params = {
 			.flags = setup_ladder[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-			.cq_entries = config->completions ? config->completions : 4096,
+			.cq_entries = config->ends ? config->ends : 4096,
 		};
 
 		result = io_uring_queue_init_params(submissions, &engine->ring, &params);

@@ -54,7 +54,7 @@ static void wait_until(struct engine *engine, unsigned total)
 
 static void test_full_queues_lose_nothing(void **state)
 {
-	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 2, .completions = 4 });
+	struct engine *engine = engine_new(&(struct engine_config){ .starts = 2, .ends = 4 });
 	static struct counted counted[MANY];
 
 	(void)state;
@@ -361,7 +361,7 @@ static void job_back(struct engine_message *message)
 
 static void test_jobs_run_elsewhere_and_come_back(void **state)
 {
-	struct engine *engine = engine_new(&(struct engine_config){ .submissions = 0 });
+	struct engine *engine = engine_new(&(struct engine_config){ .starts = 0 });
 	static struct counted_job jobs[100];
 	struct pool *pool;
 
