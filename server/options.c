@@ -18,6 +18,8 @@
 #define EXIT_USAGE 2
 #define POLL_AUTO_NS 50000u
 #define LEAST_MEMORY (1u << 20)
+#define MOST_THREADS 1024
+#define MOST_CORES (1 << 20)
 
 static const char usage_head[] =
 	"Usage: platterd [OPTION...] [NAME=]DRIVER[:ARG][,KEY=VALUE...] ...\n"
@@ -77,13 +79,29 @@ static bool parse_number(const char *text, unsigned most, unsigned *ret)
 	return true;
 }
 
+/* -EINVAL on a machine whose cores don't fit into a set of ROOM. */
+static int count_cores(int room)
+{
+	cpu_set_t *set = CPU_ALLOC((size_t)room);
+	size_t size = CPU_ALLOC_SIZE((size_t)room);
+	int result;
+
+	if (!set)
+		return -ENOMEM;
+	result = sched_getaffinity(0, size, set) < 0 ? -errno : CPU_COUNT_S(size, set);
+	CPU_FREE(set);
+	return result;
+}
+
 static unsigned usable_cores(void)
 {
-	cpu_set_t set;
+	int count = -EINVAL;
 
-	if (sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 1)
+	for (int room = CPU_SETSIZE; count == -EINVAL && room <= MOST_CORES; room *= 2)
+		count = count_cores(room);
+	if (count < 1)
 		return 1;
-	return (unsigned)CPU_COUNT(&set);
+	return count < MOST_THREADS ? (unsigned)count : MOST_THREADS;
 }
 
 enum { OPTION_CONTROL = 256, OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY, OPTION_VERSION };
@@ -136,7 +154,7 @@ static bool set_option(struct options *options, int option, const char *value, s
 		options->module_conf = value;
 		return *value == '/';
 	case 't':
-		return parse_number(value, 1024, &options->threads) && options->threads > 0;
+		return parse_number(value, MOST_THREADS, &options->threads) && options->threads > 0;
 	case OPTION_POLL:
 		return parse_poll(options, value);
 	case OPTION_CONNECTIONS:

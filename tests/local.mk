@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
 	tests/unit/test_moddep \
+	tests/unit/test_options \
 	tests/unit/test_overlap \
 	tests/unit/test_param \
 	tests/unit/test_queue \
@@ -85,6 +86,11 @@ tests_unit_test_modconf_LDADD = $(unit_ldadd)
 tests_unit_test_moddep_SOURCES = tests/unit/test_moddep.c tests/unit/mutate.h $(unit_directory)
 tests_unit_test_moddep_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_moddep_LDADD = $(unit_ldadd)
+tests_unit_test_options_SOURCES = tests/unit/test_options.c tests/unit/unit.h
+tests_unit_test_options_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_options_LDADD = $(unit_ldadd)
+# It says how many cores there are.
+tests_unit_test_options_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sched_getaffinity
 tests_unit_test_overlap_SOURCES = tests/unit/test_overlap.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_overlap_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_overlap_LDADD = $(unit_ldadd)
