@@ -186,6 +186,62 @@ static void test_cancelled_operations_still_end(void **state)
 	engine_destroy(engine);
 }
 
+/* A connection dies with a receive in flight, and in the moment of its end the next one gets its descriptor. */
+struct successor {
+	struct counted old, next;
+	int pair[2], next_pair[2];
+	char old_buffer[16], next_buffer[16];
+	struct engine *engine;
+};
+
+static void succeed(struct engine_op *op, int result)
+{
+	struct successor *successor = container_of(op, struct successor, old.op);
+
+	counted_done(op, result);
+	assert_int_equal(successor->old.ended, 1);
+	close(successor->pair[0]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, successor->next_pair), 0);
+	assert_int_equal(successor->next_pair[0], successor->pair[0]);
+	assert_int_equal(write(successor->next_pair[1], "for the next one", 16), 16);
+	engine_recv(successor->engine, &successor->next.op, successor->next_pair[0], successor->next_buffer, 16);
+}
+
+static void test_a_receive_that_is_over_touches_nothing_of_the_next(void **state)
+{
+	struct engine *engine = engine_new(*state);
+
+	for (unsigned round = 0; round < 40; round++) {
+		struct successor successor = { .old.op.done = succeed, .next.op.done = counted_done, .old_buffer = "untouched", .engine = engine };
+		bool submitted = round & 1, data = round & 2;
+
+		ended_total = 0;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, successor.pair), 0);
+		engine_recv(engine, &successor.old.op, successor.pair[0], successor.old_buffer, sizeof(successor.old_buffer));
+		if (submitted)
+			engine_wait(engine, true);
+		assert_int_equal(ended_total, 0);
+		/* Its data and its cancellation may meet: either way there is one end. */
+		if (data)
+			assert_int_equal(write(successor.pair[1], "data", 5), 5);
+		engine_cancel(engine, &successor.old.op);
+		wait_until(engine, 2);
+		for (int i = 0; i < 10; i++)
+			engine_wait(engine, true);
+		assert_int_equal(successor.old.ended, 1);
+		if (!data || successor.old.result != 5)
+			assert_int_equal(successor.old.result, -ECANCELED);
+		assert_string_equal(successor.old_buffer, successor.old.result == 5 ? "data" : "untouched");
+		assert_int_equal(successor.next.ended, 1);
+		assert_int_equal(successor.next.result, 16);
+		assert_memory_equal(successor.next_buffer, "for the next one", 16);
+		close(successor.next_pair[0]);
+		close(successor.next_pair[1]);
+		close(successor.pair[1]);
+	}
+	engine_destroy(engine);
+}
+
 static void test_a_hang_up_is_seen_with_data_unread(void **state)
 {
 	struct engine *engine = engine_new(*state);
@@ -408,6 +464,7 @@ int main(void)
 		each_way(test_a_large_send_arrives),
 		each_way(test_files_are_read_written_and_shaped),
 		each_way(test_cancelled_operations_still_end),
+		each_way(test_a_receive_that_is_over_touches_nothing_of_the_next),
 		each_way(test_a_hang_up_is_seen_with_data_unread),
 		each_way(test_messages_arrive_in_order_and_wake),
 		each_way(test_no_receive_is_forgotten),
