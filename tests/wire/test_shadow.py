@@ -18,7 +18,8 @@ SIZE = 16 * MIB
 EDGES = [0, 28, 512, 4096, 4096 - 28, 64 * KIB, 256 * KIB, 256 * KIB - 28, MIB]
 
 
-@pytest.fixture(scope="module", params=[["1"], ["2"], ["1", "--poll-us=50"]], ids=["one reactor", "two reactors", "one that polls"])
+@pytest.fixture(scope="module", params=[["1"], ["2"], ["1", "--poll-us=50"], ["1", "--poll-us=auto"]],
+                ids=["one reactor", "two reactors", "one that polls", "one that polls when it pays"])
 def daemon(scratch, request):
     with own_daemon(f"ram=ram:{SIZE}", f"file={sparse_file(scratch, SIZE)}", options=["--threads", *request.param], tcp=True) as running:
         yield running

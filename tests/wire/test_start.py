@@ -19,6 +19,14 @@ def faults(call, inject):
     return ["strace", "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e", "signal=none", "-e", f"inject={call}:{inject}"]
 
 
+def test_the_newest_kind_of_ring_is_taken(directory):
+    version = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
+    if version < (6, 1):
+        pytest.skip("deferred task work came with Linux 6.1")
+    with Daemon(directory, "ram:1M") as daemon:
+        assert "on io_uring, deferred task work" in daemon.log()
+
+
 @pytest.mark.parametrize("refused, name", [("1..1", "cooperative task work"), ("1..2", "plain")])
 def test_every_kind_of_ring_serves(directory, refused, name):
     """Older kernels refuse the newer kinds with EINVAL."""
