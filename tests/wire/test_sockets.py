@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -133,6 +134,53 @@ def test_an_ipv6_address(directory):
         port = int(re.search(r"listening on tcp:\[::1\]:(\d+)", daemon.log())[1])
         with socket.create_connection(("::1", port)) as connection:
             assert connection.recv(8) == b"NBDMAGIC"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="there is no IPv6")
+def test_every_ipv6_address(directory):
+    with Daemon(directory, "ram:1M", options=["--listen", "tcp:[::]:0"]) as daemon:
+        [port] = re.findall(r"listening on tcp:\[::\]:(\d+)", daemon.log())
+        assert ("::", int(port)) in listening(daemon.pid)
+        with socket.create_connection(("::1", int(port))) as connection:
+            assert connection.recv(8) == b"NBDMAGIC"
+
+
+def listening(pid):
+    """The addresses and ports of TCP that somebody listens on, in the network namespace of PID."""
+    found = set()
+    for table, family in ("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/net/{table}", encoding="ascii") as lines:
+            for local, state in ((line.split()[1], line.split()[3]) for line in list(lines)[1:]):
+                address, port = local.split(":")
+                # Words of 32 bits, as they lie in memory.
+                words = b"".join(int(address[at:at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(address), 8))
+                if state == "0A":
+                    found.add((socket.inet_ntop(family, words), int(port, 16)))
+    return found
+
+
+def test_by_default_it_listens_on_this_machines_own_addresses(directory):
+    """On the port of the protocol, which tests have for themselves only in a network namespace of their own."""
+    alone = ["unshare", "--net", "sh", "-ec", 'ip link set lo up\nexec "$@"', "sh"]
+    tried = subprocess.run([*alone, "cat", "/proc/net/if_inet6"], capture_output=True, text=True, timeout=60, check=False)
+    if tried.returncode and "if_inet6" not in tried.stderr:
+        pytest.skip(f"no network namespaces here: {tried.stderr.strip()}")
+    addresses = {"127.0.0.1"}
+    if tried.stdout and "::1" in {info[4][0] for info in socket.getaddrinfo("localhost", None)}:
+        addresses.add("::1")
+    with open(os.path.join(directory, "log"), "w+", encoding="utf-8") as log, \
+            subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *alone, PLATTERD, "--control", "none", "ram:1M"], stdout=log, stderr=log) as process:
+        try:
+            wait_for(lambda: "reactor" in os.pread(log.fileno(), 4096, 0).decode() or process.poll() is not None, "platterd starts")
+            assert listening(process.pid) == {(address, 10809) for address in addresses}
+            for address in addresses:
+                host = f"[{address}]" if ":" in address else address
+                told = subprocess.run(["nsenter", "--target", str(process.pid), "--net", "nbdinfo", "--size", f"nbd://{host}"],
+                                      capture_output=True, text=True, timeout=60, check=True)
+                assert int(told.stdout) == 1 << 20
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0
 
 
 def port_of_every_address(daemon):
