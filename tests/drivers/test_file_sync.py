@@ -38,6 +38,17 @@ def test_flush_syncs_once(daemon):
     assert names(watch(daemon, (CMD_FLUSH,))) == ["fdatasync"]
 
 
+def test_the_end_syncs_what_a_client_wrote_that_is_still_there(daemon):
+    with connect(daemon) as wire:
+        assert wire.write(0, b"x" * 4096) == 0
+        with Strace(daemon, CALLS) as trace:
+            daemon.process.terminate()
+            assert wire.closed()
+            wire.socket.close()
+            wait_for(lambda: not daemon.alive(), "it ends")
+    assert trace.calls(SYNC)
+
+
 def test_plain_write_is_not_synced(daemon):
     calls = watch(daemon, (CMD_WRITE, 0, 4096, 0, b"x" * 4096))
     assert names(calls) == ["pwritev2"]

@@ -12,6 +12,7 @@ import pytest
 
 from daemon import Daemon, wait_for
 from shared import KIB, MIB, noise, sparse_file
+from volatile_support import SECTOR, load
 from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, OPT_GO, OPT_LIST, Closed, Wire, go_data, option, request
 
 
@@ -55,6 +56,26 @@ def test_what_was_written_is_in_the_file(directory):
         assert ends_with(daemon, 0)
         with open(path, "rb") as file:
             assert file.read() == data
+
+
+def test_what_was_answered_survives_the_end_and_a_loss_of_power(directory):
+    """A disk that forgets what wasn't synced, with a client that never says goodbye."""
+    store = os.path.join(directory, "store")
+    with Daemon(directory) as daemon:
+        load(daemon)
+        daemon.ctl("export", "add", f"v=volatile:1M,store={store}")
+        with Wire(daemon) as wire:
+            wire.go(b"v")
+            assert wire.write(0, b"answered" * (SECTOR // 8)) == 0
+            os.kill(daemon.pid, signal.SIGTERM)
+            assert wire.closed()
+            wire.socket.close()
+            assert ends_with(daemon, 0)
+    with Daemon(directory) as daemon:
+        load(daemon)
+        daemon.ctl("export", "add", f"v=volatile:1M,store={store}")
+        with Wire(daemon) as wire:
+            assert wire.go(b"v").read(0, SECTOR) == b"answered" * (SECTOR // 8)
 
 
 @pytest.mark.parametrize("length", [4096, 300 * KIB])
