@@ -7,7 +7,9 @@ import shutil
 import pytest
 
 from daemon import Daemon
+from modules_support import build, driver
 from shared import MIB, own_daemon, sparse_file
+from volatile_support import load
 from wire_client import (CAN_MULTI_CONN, CMD_CACHE, CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES, EPERM, FLAG_FAST_ZERO, FLAG_FUA,
                          HAS_FLAGS, READ_ONLY, ROTATIONAL, SEND_CACHE, SEND_DF, SEND_FAST_ZERO, SEND_FLUSH, SEND_FUA,
                          SEND_TRIM, SEND_WRITE_ZEROES, Wire)
@@ -62,13 +64,30 @@ def test_multi_conn_write_is_seen_by_every_connection(daemon, name):
             assert other.read(4096 * round_, 4096) == data
 
 
-def test_multi_conn_flush_covers_other_connections(daemon):
-    with Wire(daemon) as one, Wire(daemon) as other:
-        one.go(b"file")
-        other.go(b"file")
-        assert one.write(0, b"durable?" * 512) == 0
-        assert other.command(CMD_FLUSH)[0] == 0
-        assert one.read(0, 4096) == b"durable?" * 512
+def test_multi_conn_flush_covers_other_connections(directory):
+    """What one wrote and the other flushed is there after a loss of power."""
+    with Daemon(directory) as daemon:
+        load(daemon)
+        daemon.ctl("export", "add", "v=volatile:1M")
+        with Wire(daemon).go(b"v") as one, Wire(daemon).go(b"v") as other:
+            assert one.transmission_flags & CAN_MULTI_CONN
+            assert one.write(0, b"durable?" * 512) == 0
+            assert other.command(CMD_FLUSH)[0] == 0
+            assert one.write(4096, b"volatile" * 512) == 0
+            daemon.ctl("ioctl", "v", "cut", "0")
+            daemon.ctl("ioctl", "v", "power")
+        with Wire(daemon).go(b"v") as late:
+            assert late.read(0, 8192) == b"durable?" * 512 + bytes(4096)
+
+
+@pytest.mark.parametrize("coherent", [False, True])
+def test_multi_conn_is_promised_for_coherent_disks_alone(directory, coherent):
+    source = driver("mem").replace("= PLATTER_DISK_FLUSH;", "= PLATTER_DISK_FLUSH | PLATTER_DISK_COHERENT;" if coherent else "= PLATTER_DISK_FLUSH;")
+    with Daemon(directory) as daemon:
+        daemon.ctl("insmod", build(directory, "mem", source))
+        daemon.ctl("export", "add", "mem=mem:1M", "fixed=mem:1M,readonly")
+        for name in "mem", "fixed":
+            assert flags_of(daemon, name) & (SEND_FLUSH | CAN_MULTI_CONN) == SEND_FLUSH | (CAN_MULTI_CONN if coherent else 0)
 
 
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is missing")
