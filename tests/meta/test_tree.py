@@ -101,8 +101,12 @@ def test_a_module_compiles_in_every_standard(compiles):
 
 
 def test_every_file_names_its_license():
-    missing = [os.path.relpath(path, ROOT) for path in sources("", ".c", ".h", ".py", ".sh", ".mk", ".am", ".ac")
-               if "SPDX-License-Identifier: BSD-2-Clause" not in read(path)[:300]]
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "--full-name"], capture_output=True, text=True, timeout=60, check=False)
+    if listed.returncode or "tests/meta/test_tree.py" not in listed.stdout.split("\n"):
+        pytest.skip(f"what is ours and what was made only a checkout tells: {listed.stderr.strip()}")
+    missing = [path for path in listed.stdout.splitlines()
+               if not path.endswith((".md", "LICENSE", ".gitignore")) and os.path.exists(os.path.join(ROOT, path))
+               and "SPDX-License-Identifier: BSD-2-Clause" not in read(os.path.join(ROOT, path))[:300]]
     assert not missing
 
 
