@@ -18,7 +18,7 @@ struct conn;
 struct request;
 
 /* A write of 4 KiB fits, whatever its header. */
-#define INPUT_SMALL_SIZE (4096 + 64)
+#define INPUT_SMALL_SIZE (4096 + 32)
 
 /* A WRITE's payload of up to this size stays where it was received. */
 #define INPUT_IN_PLACE (256u << 10)
