@@ -19,6 +19,8 @@
 #define HANDSHAKE_SECONDS 10
 /* How long a client is waited for that was told goodbye. */
 #define LINGER_SECONDS 5
+/* Requests of a connection, or headers and payloads, in a turn that it shares: others wait for so many, not for hundreds. */
+#define TURN_STEPS 64
 
 static struct conn_limits limits = { .connections = 4096, .drain_seconds = 10 };
 static atomic_uint total;
@@ -385,12 +387,27 @@ void conn_drain(struct conn *conn)
 	conn_want_parse(conn);
 }
 
+/* Feeds the session what is there, or its share of this turn; true when there may be more for the next. */
+static bool parse_share(struct conn *conn)
+{
+	bool alone = atomic_load_explicit(&conn->reactor->load, memory_order_relaxed) == 1;
+	unsigned steps = 0;
+
+	/* A receive in flight may be writing where the session would look. */
+	if (conn->in_flight & CONN_RECV || conn->opening || conn->moving_to)
+		return false;
+	while (!conn->dead && !conn->finishing && step(conn))
+		if (++steps == TURN_STEPS && !alone)
+			return !conn->dead && !conn->finishing;
+	return false;
+}
+
 void conn_parse(struct conn *conn)
 {
-	/* A receive in flight may be writing where the session would look. */
-	if (!(conn->in_flight & CONN_RECV) && !conn->opening && !conn->moving_to)
-		while (!conn->dead && !conn->finishing && step(conn))
-			;
+	if (parse_share(conn)) {
+		conn_want_parse(conn);
+		return;
+	}
 	if (conn->ended && wants_input(conn)) {
 		nbd_end_of_input(&conn->session);
 		finish(conn);

@@ -4,6 +4,7 @@
 import pytest
 
 from batches import DEPTH, MIXES, batch_of
+from daemon import wait_for
 from shared import KIB, MIB, SANITIZED, own_daemon, sparse_file
 from wire_client import CMD_READ, CMD_WRITE, Wire
 
@@ -64,6 +65,22 @@ def test_a_few_small_writes_at_a_time_come_with_one_receive(daemon, name, depth)
     with Wire(daemon) as wire:
         difference = cost(daemon, wire.go(name), MIXES["writes"], depth, 200)
     assert difference["operations"] <= 200 * 2.2
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_who_sends_hundreds_of_requests_shares_the_turns(daemon, company):
+    """But not when nobody else is there."""
+    with Wire(daemon) as wire, Wire(daemon) as other:
+        wire.go(b"ram")
+        if company:
+            other.go(b"ram")
+        else:
+            other.socket.close()
+            wait_for(lambda: daemon.stats()["connections"] == 1, "the other one has gone")
+        difference = cost(daemon, wire, [(CMD_READ, 512)], 256, 20)
+    # 64 in a turn, and one more turn or two when they are through; whole batches come with one or two receives.
+    least, most = (20 * 4, 20 * 8) if company else (20, 20 * 4 - 1)
+    assert least <= difference["turns"] <= most
 
 
 @pytest.mark.parametrize("name", [b"ram", b"null"])
