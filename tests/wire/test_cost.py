@@ -58,6 +58,7 @@ def test_at_most_one_system_call_for_ten_pipelined_requests(daemon, name, mix):
     assert difference["system calls"] / difference["requests"] <= 0.1
 
 
+@pytest.mark.skipif(SANITIZED, reason="a batch may come in parts when the server is slow")
 @pytest.mark.parametrize("name", [b"ram", b"file"])
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_a_few_small_writes_at_a_time_come_with_one_receive(daemon, name, depth):
@@ -67,6 +68,7 @@ def test_a_few_small_writes_at_a_time_come_with_one_receive(daemon, name, depth)
     assert difference["operations"] <= 200 * 2.2
 
 
+@pytest.mark.skipif(SANITIZED, reason="a batch may come in parts when the server is slow")
 @pytest.mark.parametrize("company", [False, True])
 def test_who_sends_hundreds_of_requests_shares_the_turns(daemon, company):
     """But not when nobody else is there."""
