@@ -117,11 +117,11 @@ static void advance(struct queue *queue)
 {
 	struct flush *flush = &queue->flush;
 
-	/* Where a change failed so, no sync can tell anybody that all is well. */
+	/* Where a change failed so, no sync can tell anybody that all is well; the group's own is for members that are left. */
 	if (flush->sync && flush->error && flush->sync->done) {
 		list_add_tail(&flush->sync->link, &flush->sharing);
 		flush->sync = NULL;
-	} else if (flush->sync && flush->error) {
+	} else if (flush->sync && !flush->sync->done && (flush->error || list_empty(&flush->done))) {
 		request_put(flush->sync);
 		flush->sync = NULL;
 	}

@@ -250,6 +250,7 @@ void model_check_waiting(void)
 		model_check(list_empty(&queue->runs.runs[i].followers) || queue->runs.runs[i].in_driver, "progress",
 			    "requests wait for %u of their run", queue->runs.runs[i].in_driver);
 	model_check(!model->waiting || model->count || plugged, "progress", "%u requests wait for nothing", model->waiting);
+	model_check(model->waiting || !model->count, "once", "the driver has %u requests that nobody waits for", model->count);
 }
 
 void model_check_idle(void)

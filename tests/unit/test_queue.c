@@ -382,6 +382,33 @@ static void test_dropped_fua_is_not_kept_by_its_group(void **state)
 	fake_free(fake);
 }
 
+/* The disk may be nobody's any more by then. */
+static void test_a_group_that_is_dropped_whole_syncs_nothing(void **state)
+{
+	struct fake *fake = fake_new();
+	struct request *first, *dropped[2];
+
+	(void)state;
+	fake->disk->limits.limits.queue_depth = 1;
+	atomic_fetch_add(&fake->disk->limits.generation, 1);
+	first = add(fake, PLATTER_OP_WRITE, 0, 512, 0);
+	fake_dispatch(fake);
+	dropped[0] = add(fake, PLATTER_OP_WRITE, 512, 512, PLATTER_REQ_FUA);
+	dropped[1] = add(fake, PLATTER_OP_WRITE, 1024, 512, PLATTER_REQ_FUA);
+	fake_dispatch(fake);
+	queue_drop(queue_of(fake), fake);
+	assert_int_equal(fake_ended, 2);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_int_equal(fake_ended, 3);
+	assert_int_equal(fake->count, 0);
+	assert_false(block_has_work(&fake->block));
+	request_put(first);
+	request_put(dropped[0]);
+	request_put(dropped[1]);
+	fake_free(fake);
+}
+
 /* Also when they were merged already, and the turn had no room for that. */
 static void test_what_was_merged_and_put_off_can_be_dropped(void **state)
 {
@@ -552,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_a_change_waits_for_all_that_it_overlaps),
 		cmocka_unit_test(test_dropping_spares_who_waits_for_the_dropped),
 		cmocka_unit_test(test_dropped_fua_is_not_kept_by_its_group),
+		cmocka_unit_test(test_a_group_that_is_dropped_whole_syncs_nothing),
 		cmocka_unit_test(test_what_was_merged_and_put_off_can_be_dropped),
 		cmocka_unit_test(test_a_failing_part_fails_the_whole),
 		cmocka_unit_test(test_a_split_write_keeps_its_data),
