@@ -36,6 +36,7 @@ enum platter_op {
 #define PLATTER_REQ_FUA (1u << 0)       /* WRITE, TRIM, ZEROES: durable before completion */
 #define PLATTER_REQ_NO_HOLE (1u << 1)   /* ZEROES: keep or allocate the range's space */
 #define PLATTER_REQ_FAST_ZERO (1u << 2) /* ZEROES: -ENOTSUP, and no change, unless faster than writing */
+#define PLATTER_REQ_ONCE (1u << 3)      /* WRITE, TRIM, ZEROES: somebody waits to hear that it is durable: -EIO isn't tried again */
 
 /* Bytes of every request that belong to the driver while it has the request; aligned for any type. */
 #define PLATTER_REQUEST_DATA_SIZE 256

@@ -30,6 +30,11 @@ enum platter_fd_op {
 #define PLATTER_FD_LOCAL (1u << 1)
 /* READ: a file on a file system that may wait for another machine or a program: what isn't cached takes a thread. */
 #define PLATTER_FD_REMOTE (1u << 2)
+/*
+ * READ, WRITE with DIRECT: an error is told as it is.  Without this what failed is tried once more by itself: the kernel
+ * may have merged it with something that fails.
+ */
+#define PLATTER_FD_ONCE (1u << 3)
 
 /*
  * One operation on a file descriptor, usually in the request's data.  The

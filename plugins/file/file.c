@@ -184,6 +184,15 @@ static void finished(struct platter_fd_io *io, int64_t result)
 		platter_request_complete(state->request, (int)result);
 }
 
+static uint16_t io_flags(const struct file_disk *file, const struct platter_request *request)
+{
+	if (file->direct)
+		return PLATTER_FD_DIRECT | (request->flags & PLATTER_REQ_ONCE ? PLATTER_FD_ONCE : 0);
+	if (file->local)
+		return PLATTER_FD_LOCAL;
+	return file->block_device ? 0 : PLATTER_FD_REMOTE;
+}
+
 void file_submit(struct platter_disk *disk, struct platter_request *request)
 {
 	struct file_disk *file = platter_disk_data(disk);
@@ -193,7 +202,7 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 	state->written = 0;
 	state->io.done = finished;
 	state->io.fd = file->fd;
-	state->io.flags = file->direct ? PLATTER_FD_DIRECT : file->local ? PLATTER_FD_LOCAL : file->block_device ? 0 : PLATTER_FD_REMOTE;
+	state->io.flags = io_flags(file, request);
 	state->io.iov = request->iov;
 	state->io.iovcnt = request->iovcnt;
 	state->io.offset = request->offset;

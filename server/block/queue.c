@@ -335,6 +335,8 @@ void queue_add(struct queue *queue, struct request *request)
 	request->queue = queue;
 	request->driver.disk = &queue->disk->driver_side;
 	request->sync = flush_concerns(request);
+	if (request->sync && is_change(request))
+		request->driver.flags |= PLATTER_REQ_ONCE;
 	request->arrived = queue->block->now;
 	if (!from_connection)
 		request->from = &queue->own;

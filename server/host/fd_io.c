@@ -29,6 +29,8 @@
 #define MOST_AT_ONCE (1u << 20)
 /* A write that took longer waited for something, and wasn't only preempted. */
 #define SLOW_WRITE_NS 5000000u
+/* What took longer to fail isn't tried again. */
+#define SLOW_FAILURE_NS 1000000000u
 /* How long writes then go to the pool. */
 #define SLOW_PERIOD_NS 200000000u
 
@@ -39,6 +41,7 @@ struct host_side {
 	struct disk_io *disk;   /* its part on this reactor */
 	int64_t result;         /* bytes so far, then what `done` gets */
 	struct iovec piece;     /* the rest of a segment of which a part is done */
+	uint64_t started;       /* by the ring: CLOCK_MONOTONIC, ns */
 	union {
 		struct engine_op op;
 		struct pool_job job;
@@ -249,12 +252,16 @@ static void to_batch(struct platter_fd_io *io, struct disk_io *disk)
 /*
  * The kernel, too, merges neighbours that come together, and fails all of them
  * for one.  In a batch, one after the other, each has an error of its own.
- * What a disk doesn't answer isn't tried again: that would take as long again.
+ * What failed slowly isn't tried again: that would take as long again, for each.
  */
-static bool may_be_a_neighbours(const struct platter_fd_io *io, int error)
+static bool may_be_a_neighbours(struct platter_fd_io *io, int error)
 {
-	return (io->flags & PLATTER_FD_DIRECT) &&
-	       (error == -EIO || error == -ENODATA || error == -EREMOTEIO || error == -EILSEQ || error == -ENOSPC);
+	const struct host_side *host = host_of(io);
+
+	if ((io->flags & (PLATTER_FD_DIRECT | PLATTER_FD_ONCE)) != PLATTER_FD_DIRECT ||
+	    clock_ns() - host->started > SLOW_FAILURE_NS)
+		return false;
+	return error == -EIO || error == -ENODATA || error == -EREMOTEIO || error == -EILSEQ || error == -ENOSPC;
 }
 
 static void ring_transfer(struct platter_fd_io *io);
@@ -274,7 +281,7 @@ static void ring_done(struct engine_op *op, int result)
 
 	if (result == -EAGAIN) /* the ring didn't try: a thread may wait */
 		to_pool(io);
-	else if (may_be_a_neighbours(io, result))
+	else if (result < 0 && may_be_a_neighbours(io, result))
 		to_batch(io, host->disk);
 	else if (advance(io, result))
 		finish(host);
@@ -291,6 +298,7 @@ static void ring_transfer(struct platter_fd_io *io)
 	const struct iovec *iov = rest(io, &count);
 
 	host->by.op.done = ring_done;
+	host->started = host->reactor->block.now;
 	if (io->op == PLATTER_FD_READ)
 		engine_readv(engine, &host->by.op, io->fd, iov, count, offset, 0);
 	else

@@ -87,6 +87,19 @@ def test_a_fua_write_to_a_bad_sector_is_sticky(directory, kind):
         assert stored(rig) == [OLD[n] if n == BAD else NEW[n] for n in range(COUNT)]
 
 
+@pytest.mark.parametrize("kind", ["file, direct", "loop, direct"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_fua_write_is_not_tried_again(directory, kind, count):
+    """It would succeed, and nobody would hear that the disk had failed; alone, and in a group that shares a sync."""
+    with faulty(directory, kind, {"iotype": "write", "sector": BAD_SECTOR, "once": True}, content=CONTENT, sick=True) as (rig, daemon, wire):
+        apart = [START + (BAD + n * 2 * COUNT) * BLOCK for n in range(count)]
+        wire.send(b"".join(request(CMD_WRITE, at, BLOCK, FLAG_FUA, n, NEW[BAD]) for n, at in enumerate(apart)))
+        assert EIO in [wire.reply(0)[0] for _ in apart]
+        assert wire.command(CMD_FLUSH)[0] == EIO
+        daemon.ctl("clear-error", "d")
+        assert [wire.write(at, NEW[BAD], FLAG_FUA) for at in apart] == [0] * count
+
+
 def test_a_write_that_only_a_cache_took_fails_at_the_flush(directory):
     with faulty(directory, "loop", {"iotype": "write", "sector": BAD_SECTOR}, content=CONTENT, sick=True) as (rig, daemon, wire):
         assert [error for error, _ in batch(wire, CMD_WRITE, NEW)] == [0] * COUNT

@@ -145,7 +145,7 @@ static void begin_op(struct model_op *op, const struct model_ask *ask)
 {
 	op->owner = ask->owner;
 	op->op = ask->op;
-	op->flags = ask->flags;
+	op->flags = ask->flags | (ask->flags & PLATTER_REQ_FUA && ask->op != PLATTER_OP_FLUSH ? PLATTER_REQ_ONCE : 0);
 	op->sync = ask->op == PLATTER_OP_FLUSH || (ask->flags & PLATTER_REQ_FUA);
 	op->doomed = op->sync && model->known;
 	op->started = op->again = false;

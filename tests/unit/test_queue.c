@@ -318,7 +318,7 @@ static void test_a_split_fua_request_is_one_member(void **state)
 	fake_complete(fake, 0, 0); /* the first part */
 	assert_int_equal(fake_ended, 0);
 	fake_dispatch(fake);
-	assert_int_equal(fake->submitted[0]->flags, PLATTER_REQ_FUA);
+	assert_int_equal(fake->submitted[0]->flags, PLATTER_REQ_FUA | PLATTER_REQ_ONCE);
 	fake_complete(fake, 0, 0);
 	assert_int_equal(fake_ended, 2);
 	request_put(fua);
