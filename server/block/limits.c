@@ -153,6 +153,20 @@ bool limits_are_fresh(const struct queue *queue)
 	return queue->generation == atomic_load_explicit(&queue->disk->limits.generation, memory_order_relaxed);
 }
 
+/* There is no memory for another: then that is what is shown, and what the disk's queues on other reactors have. */
+static void keep_elevator(struct queue *queue, const struct elevator *wanted)
+{
+	struct disk_limits *own = &queue->disk->limits;
+
+	log_error("%s: no memory for the scheduler %s: it stays %s", queue->disk->name, wanted->name, queue->elevator->name);
+	pthread_mutex_lock(&own->lock);
+	if (own->limits.elevator == wanted) {
+		own->limits.elevator = queue->elevator;
+		atomic_fetch_add(&own->generation, 1);
+	}
+	pthread_mutex_unlock(&own->lock);
+}
+
 void limits_refresh(struct queue *queue)
 {
 	struct disk_limits *own = &queue->disk->limits;
@@ -166,8 +180,7 @@ void limits_refresh(struct queue *queue)
 	pthread_mutex_unlock(&own->lock);
 	elevator = queue->limits.elevator;
 	if (elevator != queue->elevator && elevator_switch(queue, elevator) < 0)
-		log_error("%s: no memory for the scheduler %s: it stays %s", queue->disk->name, elevator->name,
-			  queue->elevator->name);
+		keep_elevator(queue, elevator);
 }
 
 const char *limits_name(unsigned index)

@@ -221,16 +221,23 @@ static void disconnect(struct nbd_session *session)
 	session->want = NBD_WANT_CLOSE;
 }
 
-static const struct queue *queue_of(const struct nbd_session *session)
+static struct queue *queue_of(const struct nbd_session *session)
 {
 	return &disk_whole(session->export->disk)->queues[session->block->index];
 }
 
 static bool in_flight_full(const struct nbd_session *session, uint64_t memory)
 {
+	struct queue *queue = queue_of(session);
+
+	/* One is always let in; and it finds the limits as they are now, which else are looked at with each dispatch. */
+	if (session->in_flight == 0) {
+		limits_refresh(queue);
+		return false;
+	}
 	/* Behind a hang-up there is only what was in the socket, and waiting would be forever. */
-	return session->in_flight && !session->hung_up && (session->in_flight >= queue_of(session)->limits.nr_requests ||
-				      session->in_flight_bytes + memory > NBD_MOST_IN_FLIGHT_BYTES);
+	return !session->hung_up && (session->in_flight >= queue->limits.nr_requests ||
+				     session->in_flight_bytes + memory > NBD_MOST_IN_FLIGHT_BYTES);
 }
 
 static size_t stop(struct nbd_session *session, enum nbd_want want, const char *reason)

@@ -226,6 +226,23 @@ def test_what_is_merged_is_counted(hold):
         assert disk["%util"] > 0 and disk["aqu-sz"] > 0 and disk["w_await"] > 0
 
 
+def test_a_connection_has_as_many_in_flight_as_nr_requests_allows(hold):
+    """Changed while the disk is used, too; another connection has as many of its own."""
+    hold.ctl("queue", "h", "nr_requests=4", "nomerges=2")
+    with Wire(hold).go(b"h") as wire, Wire(hold).go(b"h") as other:
+        for client in (wire, other):
+            client.send(b"".join(request(CMD_WRITE, n * 8 * KIB, 512, cookie=n, payload=bytes(512)) for n in range(30)))
+        wait_for(lambda: in_flight(hold) == 8, "four of each")
+        hold.ctl("queue", "h", "nr_requests=10")
+        for done in range(60):
+            wait_for(lambda: stats(hold, "h")["ops"]["write"]["submitted"] > done, "the driver has the next one")
+            if done == 6:
+                wait_for(lambda: in_flight(hold) == 20, "ten of each")
+            hold.ctl("ioctl", "h", "end")
+        for client in (wire, other):
+            assert sorted(client.reply()[1] for _ in range(30)) == list(range(30))
+
+
 def test_what_fails_is_counted_and_the_disk_s_failure_is_shown(hold):
     hold.good_statuses = {1}
     with Wire(hold).go(b"h") as wire:

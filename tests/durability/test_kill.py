@@ -35,7 +35,8 @@ def kill_again_and_again(directory, seed, count, disks, start):
 
 
 @pytest.mark.parametrize("keys", [
-    "", ",queue.scheduler=deadline", ",direct=on", ",direct=on,queue.scheduler=none",
+    ",queue.scheduler=none", ",queue.scheduler=merge", ",queue.scheduler=deadline",
+    ",direct=on,queue.scheduler=none", ",direct=on,queue.scheduler=merge",
     ",direct=on,queue.scheduler=deadline,queue.queue_depth=1,queue.plug_us=1000"])
 @seeded(1)
 def test_files_have_what_was_answered(directory, keys, seed):
