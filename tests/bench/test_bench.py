@@ -126,3 +126,15 @@ def test_each_scheduler_alone():
 def test_what_is_refused(arguments, complaint):
     done = subprocess.run([BLOCK, "--count", "1", *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and complaint in done.stderr
+
+
+@pytest.mark.parametrize("depth", ["1", "32"])
+def test_the_ways_to_write(directory, depth):
+    """All of them write, and what they made is gone."""
+    path = os.path.join(directory, "file")
+    done = subprocess.run([os.path.join(BUILD, "bench/platter-writes"), "--size", "1M", "--depth", depth, "--rounds", "1", "--seconds", "0.05", path],
+                          capture_output=True, text=True, check=True)
+    lines = [line.split("writes/s")[0].rsplit(None, 1) for line in done.stdout.splitlines()]
+    assert [way.strip() for way, _ in lines] == ["at once", "pool, in batches", "ring"]
+    assert all(int(rate) > 0 for _, rate in lines)
+    assert not os.path.exists(path)
