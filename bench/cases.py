@@ -76,6 +76,8 @@ CASES = (
     Case("read-1m", "RAM disk, unix socket: 1 MiB random read, QD 4", "ram", Load("read", "1M", 4)),
     Case("write-128k", "RAM disk, unix socket: 128 KiB random write, QD 4", "ram", Load("write", "128K", 4)),
     Case("tcp-read-4k", "RAM disk, TCP loopback: 4 KiB random read, QD 32", "tcp", Load("read", "4K", 32)),
+    Case("tcp-write-4k", "RAM disk, TCP loopback: 4 KiB random write, QD 32", "tcp", Load("write", "4K", 32)),
+    Case("tcp-read-128k", "RAM disk, TCP loopback: 128 KiB random read, QD 16", "tcp", Load("read", "128K", 16)),
     Case("file-read-4k", "cached file: 4 KiB random read, QD 32", "file", Load("read", "4K", 32)),
     Case("file-read-128k", "cached file: 128 KiB random read, QD 16", "file", Load("read", "128K", 16)),
     Case("file-write-128k", "cached file: 128 KiB random write, QD 4", "file", Load("write", "128K", 4)),
