@@ -278,6 +278,16 @@ static void prepare(struct run *run)
 	fill(run);
 }
 
+static void put_away(struct run *run)
+{
+	pool_destroy(run->pool);
+	engine_destroy(run->engine);
+	for (unsigned i = 0; i < run->options->depth; i++)
+		free(run->slots[i].iov.iov_base);
+	free(run->slots);
+	close(run->fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct figure figures[WAYS][MAX_ROUNDS];
@@ -300,7 +310,6 @@ int main(int argc, char **argv)
 		}
 	for (unsigned i = 0; i < WAYS; i++)
 		report(ways[i].name, figures[i], options.rounds);
-	pool_destroy(run.pool);
-	engine_destroy(run.engine);
+	put_away(&run);
 	return 0;
 }
