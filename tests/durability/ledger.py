@@ -211,9 +211,12 @@ class Ledger:
         history = "".join(f"\n  {op}" for op in self.history[sector])
         return f"export {self.export}, sector {sector}: {lost}\nits latest changes:{history}"
 
-    def check_all(self, data):
-        """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values."""
-        return self.check(0, data, [{op.value for op in claims} for claims in self.claims])
+    def check_all(self, data, torn=False):
+        """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values.
+
+        TORN: below a page cache, which may write back what is just being changed: parts of what isn't durable yet."""
+        legal = [{op.value for op in claims} for claims in self.claims]
+        return self.check(0, data, legal, {sector for sector, values in enumerate(legal) if torn and len(values) > 1})
 
     def verify(self, data):
         """DATA is what the whole disk holds after it broke down.  It goes on from there."""

@@ -42,13 +42,13 @@ def one_load(rig, daemon, chosen, count, cut, faulty):
         clients.run(chosen.randrange(1, chosen.choice([2, 2, 40])))
         cache.add(log.read())
         for choose in cuts(chosen):
-            disk.ledger.check_all(cut(cache, choose))
+            disk.ledger.check_all(cut(cache, choose), torn=True)
         forget_failure(daemon, disk)
     clients.drain()
     forget_failure(daemon, disk)
     flush(daemon, disk)
     cache.add(log.read())
-    disk.ledger.check_all(cut(cache, nothing))
+    disk.ledger.check_all(cut(cache, nothing), torn=True)
     # The log tells all.
     assert cache.durable == rig.content()
     log.close()
