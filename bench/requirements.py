@@ -51,7 +51,7 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("direct-read",       "platterd", "iops", ">=", 1.0, "best peer"),
     ("direct-write",      "platterd", "iops", ">=", 1.0, "best peer"),
     ("direct-mixed",      "platterd, deadline", "p99", "<=", 0.5, "platterd, none"),
-    ("slow-seq-write",     "platterd, merge", "iops", ">=", 8.0, "platterd, none"),
+    ("slow-seq-write",    "platterd, merge", "iops", ">=", 8.0, "platterd, none"),
     ("slow-flush",        "16 clients", "iops", ">=", 4.0, "1 client"),
     # A share is what falls to one of two.
     ("slow-fair", "platterd, none, beside a flood",  "p99", "<=", 2.0, "platterd, none, beside an equal"),

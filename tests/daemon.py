@@ -20,6 +20,17 @@ with open(PLATTERD, "rb") as program:
     SANITIZED = b"__asan_init" in TEXT or b"__tsan_init" in TEXT
 
 
+def end_process(process, number):
+    """Ends it by a signal; one that doesn't end in time is killed, and that is an error."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 def wait_for(condition, what, seconds=PATIENCE):
     """Polls until condition() is true, and returns its value."""
     end = time.monotonic() + seconds

@@ -142,6 +142,8 @@ void limits_opened(struct disk_limits *own, const struct platter_geometry *geome
 		limits->elevator = fitting(geometry);
 	if (!asked(own, QUEUE_DEPTH) || limits->queue_depth > depth)
 		limits->queue_depth = depth;
+	if (!asked(own, ASYNC_DEPTH))
+		limits->async_depth = defaults.async_depth;
 	if (limits->async_depth > depth)
 		limits->async_depth = depth;
 	atomic_fetch_add(&own->generation, 1);

@@ -13,7 +13,7 @@
 /*
  * A receive takes at most this much beyond what is needed: the batch stays in
  * the core's cache, and the client can go on with its answers while the next
- * one is worked on.  From a disk that wants aligned memory, and so has a device
+ * one is worked on.  For a disk that wants aligned memory, and so has a device
  * behind it, less: the device works on the first eight writes of 4 KiB while
  * the next ones are received and copied.
  */

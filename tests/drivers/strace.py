@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from daemon import wait_for
+from daemon import end_process, wait_for
 
 # A process that is traced cannot be searched for leaks.
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0"}
@@ -52,13 +52,7 @@ class Strace:
         return [line for line in lines if re.search(pattern, line) and not line.startswith(("<...", "+++", "---"))]
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+        end_process(self.process, signal.SIGINT)
 
     def __enter__(self):
         return self

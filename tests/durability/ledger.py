@@ -214,7 +214,7 @@ class Ledger:
     def check_all(self, data, torn=False):
         """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values.
 
-        TORN: below a page cache, which may write back what is just being changed: parts of what isn't durable yet."""
+        TORN: below a block device's page cache, which may write back what is just being changed: parts of what isn't durable yet."""
         legal = [{op.value for op in claims} for claims in self.claims]
         return self.check(0, data, legal, {sector for sector, values in enumerate(legal) if torn and len(values) > 1})
 

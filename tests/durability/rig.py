@@ -16,7 +16,7 @@ import subprocess
 
 import pytest
 
-from daemon import PATIENCE, wait_for
+from daemon import PATIENCE, end_process, wait_for
 
 SECTOR = 512
 # How it can be served, and the keys for that: with O_DIRECT and without, above a loop device and below.
@@ -90,13 +90,9 @@ class Rig:
         if made.returncode:
             pytest.skip(f"no loop devices here: {made.stderr.strip()}")
         device = made.stdout.strip()
-        queue = f"/sys/block/{os.path.basename(device)}"
         try:
-            with open(queue + "/loop/dio", encoding="ascii") as file:
+            with open(f"/sys/block/{os.path.basename(device)}/loop/dio", encoding="ascii") as file:
                 assert file.read() == f"{int(direct)}\n"
-            # A page that is written anew while it is on its way to the disk would be torn anywhere, not only between sectors.
-            with open(queue + "/queue/stable_writes", "w", encoding="ascii") as file:
-                file.write("1")
             yield device
         finally:
             subprocess.run(["losetup", "--detach", device], timeout=PATIENCE, check=True)
@@ -116,13 +112,7 @@ class Rig:
             return file.read()
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+        end_process(self.process, signal.SIGTERM)
 
     def __enter__(self):
         return self

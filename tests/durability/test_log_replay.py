@@ -32,9 +32,9 @@ def cuts(chosen):
     return [nothing, everything, some(chosen), torn(chosen)]
 
 
-def one_load(rig, daemon, chosen, count, cut, faulty):
+def one_load(rig, daemon, chosen, count, cut, faulty, torn_pages):
     """Looks COUNT times, at any moment, at what would be left then: the ledger has the answers that came before it looks into
-    the log, which has at least what these speak of."""
+    the log, which has at least what these speak of.  TORN_PAGES: the page cache writes back what is just being changed."""
     log, cache, disk = Log(rig.log), Cache(bytes(SECTORS * SECTOR)), Disk("d", 1, SECTORS)
     clients = Load(daemon, [disk], chosen, faulty)
     for _ in range(count):
@@ -42,13 +42,13 @@ def one_load(rig, daemon, chosen, count, cut, faulty):
         clients.run(chosen.randrange(1, chosen.choice([2, 2, 40])))
         cache.add(log.read())
         for choose in cuts(chosen):
-            disk.ledger.check_all(cut(cache, choose), torn=True)
+            disk.ledger.check_all(cut(cache, choose), torn_pages)
         forget_failure(daemon, disk)
     clients.drain()
     forget_failure(daemon, disk)
     flush(daemon, disk)
     cache.add(log.read())
-    disk.ledger.check_all(cut(cache, nothing), torn=True)
+    disk.ledger.check_all(cut(cache, nothing), torn_pages)
     # The log tells all.
     assert cache.durable == rig.content()
     log.close()
@@ -77,7 +77,7 @@ def run(directory, kind, seed, count, cut=Cache.cut, fault=contextlib.nullcontex
                 daemon.good_statuses = {0, 1}
             try:
                 with fault(daemon):
-                    one_load(rig, daemon, random.Random(seed), count, cut, faulty=bool(errors))
+                    one_load(rig, daemon, random.Random(seed), count, cut, faulty=bool(errors), torn_pages=kind == "loop")
             except Lost as lost:
                 raise Lost(f"seed {seed}: {lost}") from None
 

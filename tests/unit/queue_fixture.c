@@ -54,6 +54,14 @@ struct request *add(struct fake *fake, enum platter_op op, uint64_t offset, uint
 	return add_from(fake, 0, op, offset, length, flags);
 }
 
+void complete_all(struct fake *fake, int result)
+{
+	while (fake->count) {
+		fake_complete(fake, 0, result);
+		fake_dispatch(fake);
+	}
+}
+
 void end(struct fake *fake)
 {
 	assert_int_equal(fake_ended, count);

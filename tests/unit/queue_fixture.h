@@ -27,6 +27,9 @@ struct request *add(struct fake *fake, enum platter_op op, uint64_t offset, uint
 /* What the driver has, oldest first, as "W0+4" for a write of 4 blocks of 512 bytes at block 0; "!" is FUA. */
 void assert_driver_has(const struct fake *fake, const char *expected);
 
+/* Whatever the driver has and gets ends with RESULT, the oldest first. */
+void complete_all(struct fake *fake, int result);
+
 /* All requests have ended; frees them and FAKE. */
 void end(struct fake *fake);
 

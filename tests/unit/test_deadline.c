@@ -119,19 +119,8 @@ static void test_deadline_serves_connections_in_turn(void **state)
 	assert_in_range(others, 1, 32);
 	fake_complete(fake, 0, 0);
 	fake_dispatch(fake);
-	while (fake->count) {
-		fake_complete(fake, 0, 0);
-		fake_dispatch(fake);
-	}
+	complete_all(fake, 0);
 	end(fake);
-}
-
-static void complete_all(struct fake *fake)
-{
-	while (fake->count) {
-		fake_complete(fake, 0, 0);
-		fake_dispatch(fake);
-	}
 }
 
 static void test_deadline_holds_writes_back_where_reads_come(void **state)
@@ -154,7 +143,7 @@ static void test_deadline_holds_writes_back_where_reads_come(void **state)
 	add(fake, PLATTER_OP_WRITE, 4 * 1024, 512, 0);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W0+1 W2+1 W4+1 W6+1");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -172,10 +161,7 @@ static void test_deadline_counts_long_writes_by_their_bytes(void **state)
 		fake_dispatch(fake);
 	assert_driver_has(fake, "R0+1 Z2048+1 Z4096+1 Z6144+512 Z8192+512");
 	/* The fake's memory is smaller than that. */
-	while (fake->count) {
-		fake_complete(fake, 0, -EIO);
-		fake_dispatch(fake);
-	}
+	complete_all(fake, -EIO);
 	end(fake);
 }
 
@@ -197,10 +183,7 @@ static void test_deadline_merges_writes_less_where_reads_come(void **state)
 	fake_dispatch(fake);
 	assert_driver_has(fake, "Z512+1024 Z1536+512 Z2560+1536");
 	/* The fake's memory is smaller than that. */
-	while (fake->count) {
-		fake_complete(fake, 0, -EIO);
-		fake_dispatch(fake);
-	}
+	complete_all(fake, -EIO);
 	end(fake);
 }
 

@@ -59,6 +59,12 @@ static void test_defaults_follow_the_driver_until_somebody_asks(void **state)
 	assert_default(fake, PLATTER_DISK_ROTATIONAL, "deadline");
 	set(fake, "scheduler", "merge");
 	assert_default(fake, PLATTER_DISK_ROTATIONAL, "merge");
+	/* A driver of less depth, for a while. */
+	fake->disk->geometry.queue_depth = 2;
+	limits_opened(&fake->disk->limits, &fake->disk->geometry);
+	assert_int_equal(fake->disk->limits.limits.async_depth, 2);
+	assert_default(fake, 0, "merge");
+	assert_int_equal(fake->disk->limits.limits.async_depth, 8);
 	end(fake);
 }
 

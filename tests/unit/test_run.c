@@ -13,14 +13,6 @@ static void write_run(struct fake *fake, unsigned first, unsigned last)
 	}
 }
 
-static void complete_all(struct fake *fake)
-{
-	while (fake->count) {
-		fake_complete(fake, 0, 0);
-		fake_dispatch(fake);
-	}
-}
-
 static void hold(const char *scheduler)
 {
 	struct fake *fake = new_with(scheduler);
@@ -40,7 +32,7 @@ static void hold(const char *scheduler)
 	fake_complete(fake, 1, 0);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W2+1 W7+3");
-	complete_all(fake);
+	complete_all(fake, 0);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(fake->memory[i * 512 + 511], 'a' + i);
 	end(fake);
@@ -61,13 +53,13 @@ static void test_a_run_that_paused_is_remembered(void **state)
 	(void)state;
 	set(fake, "run_depth", "1");
 	write_run(fake, 0, 1);
-	complete_all(fake);
+	complete_all(fake, 0);
 	write_run(fake, 2, 4);
 	assert_driver_has(fake, "W2+1");
 	fake_complete(fake, 0, 0);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W3+2");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -86,7 +78,7 @@ static void test_what_is_no_run_waits_for_nothing(void **state)
 	add(fake, PLATTER_OP_WRITE, 1024, 512, PLATTER_REQ_FUA);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W0+1 W1+1 R2+1 W6+3 W2+1!");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -98,18 +90,18 @@ static void test_runs_may_be_left_alone(void **state)
 	set(fake, "run_depth", "0");
 	write_run(fake, 0, 3);
 	assert_driver_has(fake, "W0+1 W1+1 W2+1 W3+1");
-	complete_all(fake);
+	complete_all(fake, 0);
 	set(fake, "run_depth", "1");
 	set(fake, "scheduler", "none");
 	write_run(fake, 0, 3);
 	assert_driver_has(fake, "W0+1 W1+1 W2+1 W3+1");
-	complete_all(fake);
+	complete_all(fake, 0);
 	/* What waits when this is changed goes on all the same. */
 	set(fake, "scheduler", "merge");
 	write_run(fake, 0, 3);
 	assert_driver_has(fake, "W0+1 W1+1");
 	set(fake, "run_depth", "0");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -122,12 +114,12 @@ static void test_a_run_waits_for_no_more_than_one_request_may_hold(void **state)
 	set(fake, "max_sectors_kb", "1");
 	write_run(fake, 0, 6);
 	assert_driver_has(fake, "W0+1 W1+1 W2+2 W4+2");
-	complete_all(fake);
+	complete_all(fake, 0);
 	set(fake, "max_sectors_kb", "1280");
 	set(fake, "max_segments", "2");
 	write_run(fake, 20, 26);
 	assert_driver_has(fake, "W20+1 W21+1 W22+2 W24+2");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -148,7 +140,7 @@ static void test_large_requests_dont_wait(void **state)
 	add(fake, PLATTER_OP_TRIM, 1024 + (66 << 10), (64 << 10) + 512, 0);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W0+1 W1+1 T2+130 T132+2 T134+129");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -169,7 +161,7 @@ static void test_what_waits_in_a_run_can_be_dropped(void **state)
 	fake_complete(fake, 1, 0);
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W0+1 W2+1 W4+2");
-	complete_all(fake);
+	complete_all(fake, 0);
 	end(fake);
 }
 
@@ -187,7 +179,7 @@ static void test_a_failed_run_is_taken_apart(void **state)
 	fake_dispatch(fake);
 	assert_driver_has(fake, "W0+1 W2+1 W3+1 W4+1");
 	fake_complete(fake, 2, -EIO);
-	complete_all(fake);
+	complete_all(fake, 0);
 	assert_int_equal(requests[2]->error, 0);
 	assert_int_equal(requests[3]->error, -EIO);
 	assert_int_equal(requests[4]->error, 0);
