@@ -54,8 +54,8 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("slow-seq-write",    "platterd, merge", "iops", ">=", 8.0, "platterd, none"),
     ("slow-flush",        "16 clients", "iops", ">=", 4.0, "1 client"),
     # A share is what falls to one of two.
-    ("slow-fair", "platterd, none, beside a flood",  "p99", "<=", 2.0, "platterd, none, beside an equal"),
-    ("slow-fair", "platterd, merge, beside a flood", "p99", "<=", 2.0, "platterd, merge, beside an equal"),
+    *((case, f"platterd, {scheduler}, beside a flood", "p99", "<=", 2.0, f"platterd, {scheduler}, beside an equal")
+      for case in ("direct-fair", "slow-fair") for scheduler in ("none", "merge", "deadline")),
     ("block-read-4k",   "module", "instructions", "<=", 1.02, "linked"),
     ("block-write-4k",  "module", "instructions", "<=", 1.02, "linked"),
     *((f"block-{scheduler}", f"{scheduler}, {op}, depth {depth}", "ns", "<= +", most, f"none, {op}, depth {depth}")

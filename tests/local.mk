@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/unit/test_run \
 	tests/unit/test_session \
 	tests/unit/test_size \
+	tests/unit/test_software_queue \
 	tests/unit/test_spec \
 	tests/unit/test_stream \
 	tests/unit/test_volatile
@@ -137,6 +138,9 @@ tests_unit_test_session_LDADD = $(unit_ldadd)
 tests_unit_test_size_SOURCES = tests/unit/test_size.c tests/unit/unit.h
 tests_unit_test_size_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_size_LDADD = $(unit_ldadd)
+tests_unit_test_software_queue_SOURCES = tests/unit/test_software_queue.c $(queue_fixture)
+tests_unit_test_software_queue_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_software_queue_LDADD = $(unit_ldadd)
 tests_unit_test_spec_SOURCES = tests/unit/test_spec.c tests/unit/unit.h
 tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_spec_LDADD = $(unit_ldadd)

@@ -15,7 +15,7 @@
 #include <platter/disk.h>
 
 #include "server/block/block.h"
-#include "server/block/elevator.h"
+#include "server/block/software_queue.h"
 #include "server/block/request.h"
 
 #define ACCOUNT_OPS (PLATTER_OP_CACHE + 1)

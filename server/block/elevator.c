@@ -52,77 +52,29 @@ void elevator_destroy(struct queue *queue)
 	queue->elevator_data = NULL;
 }
 
-void software_queue_init(struct software_queue *software)
+bool elevator_is_of(const struct request *request, const void *owner)
 {
-	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
-		list_init(&software->side[i].requests);
-		list_init(&software->side[i].ready);
-	}
-}
-
-void elevator_round_insert(struct queue *queue, struct request *request, enum elevator_side side)
-{
-	struct software_side *from = &request->from->side[side];
-
-	list_add_tail(&request->link, &from->requests);
-	if (list_empty(&from->ready))
-		list_add_tail(&from->ready, &queue->ready[side]);
-}
-
-/* Whoever had one taken is the last in turn. */
-void elevator_round_remove(struct queue *queue, struct request *request, enum elevator_side side)
-{
-	struct software_side *from = &request->from->side[side];
-
-	list_del_init(&request->link);
-	list_del_init(&from->ready);
-	if (!list_empty(&from->requests))
-		list_add_tail(&from->ready, &queue->ready[side]);
-}
-
-struct request *elevator_round_next(struct queue *queue, enum elevator_side side)
-{
-	struct software_side *first;
-
-	if (list_empty(&queue->ready[side]))
-		return NULL;
-	first = list_first_entry(&queue->ready[side], struct software_side, ready);
-	return list_first_entry(&first->requests, struct request, link);
-}
-
-struct request *elevator_round_find(struct queue *queue, const void *owner, enum elevator_side side)
-{
-	struct list_head *turn, *node;
-
-	list_for_each(turn, &queue->ready[side]) {
-		list_for_each(node, &container_of(turn, struct software_side, ready)->requests) {
-			struct request *request = container_of(node, struct request, link);
-
-			if (!owner || request->owner == owner)
-				return request;
-		}
-	}
-	return NULL;
+	return !owner || request->owner == owner;
 }
 
 static void none_insert(struct queue *queue, struct request *request)
 {
-	elevator_round_insert(queue, request, ELEVATOR_ALL);
+	software_queue_insert(queue, request, SOFTWARE_ALL);
 }
 
 static void none_remove(struct queue *queue, struct request *request)
 {
-	elevator_round_remove(queue, request, ELEVATOR_ALL);
+	software_queue_remove(queue, request, SOFTWARE_ALL);
 }
 
 static struct request *none_next(struct queue *queue)
 {
-	return elevator_round_next(queue, ELEVATOR_ALL);
+	return software_queue_next(queue, SOFTWARE_ALL, 1);
 }
 
 static struct request *none_find(struct queue *queue, const void *owner)
 {
-	return elevator_round_find(queue, owner, ELEVATOR_ALL);
+	return software_queue_find(queue, SOFTWARE_ALL, elevator_is_of, owner);
 }
 
 const struct elevator elevator_none = {

@@ -7,10 +7,9 @@
 #ifndef BLOCK_ELEVATOR_H
 #define BLOCK_ELEVATOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "common/list.h"
 
 /*
  * "deadline", where reads come, too: changes aren't merged to more bytes than
@@ -18,30 +17,8 @@
  */
 #define ELEVATOR_ASYNC_BYTES (512u << 10)
 
-struct account;
 struct queue;
 struct request;
-
-/* An elevator that treats reads and changes differently keeps them apart; for others all are on one side. */
-enum elevator_side { ELEVATOR_ALL = 0, ELEVATOR_READS = 0, ELEVATOR_CHANGES = 1, ELEVATOR_SIDES };
-
-struct software_side {
-	struct list_head requests;
-	struct list_head ready; /* among those of its disk's queue that have requests */
-};
-
-/*
- * A software queue: the requests of one connection that wait, in the order of
- * arrival.  Those that have any take turns, a request each: who sends many
- * doesn't keep the others waiting.
- */
-struct software_queue {
-	struct software_side side[ELEVATOR_SIDES];
-	struct account *account;    /* the connection's; NULL for requests of none */
-};
-
-/* It counts for nobody, yet. */
-void software_queue_init(struct software_queue *software);
 
 struct elevator {
 	const char *name;
@@ -72,10 +49,7 @@ const struct elevator *elevator_at(unsigned index);
 int elevator_switch(struct queue *queue, const struct elevator *elevator);
 void elevator_destroy(struct queue *queue);
 
-/* For the elevators: connections in turn. */
-void elevator_round_insert(struct queue *queue, struct request *request, enum elevator_side side);
-void elevator_round_remove(struct queue *queue, struct request *request, enum elevator_side side);
-struct request *elevator_round_next(struct queue *queue, enum elevator_side side);
-struct request *elevator_round_find(struct queue *queue, const void *owner, enum elevator_side side);
+/* For their `find`. */
+bool elevator_is_of(const struct request *request, const void *owner);
 
 #endif

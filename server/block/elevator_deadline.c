@@ -5,9 +5,10 @@
  * passed over only so many times; and a batch begins with the oldest request of
  * its direction when that has waited for too long.
  *
- * What is sorted is a window, which connections fill in turn, and the next one
- * when it has been emptied: who sends hundreds of requests keeps another one
- * waiting for two windows at most.
+ * What is sorted is a window, which connections fill in turn, each as far as
+ * its share of the driver goes (software_queue.h), or as the one that sends
+ * least would come, and the next one when it has been emptied: who
+ * sends hundreds of requests keeps another one waiting for two windows at most.
  */
 #include "server/block/elevator.h"
 
@@ -15,8 +16,11 @@
 #include "server/block/queue.h"
 #include "server/block/request.h"
 
-/* Requests of a direction that are sorted at a time. */
+/* Requests of a direction that are sorted at a time; of one connection, where the driver takes less, so many at any rate. */
 #define WINDOW 32
+#define WINDOW_SHARE 4
+
+#define DIRECTIONS 2
 
 struct deadline_data {
 	uint64_t reading_until;             /* when no read has come for read_expire; CLOCK_MONOTONIC, ns */
@@ -24,21 +28,21 @@ struct deadline_data {
 		struct list_head sorted;    /* the window */
 		struct list_head fifo;      /* the same, the oldest first */
 		struct list_head *next;     /* of `sorted`: where the batch goes on; `sorted` itself: at its end */
-	} side[ELEVATOR_SIDES];
-	enum elevator_side direction;           /* of the batch */
+	} side[DIRECTIONS];
+	enum software_side direction;           /* of the batch */
 	unsigned batched, starved;          /* requests in it; batches of reads that changes have waited for */
 };
 
-static enum elevator_side direction_of(const struct request *request)
+static enum software_side direction_of(const struct request *request)
 {
-	return request->driver.op == PLATTER_OP_READ || request->driver.op == PLATTER_OP_CACHE ? ELEVATOR_READS : ELEVATOR_CHANGES;
+	return request->driver.op == PLATTER_OP_READ || request->driver.op == PLATTER_OP_CACHE ? SOFTWARE_READS : SOFTWARE_CHANGES;
 }
 
 static void init(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
+	for (unsigned i = 0; i < DIRECTIONS; i++) {
 		list_init(&data->side[i].sorted);
 		list_init(&data->side[i].fifo);
 		data->side[i].next = &data->side[i].sorted;
@@ -47,7 +51,7 @@ static void init(struct queue *queue)
 
 static uint64_t expires(const struct queue *queue, const struct request *request)
 {
-	uint64_t limit = direction_of(request) == ELEVATOR_READS ? queue->limits.read_expire : queue->limits.write_expire;
+	uint64_t limit = direction_of(request) == SOFTWARE_READS ? queue->limits.read_expire : queue->limits.write_expire;
 
 	return request->arrived + limit * 1000000;
 }
@@ -56,25 +60,26 @@ static void insert(struct queue *queue, struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	if (direction_of(request) == ELEVATOR_READS)
+	if (direction_of(request) == SOFTWARE_READS)
 		data->reading_until = expires(queue, request);
 	request->staged = false;
-	elevator_round_insert(queue, request, direction_of(request));
+	software_queue_insert(queue, request, direction_of(request));
 }
 
 static void take_out(struct queue *queue, struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	enum elevator_side direction = direction_of(request);
+	enum software_side direction = direction_of(request);
 
 	if (!request->staged) {
-		elevator_round_remove(queue, request, direction);
+		software_queue_remove(queue, request, direction);
 		return;
 	}
 	/* The sweep goes on behind what was taken last. */
 	data->side[direction].next = request->sorted.next;
 	list_del_init(&request->sorted);
 	list_del_init(&request->link);
+	software_queue_give_back(request->from);
 }
 
 /* A place of the window while it is sorted. */
@@ -94,15 +99,17 @@ static void sort_in(struct place window[WINDOW], unsigned count, struct request 
 }
 
 /* The next window: what the connections have, in turn. */
-static void fill(struct queue *queue, enum elevator_side direction)
+static void fill(struct queue *queue, enum software_side direction)
 {
 	struct deadline_data *data = queue->elevator_data;
 	struct place window[WINDOW];
+	unsigned share = queue->software.least > WINDOW_SHARE ? queue->software.least : WINDOW_SHARE;
 	struct request *request;
 	unsigned count = 0;
 
-	while (count < WINDOW && (request = elevator_round_next(queue, direction))) {
-		elevator_round_remove(queue, request, direction);
+	while (count < WINDOW && (request = software_queue_next(queue, direction, share))) {
+		software_queue_remove(queue, request, direction);
+		software_queue_take_place(request->from);
 		list_add_tail(&request->link, &data->side[direction].fifo);
 		sort_in(window, count++, request);
 	}
@@ -113,11 +120,11 @@ static void fill(struct queue *queue, enum elevator_side direction)
 }
 
 /* Once the last one has been emptied: what comes meanwhile doesn't get in front of those that are there. */
-static void stage(struct queue *queue, enum elevator_side direction)
+static void stage(struct queue *queue, enum software_side direction)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
-	if (list_empty(&data->side[direction].fifo) && !list_empty(&queue->ready[direction]))
+	if (list_empty(&data->side[direction].fifo))
 		fill(queue, direction);
 }
 
@@ -135,31 +142,31 @@ static bool holds_back(const struct queue *queue)
 	       (queue->changes_in_driver >= queue->limits.async_depth || queue->change_bytes >= ELEVATOR_ASYNC_BYTES);
 }
 
-static bool may_go(const struct queue *queue, enum elevator_side direction)
+static bool may_go(const struct queue *queue, enum software_side direction)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
-	return !list_empty(&data->side[direction].fifo) && (direction == ELEVATOR_READS || !holds_back(queue));
+	return !list_empty(&data->side[direction].fifo) && (direction == SOFTWARE_READS || !holds_back(queue));
 }
 
 /* Which direction the next batch has; one of them may go. */
-static enum elevator_side choose(struct queue *queue)
+static enum software_side choose(struct queue *queue)
 {
 	struct deadline_data *data = queue->elevator_data;
 
-	if (!may_go(queue, ELEVATOR_CHANGES))
-		return ELEVATOR_READS;
+	if (!may_go(queue, SOFTWARE_CHANGES))
+		return SOFTWARE_READS;
 	/* Whatever the limit: reads that wait have a turn after each batch of changes. */
-	if (may_go(queue, ELEVATOR_READS) && (data->direction == ELEVATOR_CHANGES || data->starved < queue->limits.writes_starved)) {
+	if (may_go(queue, SOFTWARE_READS) && (data->direction == SOFTWARE_CHANGES || data->starved < queue->limits.writes_starved)) {
 		data->starved++;
-		return ELEVATOR_READS;
+		return SOFTWARE_READS;
 	}
 	data->starved = 0;
-	return ELEVATOR_CHANGES;
+	return SOFTWARE_CHANGES;
 }
 
 /* The request at NODE of the window; NULL at its end. */
-static struct request *request_at(const struct queue *queue, enum elevator_side direction, struct list_head *node)
+static struct request *request_at(const struct queue *queue, enum software_side direction, struct list_head *node)
 {
 	const struct deadline_data *data = queue->elevator_data;
 
@@ -171,9 +178,9 @@ static struct request *next(struct queue *queue)
 	struct deadline_data *data = queue->elevator_data;
 	struct request *oldest, *further;
 
-	stage(queue, ELEVATOR_READS);
-	stage(queue, ELEVATOR_CHANGES);
-	if (!may_go(queue, ELEVATOR_READS) && !may_go(queue, ELEVATOR_CHANGES))
+	stage(queue, SOFTWARE_READS);
+	stage(queue, SOFTWARE_CHANGES);
+	if (!may_go(queue, SOFTWARE_READS) && !may_go(queue, SOFTWARE_CHANGES))
 		return NULL;
 	further = request_at(queue, data->direction, data->side[data->direction].next);
 	if (data->batched < queue->limits.fifo_batch && further && may_go(queue, data->direction)) {
@@ -191,7 +198,7 @@ static struct request *next(struct queue *queue)
 static struct request *following(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	enum elevator_side direction = direction_of(request);
+	enum software_side direction = direction_of(request);
 	struct request *other = request_at(queue, direction, data->side[direction].next);
 
 	if (other && other->driver.offset == request->driver.offset + request->driver.length && other->mergeable &&
@@ -203,7 +210,7 @@ static struct request *following(struct queue *queue, const struct request *requ
 static struct request *preceding(struct queue *queue, const struct request *request)
 {
 	struct deadline_data *data = queue->elevator_data;
-	enum elevator_side direction = direction_of(request);
+	enum software_side direction = direction_of(request);
 	struct request *other = request_at(queue, direction, data->side[direction].next->prev);
 
 	if (other && other->driver.offset + other->driver.length == request->driver.offset && other->mergeable &&
@@ -214,7 +221,7 @@ static struct request *preceding(struct queue *queue, const struct request *requ
 
 static uint64_t limit(const struct queue *queue, const struct request *request)
 {
-	return direction_of(request) == ELEVATOR_CHANGES && reads_come(queue) ? ELEVATOR_ASYNC_BYTES : UINT64_MAX;
+	return direction_of(request) == SOFTWARE_CHANGES && reads_come(queue) ? ELEVATOR_ASYNC_BYTES : UINT64_MAX;
 }
 
 static struct request *find(struct queue *queue, const void *owner)
@@ -222,15 +229,15 @@ static struct request *find(struct queue *queue, const void *owner)
 	struct deadline_data *data = queue->elevator_data;
 	struct list_head *node;
 
-	for (unsigned i = 0; i < ELEVATOR_SIDES; i++) {
-		struct request *waiting = elevator_round_find(queue, owner, i);
+	for (unsigned i = 0; i < DIRECTIONS; i++) {
+		struct request *waiting = software_queue_find(queue, i, elevator_is_of, owner);
 
 		if (waiting)
 			return waiting;
 		list_for_each(node, &data->side[i].fifo) {
 			struct request *request = container_of(node, struct request, link);
 
-			if (!owner || request->owner == owner)
+			if (elevator_is_of(request, owner))
 				return request;
 		}
 	}

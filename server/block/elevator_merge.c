@@ -35,7 +35,7 @@ static void insert(struct queue *queue, struct request *request)
 {
 	struct merge_data *data = queue->elevator_data;
 
-	elevator_round_insert(queue, request, ELEVATOR_ALL);
+	software_queue_insert(queue, request, SOFTWARE_ALL);
 	list_init(&request->by_start);
 	list_init(&request->by_end);
 	if (!request->mergeable)
@@ -48,7 +48,7 @@ static void take_out(struct queue *queue, struct request *request)
 {
 	list_del_init(&request->by_start);
 	list_del_init(&request->by_end);
-	elevator_round_remove(queue, request, ELEVATOR_ALL);
+	software_queue_remove(queue, request, SOFTWARE_ALL);
 }
 
 static struct request *following(struct queue *queue, const struct request *request)
@@ -82,12 +82,12 @@ static struct request *preceding(struct queue *queue, const struct request *requ
 
 static struct request *next(struct queue *queue)
 {
-	return elevator_round_next(queue, ELEVATOR_ALL);
+	return software_queue_next(queue, SOFTWARE_ALL, 1);
 }
 
 static struct request *find(struct queue *queue, const void *owner)
 {
-	return elevator_round_find(queue, owner, ELEVATOR_ALL);
+	return software_queue_find(queue, SOFTWARE_ALL, elevator_is_of, owner);
 }
 
 const struct elevator elevator_merge = {

@@ -73,6 +73,7 @@ static struct request *own_sync(struct queue *queue, struct block *block)
 	sync->done = NULL;
 	sync->owner = NULL;
 	sync->queue = queue;
+	sync->from = &queue->own;
 	sync->sync = true;
 	sync->driver.disk = &queue->disk->driver_side;
 	sync->driver.op = PLATTER_OP_FLUSH;

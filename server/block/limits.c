@@ -30,6 +30,7 @@ static const struct limits defaults = {
 	.writes_starved = 2,
 	.fifo_batch = 16,
 	.async_depth = 8,
+	.fair_depth = 16,
 };
 
 /* An attribute: the elevator's name, a number of struct limits with its bounds, or something only to be read. */
@@ -87,6 +88,7 @@ static const struct attribute attributes[] = {
 	[NR_REQUESTS] = { "nr_requests", offsetof(struct limits, nr_requests), 1, 1024, NULL },
 	[QUEUE_DEPTH] = { "queue_depth", offsetof(struct limits, queue_depth), 1, 1024, NULL },
 	[ASYNC_DEPTH] = { "async_depth", offsetof(struct limits, async_depth), 1, 1024, NULL },
+	{ "fair_depth", offsetof(struct limits, fair_depth), 1, 1024, NULL },
 	{ "max_sectors_kb", offsetof(struct limits, max_sectors_kb), 1, 64u << 10, NULL },
 	{ "max_segments", offsetof(struct limits, max_segments), 1, GEOMETRY_SEGMENTS, NULL },
 	{ "nomerges", offsetof(struct limits, nomerges), QUEUE_MERGES_ALL, QUEUE_MERGES_NONE, NULL },
@@ -180,6 +182,7 @@ void limits_refresh(struct queue *queue)
 	queue->limits = own->limits;
 	queue->generation = atomic_load(&own->generation);
 	pthread_mutex_unlock(&own->lock);
+	software_queues_refresh(queue);
 	elevator = queue->limits.elevator;
 	if (elevator != queue->elevator && elevator_switch(queue, elevator) < 0)
 		keep_elevator(queue, elevator);

@@ -27,6 +27,7 @@ struct limits {
 	const struct elevator *elevator;
 	unsigned nr_requests;    /* that a connection may have in flight */
 	unsigned queue_depth;    /* requests that the driver is given at a time */
+	unsigned fair_depth;     /* ...of one connection, where others send some, too; see software_queue.h */
 	unsigned max_sectors_kb; /* up to which requests are merged */
 	unsigned max_segments;   /* likewise */
 	unsigned nomerges;       /* QUEUE_MERGES_* */

@@ -86,7 +86,8 @@ static void gather(struct queue *queue, struct sum *sum)
 		list_add(&other->link, &sum->members);
 }
 
-static struct request *make(struct queue *queue, struct sum *sum)
+/* What takes the place of TURN, whose turn it is. */
+static struct request *make(struct queue *queue, struct sum *sum, const struct request *turn)
 {
 	const struct request *first = list_first_entry(&sum->members, struct request, link);
 	struct request *merged = request_get(first->block);
@@ -97,6 +98,7 @@ static struct request *make(struct queue *queue, struct sum *sum)
 		return NULL;
 	}
 	merged->queue = queue;
+	merged->from = turn->from;
 	merged->owner = NULL;
 	merged->sync = first->sync;
 	merged->mergeable = true;
@@ -139,7 +141,7 @@ static void sum_init(struct sum *sum, struct request *first)
 /* One request for them all, or FIRST when it is the only one. */
 static struct request *put_together(struct queue *queue, struct sum *sum, struct request *first)
 {
-	struct request *merged = sum->bytes > first->driver.length ? make(queue, sum) : NULL;
+	struct request *merged = sum->bytes > first->driver.length ? make(queue, sum, first) : NULL;
 	struct list_head *node;
 
 	if (merged) {

@@ -21,11 +21,9 @@ void queue_init(struct queue *queue, struct disk *disk)
 	overlap_init(&queue->overlaps);
 	flush_init(&queue->flush);
 	software_queue_init(&queue->own);
-	for (unsigned i = 0; i < ELEVATOR_SIDES; i++)
-		list_init(&queue->ready[i]);
+	software_queues_init(&queue->software);
 	list_init(&queue->plugged);
 	list_init(&queue->resumed);
-	list_init(&queue->later);
 	run_init(&queue->runs);
 	limits_refresh(queue);
 }
@@ -71,16 +69,28 @@ void queue_resume(struct queue *queue, struct request *request)
 	list_add_tail(&request->link, &queue->resumed);
 }
 
+/* Until a later turn: connections in turn there, too, a part each. */
 static void put_off(struct queue *queue, struct request *request)
 {
 	queue->waiting++;
-	list_add_tail(&request->link, &queue->later);
+	software_queue_insert(queue, request, SOFTWARE_LATER);
 }
 
-static struct request *pop(struct queue *queue, struct list_head *list)
+static struct request *first_put_off(struct queue *queue)
+{
+	return software_queue_next(queue, SOFTWARE_LATER, 1);
+}
+
+static void take_put_off(struct queue *queue, struct request *request)
 {
 	queue->waiting--;
-	return container_of(list_pop(list), struct request, link);
+	software_queue_remove(queue, request, SOFTWARE_LATER);
+}
+
+static struct request *pop_resumed(struct queue *queue)
+{
+	queue->waiting--;
+	return container_of(list_pop(&queue->resumed), struct request, link);
 }
 
 /* REQUEST, which waited for the data of another, may go on, or waits for the next one. */
@@ -109,6 +119,7 @@ void queue_finish(struct request *request, int error)
 	}
 	request->error = error;
 	account_end(&queue->account, request);
+	software_queue_closed(request);
 	request->done(request);
 }
 
@@ -166,28 +177,31 @@ static bool is_of(const struct request *request, const void *owner)
 	return false;
 }
 
-/* The first of `later`, or with RUNS of the runs in `resumed`, that has something of OWNER's and hasn't started. */
-static struct request *find_put_off(const struct list_head *list, bool runs, const void *owner)
+/* Whether REQUEST has something of OWNER's, and hasn't started: a split request of which a part ran has. */
+static bool has_unstarted(const struct request *request, const void *owner)
+{
+	return !request->issued && is_of(request, owner);
+}
+
+/* The first one of a run, in `resumed`, that has something of OWNER's. */
+static struct request *find_released(const struct queue *queue, const void *owner)
 {
 	struct list_head *node;
 
-	list_for_each(node, list) {
+	list_for_each(node, &queue->resumed) {
 		struct request *request = container_of(node, struct request, link);
 
-		/* A split request of which a part ran has. */
-		if (!request->issued && (!runs || request->run) && is_of(request, owner))
+		if (request->run && has_unstarted(request, owner))
 			return request;
 	}
 	return NULL;
 }
 
-/* REQUEST, which had left the elevator for one of these lists, waits there again; merged ones each by itself. */
+/* REQUEST, which had left the elevator and waited elsewhere, waits there again; merged ones each by itself. */
 static void take_back(struct queue *queue, struct request *request)
 {
 	struct request *member;
 
-	queue->waiting--;
-	list_del_init(&request->link);
 	if (request->run)
 		run_back(queue, request);
 	if (list_empty(&request->members)) {
@@ -199,12 +213,26 @@ static void take_back(struct queue *queue, struct request *request)
 	request_put(request);
 }
 
+static void take_back_waiting(struct queue *queue, const void *owner)
+{
+	struct request *request;
+
+	while ((request = software_queue_find(queue, SOFTWARE_LATER, has_unstarted, owner))) {
+		take_put_off(queue, request);
+		take_back(queue, request);
+	}
+	while ((request = find_released(queue, owner))) {
+		queue->waiting--;
+		list_del_init(&request->link);
+		take_back(queue, request);
+	}
+}
+
 void queue_drop(struct queue *queue, const void *owner)
 {
 	struct request *request;
 
-	while ((request = find_put_off(&queue->later, false, owner)) || (request = find_put_off(&queue->resumed, true, owner)))
-		take_back(queue, request);
+	take_back_waiting(queue, owner);
 	while ((request = overlap_take_waiting(&queue->overlaps, owner)))
 		queue_finish(request, -ECANCELED);
 	while ((request = flush_take_waiting(&queue->flush, owner)))
@@ -245,25 +273,37 @@ static bool turn_is_full(const struct request *request, uint64_t *done)
 	return false;
 }
 
+/* The next of those that were put off; NULL: none, or none in this turn. */
+static struct request *next_put_off(struct queue *queue, uint64_t *done)
+{
+	struct request *request = first_put_off(queue);
+
+	if (!request || turn_is_full(request, done))
+		return NULL;
+	take_put_off(queue, request);
+	return request;
+}
+
 /* What goes to the driver next; NULL: nothing, or nothing in this turn. */
 static struct request *next(struct queue *queue, uint64_t *done)
 {
 	struct request *request;
 
 	if (!list_empty(&queue->resumed))
-		return pop(queue, &queue->resumed);
-	if (!list_empty(&queue->later) && !turn_is_full(list_first_entry(&queue->later, struct request, link), done))
-		return pop(queue, &queue->later);
+		return pop_resumed(queue);
+	request = next_put_off(queue, done);
+	if (request)
+		return request;
 	while ((request = queue->elevator->next(queue))) {
 		if (run_hold(queue, request)) {
 			/* Those that it found there may be enough. */
 			if (!list_empty(&queue->resumed))
-				return pop(queue, &queue->resumed);
+				return pop_resumed(queue);
 			continue;
 		}
 		queue_take(queue, request);
 		request = merge_neighbours(queue, request);
-		if (turn_limit(request) == 0 || (list_empty(&queue->later) && !turn_is_full(request, done)))
+		if (turn_limit(request) == 0 || (!first_put_off(queue) && !turn_is_full(request, done)))
 			return request;
 		put_off(queue, request);
 	}
@@ -280,6 +320,7 @@ static void submit(struct request *request)
 	request->watched = false;
 	request->since = request->block->ticks;
 	queue->in_driver++;
+	software_queue_take_place(request->from);
 	queue->account.submitted[request->driver.op]++;
 	if (is_change(request)) {
 		queue->changes_in_driver++;
@@ -324,7 +365,7 @@ static void issue(struct request *request)
 static bool is_direct(const struct queue *queue, const struct request *request)
 {
 	return queue->elevator == &elevator_none && !queue->waiting && queue->in_driver < queue->limits.queue_depth &&
-	       limits_are_fresh(queue) && turn_limit(request) == 0;
+	       !software_queue_is_full(queue, request->from, 1) && limits_are_fresh(queue) && turn_limit(request) == 0;
 }
 
 void queue_add(struct queue *queue, struct request *request)
@@ -340,6 +381,7 @@ void queue_add(struct queue *queue, struct request *request)
 	request->arrived = queue->block->now;
 	if (!from_connection)
 		request->from = &queue->own;
+	software_queue_opened(queue, request);
 	account_start(&queue->account, request);
 	if (is_change(request) && !overlap_enter(&queue->overlaps, request))
 		return;
@@ -396,6 +438,7 @@ void queue_dispatch(struct queue *queue)
 
 	limits_refresh(queue);
 	queue->now = queue->block->now;
+	software_queues_count(queue);
 	if (is_plugged(queue))
 		return;
 	queue->dispatching = true;
@@ -404,7 +447,7 @@ void queue_dispatch(struct queue *queue)
 	} while (flush_start(queue));
 	queue->dispatching = false;
 	/* What was too much for one turn. */
-	if (!list_empty(&queue->later) && queue->in_driver < queue->limits.queue_depth)
+	if (first_put_off(queue) && queue->in_driver < queue->limits.queue_depth)
 		mark_dirty(queue);
 }
 
@@ -432,6 +475,7 @@ void queue_complete(struct request *request)
 
 	list_del_init(&request->link);
 	queue->in_driver--;
+	software_queue_give_back(request->from);
 	if (is_change(request)) {
 		queue->changes_in_driver--;
 		queue->change_bytes -= request->driver.length;

@@ -24,6 +24,7 @@
 #include "server/block/limits.h"
 #include "server/block/overlap.h"
 #include "server/block/run.h"
+#include "server/block/software_queue.h"
 
 struct block;
 struct disk;
@@ -44,14 +45,13 @@ struct queue {
 	struct limits limits;           /* as the disk's were when `generation` was */
 	unsigned generation;
 	struct software_queue own;      /* of requests that are no connection's */
-	struct list_head ready[ELEVATOR_SIDES]; /* software queues that have requests, in turn */
+	struct software_queues software;
 
 	struct list_head plugged;       /* in its block's list while it waits for more to merge... */
 	uint64_t unplug_at;             /* ...until then, CLOCK_MONOTONIC, ns; 0: it doesn't */
-	unsigned waiting;               /* requests in the elevator, `resumed` and `later` */
+	unsigned waiting;               /* requests in the elevator, `resumed` and for a later turn */
 	struct runs runs;               /* sequential ones, whose next requests wait to be merged */
 	struct list_head resumed;       /* what goes before all others: it has started, or others wait for it */
-	struct list_head later;         /* TRIM and ZEROES, or their next parts, that are for a later turn */
 	unsigned in_driver;             /* requests that the driver has... */
 	unsigned changes_in_driver;     /* ...and that change data... */
 	uint64_t change_bytes;          /* ...so much of it */

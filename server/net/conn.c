@@ -70,6 +70,7 @@ static void conn_free(struct conn *conn)
 	list_del_init(&conn->output_link);
 	list_del_init(&conn->receive_link);
 	atomic_fetch_sub(&conn->reactor->load, 1);
+	software_queue_leave(&conn->session.software);
 	if (conn->session.export)
 		disk_release(conn->session.export->disk);
 	nbd_destroy(&conn->session);

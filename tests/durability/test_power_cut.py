@@ -20,7 +20,8 @@ SETUPS = {
     "merge": (["scheduler=merge"], 4, 0.2, 1),
     "deadline": (["scheduler=deadline"], 4, 0.2, 1),
     "merge, all that can": (["scheduler=merge", "queue_depth=1", "plug_us=2000"], 40, 0.5, 1),
-    "deadline, all that can": (["scheduler=deadline", "queue_depth=1", "plug_us=2000"], 40, 0.5, 1),
+    # As long as it isn't known what the clients send, each has few places among those that are sorted.
+    "deadline, all that can": (["scheduler=deadline", "queue_depth=1", "plug_us=2000"], 40, 0.4, 1),
 }
 
 

@@ -232,6 +232,24 @@ void model_settings(void)
 	model->most_segments = model_later(model->most_segments, limits->max_segments);
 }
 
+/* How many wait for one of their connection's places in the driver, of which it has some. */
+static unsigned count_for_places(const struct queue *queue)
+{
+	struct list_head *turn, *node;
+	unsigned count = 0;
+
+	for (unsigned side = 0; side < SOFTWARE_SIDES; side++) {
+		list_for_each(turn, &queue->software.full[side]) {
+			list_for_each(node, &container_of(turn, struct software_side_list, turn)->requests) {
+				model_check(container_of(node, struct request, link)->from->places > 0, "progress",
+					    "%u: a connection without a place in the driver waits for one of them", side);
+				count++;
+			}
+		}
+	}
+	return count;
+}
+
 void model_check_waiting(void)
 {
 	const struct queue *queue = queue_of();
@@ -241,7 +259,7 @@ void model_check_waiting(void)
 
 	model_check(queue->in_driver == model->count, "limits", "%u requests in the driver, and the queue says %u", model->count,
 	      queue->in_driver);
-	model_check(!queue->waiting || queue->in_driver >= queue->limits.queue_depth || held_back || plugged,
+	model_check(queue->waiting == count_for_places(queue) || queue->in_driver >= queue->limits.queue_depth || held_back || plugged,
 		    "progress",
 	      "%u requests wait, and the driver has %u", queue->waiting, queue->in_driver);
 	model_check(list_empty(&queue->flush.waiting) || queue->flush.running, "progress", "FLUSH or FUA wait for a group of %u",

@@ -52,7 +52,7 @@ struct event {
 /* What is tried: these requests in this order, with this setting. */
 static struct {
 	const struct elevator *elevator;
-	unsigned depth, run_depth, count;
+	unsigned depth, run_depth, fair_depth, count;
 	struct {
 		const struct kind *kind;
 		unsigned connection;
@@ -334,12 +334,18 @@ static void add_elevator(const struct queue *queue)
 {
 	struct list_head *turn;
 
-	for (unsigned side = 0; side < ELEVATOR_SIDES; side++) {
-		list_for_each(turn, &queue->ready[side]) {
+	for (unsigned side = 0; side < SOFTWARE_LATER; side++) {
+		list_for_each(turn, &queue->software.ready[side]) {
 			add(104 + 2 * side);
-			add_list(&container_of(turn, struct software_side, ready)->requests);
+			add_list(&container_of(turn, struct software_side_list, turn)->requests);
+		}
+		list_for_each(turn, &queue->software.full[side]) {
+			add(108 + 2 * side);
+			add_list(&container_of(turn, struct software_side_list, turn)->requests);
 		}
 	}
+	/* Their places follow from what the driver has, and who uses the disk from what has arrived. */
+	add(connections[0].full << 1 | connections[1].full);
 	/* What "merge" keeps follows from this. */
 	if (queue->elevator == &elevator_deadline)
 		add_memory(queue);
@@ -447,6 +453,7 @@ static void begin(unsigned depth)
 	own->limits.elevator = plan.elevator;
 	own->limits.queue_depth = own->limits.async_depth = depth;
 	own->limits.run_depth = plan.run_depth;
+	own->limits.fair_depth = plan.fair_depth;
 	atomic_fetch_add(&own->generation, 1);
 	model_reset(MODEL_BLOCKS, MODEL_BLOCK);
 	model_settings();
@@ -457,7 +464,7 @@ static void begin(unsigned depth)
 }
 
 /* With sequential runs there are many more states: LESS requests, then. */
-static void try_with(const struct elevator *elevator, unsigned run_depth, unsigned less)
+static void try_with(const struct elevator *elevator, unsigned run_depth, unsigned fair_depth, unsigned less)
 {
 	const char *given = getenv("PLATTER_TEST_OPS");
 
@@ -468,6 +475,7 @@ static void try_with(const struct elevator *elevator, unsigned run_depth, unsign
 	model_context = context;
 	plan.elevator = elevator;
 	plan.run_depth = run_depth;
+	plan.fair_depth = fair_depth;
 	plan.count = (given ? (unsigned)strtoul(given, NULL, 10) : OPS) - less;
 	assert_in_range(plan.count, 1, MOST_OPS);
 	/* One at a time, and as many as there are. */
@@ -483,26 +491,33 @@ static void try_with(const struct elevator *elevator, unsigned run_depth, unsign
 static void test_none_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_none, 0, 0);
+	try_with(&elevator_none, 0, 16, 0);
 }
 
 static void test_merge_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_merge, 0, 0);
+	try_with(&elevator_merge, 0, 16, 0);
 }
 
 static void test_deadline_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_deadline, 0, 0);
+	try_with(&elevator_deadline, 0, 16, 0);
 }
 
 static void test_runs_in_every_order(void **state)
 {
 	(void)state;
-	try_with(&elevator_merge, 1, 1);
-	try_with(&elevator_deadline, 1, 1);
+	try_with(&elevator_merge, 1, 16, 1);
+	try_with(&elevator_deadline, 1, 16, 1);
+}
+
+/* A place in the driver for each of the two connections. */
+static void test_shares_in_every_order(void **state)
+{
+	(void)state;
+	try_with(&elevator_merge, 0, 1, 0);
 }
 
 int main(void)
@@ -512,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_merge_in_every_order),
 		cmocka_unit_test(test_deadline_in_every_order),
 		cmocka_unit_test(test_runs_in_every_order),
+		cmocka_unit_test(test_shares_in_every_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "server/block/elevator.h"
+#include "server/block/software_queue.h"
 #include "tests/unit/model.h"
 #include "tests/unit/mutate.h"
 
@@ -183,6 +184,7 @@ static void change_settings(void)
 	limits->elevator = elevator_at(below(3));
 	limits->queue_depth = one_of(depths, 5);
 	limits->async_depth = one_of(depths, 5);
+	limits->fair_depth = one_of(depths, 5);
 	limits->max_sectors_kb = one_of(kilobytes, 5) * (unsigned)(model->size / 512);
 	limits->max_segments = one_of(depths, 5) * 2;
 	limits->nomerges = one_in(2) ? QUEUE_MERGES_ALL : below(3);
@@ -237,6 +239,17 @@ static void open_connection(struct connection *connection)
 	connection->sequential = one_in(2);
 	connection->backwards = one_in(3);
 	connection->at = below(model->blocks);
+}
+
+/* Another one with the same memory, once nothing of the first is left. */
+static void replace(struct connection *connection)
+{
+	if (connection->software.open)
+		return;
+	model_check(connection->software.places == 0, "limits", "a connection without requests has %u places in the driver",
+		    connection->software.places);
+	software_queue_leave(&connection->software);
+	software_queue_init(&connection->software);
 }
 
 static unsigned waiting_of(const struct connection *connection)
@@ -401,9 +414,12 @@ static void turn(void)
 {
 	struct block *block = &model->fake->block;
 
-	pass_time(below(2000000));
+	/* Now and then so long that who uses the disk is counted anew. */
+	pass_time(one_in(200) ? 1500000000 : below(2000000));
 	if (one_in(habits.switches))
 		change_settings();
+	if (one_in(50))
+		replace(&connections[below(CONNECTIONS)]);
 	ask_some();
 	if (one_in(habits.drops))
 		drop(&connections[below(CONNECTIONS)]);
