@@ -100,6 +100,10 @@ CASES = (
     Case("slow-seq-write", "a disk that takes 1 ms a request, one at a time, up to 1 MiB: 64 KiB sequential write, QD 32",
          "delay", Load("write", "64K", 32, sequential=True), (scheduler("merge"), scheduler("none")),
          {"queue_depth": 1, "max_sectors_kb": 1024}, {"read_us": 0, "write_us": 1000, "flush_us": 0}),
+    *(Case(f"parallel-{size.lower()}-qd{depth}", f"a disk that takes 1 ms a request, 128 at a time: {size.replace('K', ' KiB')} "
+           f"sequential write, QD {depth}", "delay", Load("write", size, depth, sequential=True), (scheduler("merge"), scheduler("none")),
+           {"queue_depth": 128, "max_sectors_kb": 1280}, {"read_us": 0, "write_us": 1000, "flush_us": 0})
+      for size in ("4K", "64K") for depth in (4, 32)),
     Case("slow-fair", "a disk that takes 1 ms a request, 8 at a time: 4 KiB random read, QD 4, beside a client that does the "
          "same with QD 4, or 256", "delay", Load("read", "4K", 4), fairness(*SCHEDULERS),
          {"queue_depth": 8, "max_sectors_kb": 1280}, {"read_us": 1000, "write_us": 0, "flush_us": 0}, metric="p99"),

@@ -52,6 +52,8 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("direct-write",      "platterd", "iops", ">=", 1.0, "best peer"),
     ("direct-mixed",      "platterd, deadline", "p99", "<=", 0.5, "platterd, none"),
     ("slow-seq-write",    "platterd, merge", "iops", ">=", 8.0, "platterd, none"),
+    *((f"parallel-{size}-qd{depth}", "platterd, merge", "iops", ">=", 0.95, "platterd, none")
+      for size in ("4k", "64k") for depth in (4, 32)),
     ("slow-flush",        "16 clients", "iops", ">=", 4.0, "1 client"),
     # A share is what falls to one of two.
     *((case, f"platterd, {scheduler}, beside a flood", "p99", "<=", 2.0, f"platterd, {scheduler}, beside an equal")

@@ -32,6 +32,7 @@ UNIT_TESTS = \
 	tests/unit/test_software_queue \
 	tests/unit/test_spec \
 	tests/unit/test_stream \
+	tests/unit/test_trial \
 	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS = $(UNIT_TESTS)
@@ -147,6 +148,9 @@ tests_unit_test_spec_LDADD = $(unit_ldadd)
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
 tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_stream_LDADD = $(unit_ldadd)
+tests_unit_test_trial_SOURCES = tests/unit/test_trial.c tests/unit/unit.h
+tests_unit_test_trial_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_trial_LDADD = $(unit_ldadd)
 tests_unit_test_volatile_SOURCES = tests/unit/test_volatile.c tests/unit/unit.h \
 	plugins/volatile/cache.c plugins/volatile/plan.c plugins/volatile/sectors.c plugins/volatile/store.c
 tests_unit_test_volatile_CPPFLAGS = $(unit_cppflags)

@@ -147,8 +147,10 @@ static void merged_back(struct request *merged)
 /* REQUEST, which is no part of another, has been tried or never will be. */
 static void request_back(struct request *request)
 {
-	if (request->run)
+	if (request->run) {
+		run_took(request->queue, request);
 		run_back(request->queue, request);
+	}
 	if (!list_empty(&request->members))
 		merged_back(request);
 	else if (request->sync)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/block/run.h"
 
+#include "server/block/block.h"
 #include "server/block/merge.h"
 #include "server/block/queue.h"
 #include "server/block/request.h"
@@ -15,6 +16,7 @@ void run_init(struct runs *runs)
 	/* No request begins there. */
 	for (unsigned i = 0; i < RUN_RECENT; i++)
 		runs->recent[i] = UINT64_MAX;
+	trial_init(&runs->trial);
 }
 
 static bool is_free(const struct run *run)
@@ -72,6 +74,12 @@ static bool is_off(const struct queue *queue)
 	return !queue->limits.run_depth || queue->limits.nomerges == QUEUE_MERGES_NONE;
 }
 
+/* Whether the driver is given what there is of RUN. */
+static bool has_all_go(const struct queue *queue, const struct run *run)
+{
+	return run->in_driver < queue->limits.run_depth || !queue->limits.run_depth || queue->runs.trial.way;
+}
+
 bool run_hold(struct queue *queue, struct request *request)
 {
 	struct run *run;
@@ -79,7 +87,7 @@ bool run_hold(struct queue *queue, struct request *request)
 	if (!queue->runs.active || request->driver.length > RUN_SMALL || !request->mergeable || is_off(queue))
 		return false;
 	run = find(&queue->runs, request);
-	if (!run || run->in_driver < queue->limits.run_depth)
+	if (!run || has_all_go(queue, run))
 		return false;
 	queue_take(queue, request);
 	if (!list_empty(&run->followers) && !has_room(queue, run, request))
@@ -125,13 +133,26 @@ void run_join(struct queue *queue, struct request *request)
 	}
 }
 
+void run_took(struct queue *queue, const struct request *request)
+{
+	struct list_head *node;
+	uint64_t now = queue->block->now;
+
+	if (request->error)
+		return;
+	if (list_empty(&request->members))
+		trial_add(&queue->runs.trial, request->arrived, now);
+	list_for_each(node, &request->members)
+		trial_add(&queue->runs.trial, container_of(node, struct request, link)->arrived, now);
+}
+
 void run_back(struct queue *queue, struct request *request)
 {
 	struct run *run = request->run;
 
 	request->run = NULL;
 	run->in_driver--;
-	if (!list_empty(&run->followers) && (run->in_driver < queue->limits.run_depth || !queue->limits.run_depth))
+	if (!list_empty(&run->followers) && has_all_go(queue, run))
 		release(queue, run);
 	if (is_free(run)) {
 		*place_of(&queue->runs, run->end) = run->end;

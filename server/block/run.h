@@ -5,6 +5,9 @@
  * ever be merged.  So the driver is given only so many requests of a run at a
  * time (run_depth): those behind them wait for one of these, and go together.
  * What is no run, and what is large, is not concerned.
+ *
+ * A device that does many at a time as quickly as one would lose by that.
+ * Whether this one does is tried out: see trial.h.
  */
 #ifndef BLOCK_RUN_H
 #define BLOCK_RUN_H
@@ -13,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "server/block/trial.h"
 
 struct queue;
 struct request;
@@ -35,6 +39,7 @@ struct runs {
 	struct run runs[RUN_MOST];
 	unsigned active;            /* those that aren't free */
 	uint64_t recent[RUN_RECENT]; /* by what they are */
+	struct trial trial;         /* of holding back (0), and letting all go (1) */
 };
 
 void run_init(struct runs *runs);
@@ -44,6 +49,9 @@ bool run_hold(struct queue *queue, struct request *request);
 
 /* REQUEST goes to the driver. */
 void run_join(struct queue *queue, struct request *request);
+
+/* REQUEST, which has a run, has been done: so long did it, or its members, take. */
+void run_took(struct queue *queue, const struct request *request);
 
 /* REQUEST, which has a run, is back. */
 void run_back(struct queue *queue, struct request *request);

@@ -186,6 +186,41 @@ static void test_a_failed_run_is_taken_apart(void **state)
 	end(fake);
 }
 
+/* What requests of a run take is measured; and where holding them back is the slower way, none is. */
+static void test_none_waits_where_that_is_slower(void **state)
+{
+	struct fake *fake = new_with("merge");
+	const struct trial *trial = &queue_of(fake)->runs.trial;
+
+	(void)state;
+	set(fake, "run_depth", "1");
+	write_run(fake, 0, 4);
+	assert_driver_has(fake, "W0+1 W1+1");
+	fake->block.now = 1000;
+	fake_complete(fake, 1, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W0+1 W2+3");
+	fake->block.now = 3000;
+	fake_complete(fake, 1, 0);
+	/* The first one was no run's. */
+	complete_all(fake, -EIO);
+	assert_int_equal(trial->count, 4);
+	assert_int_equal(trial->sum, 1000 + 3 * 3000);
+	queue_of(fake)->runs.trial.way = 1;
+	write_run(fake, 10, 14);
+	assert_driver_has(fake, "W10+1 W11+1 W12+1 W13+1 W14+1");
+	/* Who waits already goes with the next end. */
+	queue_of(fake)->runs.trial.way = 0;
+	write_run(fake, 15, 18);
+	assert_driver_has(fake, "W10+1 W11+1 W12+1 W13+1 W14+1");
+	queue_of(fake)->runs.trial.way = 1;
+	fake_complete(fake, 1, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W10+1 W12+1 W13+1 W14+1 W15+4");
+	complete_all(fake, 0);
+	end(fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_large_requests_dont_wait),
 		cmocka_unit_test(test_what_waits_in_a_run_can_be_dropped),
 		cmocka_unit_test(test_a_failed_run_is_taken_apart),
+		cmocka_unit_test(test_none_waits_where_that_is_slower),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
