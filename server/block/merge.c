@@ -188,6 +188,22 @@ struct request *merge_list(struct queue *queue, struct list_head *list)
 	return put_together(queue, &sum, first);
 }
 
+void merge_uncount(struct queue *queue, const struct request *merged)
+{
+	bool passed_over = false;
+	struct list_head *node;
+
+	list_for_each(node, &merged->members) {
+		const struct request *member = container_of(node, struct request, link);
+
+		/* The one whose turn it was, or one that counts for the same. */
+		if (!passed_over && member->from == merged->from)
+			passed_over = true;
+		else
+			account_unmerged(&queue->account, member);
+	}
+}
+
 struct request *merge_take_member(struct request *merged)
 {
 	struct list_head *node = list_pop(&merged->members);

@@ -210,6 +210,7 @@ static void take_back(struct queue *queue, struct request *request)
 		queue_insert(queue, request);
 		return;
 	}
+	merge_uncount(queue, request);
 	while ((member = merge_take_member(request)))
 		queue_insert(queue, member);
 	request_put(request);
