@@ -100,18 +100,17 @@ void overlap_leave(struct overlaps *overlaps, struct request *request)
 	overlaps->count--;
 }
 
-struct request *overlap_take_waiting(struct overlaps *overlaps, const void *owner)
+void overlap_take_waiting(struct overlaps *overlaps, const void *owner, struct list_head *taken)
 {
-	struct list_head *node;
+	struct list_head *node, *following;
 
-	list_for_each(node, &overlaps->waiting) {
+	list_for_each_safe(node, following, &overlaps->waiting) {
 		struct request *request = container_of(node, struct request, wait);
 
 		if (request->owner != owner)
 			continue;
 		list_del_init(&request->wait);
 		list_del_init(&request->link);
-		return request;
+		list_add_tail(&request->link, taken);
 	}
-	return NULL;
 }

@@ -38,7 +38,7 @@ bool overlap_enter(struct overlaps *overlaps, struct request *request);
 /* REQUEST has ended; if it had entered, who waited for it is in `waiters`, to enter again. */
 void overlap_leave(struct overlaps *overlaps, struct request *request);
 
-/* One of OWNER's that wait, which waits no longer; NULL when there is none. */
-struct request *overlap_take_waiting(struct overlaps *overlaps, const void *owner);
+/* Those of OWNER's that wait do so no longer: they go behind what is on TAKEN, in the order of arrival, by their `link`. */
+void overlap_take_waiting(struct overlaps *overlaps, const void *owner, struct list_head *taken);
 
 #endif

@@ -233,11 +233,15 @@ static void take_back_waiting(struct queue *queue, const void *owner)
 
 void queue_drop(struct queue *queue, const void *owner)
 {
+	struct list_head taken, *node;
 	struct request *request;
 
 	take_back_waiting(queue, owner);
-	while ((request = overlap_take_waiting(&queue->overlaps, owner)))
-		queue_finish(request, -ECANCELED);
+	/* All of them first: who waited for one of them needn't look at the others. */
+	list_init(&taken);
+	overlap_take_waiting(&queue->overlaps, owner, &taken);
+	while ((node = list_pop(&taken)))
+		queue_finish(container_of(node, struct request, link), -ECANCELED);
 	while ((request = flush_take_waiting(&queue->flush, owner)))
 		queue_finish(request, -ECANCELED);
 	while ((request = queue->elevator->find(queue, owner))) {

@@ -9,12 +9,14 @@
 #define ROUNDS 2000
 #define STEPS 200
 #define MOST 24
+#define OWNERS 3
 
 static struct overlaps overlaps;
 static struct request requests[MOST]; /* those that have not ended, in the order of arrival */
 static struct request *present[MOST];
 static bool entered[MOST], used[MOST];
 static unsigned count;
+static const char owners[OWNERS];
 static uint64_t state;
 
 static uint64_t below(uint64_t limit)
@@ -54,7 +56,8 @@ static void begin(unsigned place_bits, unsigned length_bits)
 	while (used[number])
 		number++;
 	request = &requests[number];
-	*request = (struct request){ .driver = { .offset = below(UINT64_C(1) << place_bits),
+	*request = (struct request){ .owner = (void *)(uintptr_t)&owners[below(OWNERS)],
+				     .driver = { .offset = below(UINT64_C(1) << place_bits),
 						 .length = 1 + below(UINT64_C(1) << below(length_bits + 1)) } };
 	list_init(&request->change);
 	list_init(&request->wait);
@@ -64,22 +67,51 @@ static void begin(unsigned place_bits, unsigned length_bits)
 	enter(request);
 }
 
-/* One that has started ends, or one that waits is dropped. */
-static void end(unsigned place)
+/* It is no longer there; who waited for it looks again. */
+static void end(struct request *request)
 {
-	struct request *request = present[place];
 	struct list_head *node;
+	unsigned place = 0;
 
+	while (present[place] != request)
+		place++;
 	count--;
 	memmove(&present[place], &present[place + 1], (count - place) * sizeof(*present));
 	used[request - requests] = false;
-	if (!entered[request - requests]) {
-		list_del_init(&request->wait);
-		list_del_init(&request->link);
-	}
 	overlap_leave(&overlaps, request);
 	while ((node = list_pop(&request->waiters)))
 		enter(container_of(node, struct request, link));
+}
+
+/* All of an owner's that wait are dropped, in the order of arrival. */
+static void drop(const void *owner)
+{
+	struct list_head taken, *node;
+	unsigned left = 0, first = 0;
+
+	list_init(&taken);
+	overlap_take_waiting(&overlaps, owner, &taken);
+	for (unsigned i = 0; i < count; i++)
+		left += present[i]->owner == owner && !entered[present[i] - requests];
+	for (; (node = list_pop(&taken)); left--) {
+		struct request *request = container_of(node, struct request, link);
+
+		while (present[first]->owner != owner || entered[present[first] - requests])
+			first++;
+		assert_ptr_equal(request, present[first]);
+		assert_true(list_empty(&request->wait));
+		end(request);
+	}
+	assert_int_equal(left, 0);
+}
+
+/* One that has started ends, or its owner goes. */
+static void end_or_drop(struct request *request)
+{
+	if (entered[request - requests])
+		end(request);
+	else
+		drop(request->owner);
 }
 
 static void test_changes_wait_for_all_that_they_overlap(void **unused)
@@ -94,7 +126,7 @@ static void test_changes_wait_for_all_that_they_overlap(void **unused)
 			if (count < MOST && step < STEPS && below(5) < 3)
 				begin(place_bits, length_bits);
 			else if (count)
-				end((unsigned)below(count));
+				end_or_drop(present[below(count)]);
 			check(round);
 		}
 		assert_int_equal(overlaps.count, 0);
