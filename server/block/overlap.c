@@ -6,31 +6,72 @@
 #define GRANULE_BITS 16
 #define GRANULE (UINT64_C(1) << GRANULE_BITS)
 
-void overlap_init(struct overlaps *overlaps)
+static void table_init(struct overlap_table *table)
 {
 	for (unsigned i = 0; i < OVERLAP_BUCKETS; i++)
-		list_init(&overlaps->bucket[i]);
-	list_init(&overlaps->longer);
-	list_init(&overlaps->waiting);
-	overlaps->count = 0;
+		list_init(&table->bucket[i]);
+	list_init(&table->longer);
+	table->count = 0;
 }
 
-static struct list_head *bucket_of(struct overlaps *overlaps, uint64_t granule)
+void overlap_init(struct overlaps *overlaps)
 {
-	return &overlaps->bucket[granule * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+	table_init(&overlaps->entered);
+	table_init(&overlaps->blocked);
+	list_init(&overlaps->waiting);
+	overlaps->arrivals = 0;
+}
+
+static struct list_head *bucket_of(struct overlap_table *table, uint64_t granule)
+{
+	return &table->bucket[granule * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 }
 
 _Static_assert(OVERLAP_BUCKETS == 1 << (64 - 56), "the hash gives as many");
+
+static void table_add(struct overlap_table *table, struct request *request)
+{
+	list_add_tail(&request->change,
+		      request->driver.length > GRANULE ? &table->longer : bucket_of(table, request->driver.offset >> GRANULE_BITS));
+	table->count++;
+}
+
+static void table_remove(struct overlap_table *table, struct request *request)
+{
+	if (list_empty(&request->change))
+		return;
+	list_del_init(&request->change);
+	table->count--;
+}
 
 static bool overlap(const struct request *a, const struct request *b)
 {
 	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
 }
 
-static struct request *find_in(struct list_head *list, const struct request *request)
+static uint64_t first_granule(const struct request *request)
+{
+	return request->driver.offset >> GRANULE_BITS;
+}
+
+static uint64_t last_granule(const struct request *request)
+{
+	return (request->driver.offset + request->driver.length - 1) >> GRANULE_BITS;
+}
+
+/* It meets every bucket at least once. */
+static bool is_long(const struct request *request)
+{
+	return last_granule(request) - first_granule(request) >= OVERLAP_BUCKETS;
+}
+
+/* FOUND, or else any in LIST that REQUEST overlaps. */
+static struct request *any_in(struct list_head *list, const struct request *request, struct request *found)
 {
 	struct list_head *node;
 
+	if (found)
+		return found;
 	list_for_each(node, list) {
 		struct request *other = container_of(node, struct request, change);
 
@@ -40,30 +81,62 @@ static struct request *find_in(struct list_head *list, const struct request *req
 	return NULL;
 }
 
-/* One that REQUEST overlaps and that waits for nobody. */
-static struct request *find_running(struct overlaps *overlaps, const struct request *request)
+/* Of FOUND and those in LIST, in the order of arrival, that REQUEST overlaps and that came before it: the latest. */
+static struct request *latest_in(struct list_head *list, const struct request *request, struct request *found)
 {
-	uint64_t first = request->driver.offset >> GRANULE_BITS;
-	uint64_t last = (request->driver.offset + request->driver.length - 1) >> GRANULE_BITS;
-	struct request *found = find_in(&overlaps->longer, request);
+	struct list_head *node;
 
-	first -= first > 0;
-	/* A long one meets every bucket at least once. */
-	if (last - first >= OVERLAP_BUCKETS) {
-		for (unsigned i = 0; !found && i < OVERLAP_BUCKETS; i++)
-			found = find_in(&overlaps->bucket[i], request);
+	/* One that looks again is itself one of the earliest, as a rule... */
+	if (!list_empty(&request->wait)) {
+		list_for_each(node, list) {
+			struct request *other = container_of(node, struct request, change);
+
+			if (other->arrival >= request->arrival)
+				break;
+			if (overlap(request, other) && (!found || other->arrival > found->arrival))
+				found = other;
+		}
 		return found;
 	}
-	for (; !found && first <= last; first++)
-		found = find_in(bucket_of(overlaps, first), request);
+	/* ...and a new one comes after all of them. */
+	for (node = list->prev; node != list; node = node->prev) {
+		struct request *other = container_of(node, struct request, change);
+
+		if (found && other->arrival < found->arrival)
+			break;
+		if (overlap(request, other))
+			return other;
+	}
 	return found;
 }
 
-/* The latest of the waiting ones that REQUEST has to wait for; it came after all of them, or is one itself. */
-static struct request *find_waiting(const struct overlaps *overlaps, const struct request *request)
+static struct request *find(struct overlap_table *table, const struct request *request,
+			    struct request *(*find_in)(struct list_head *list, const struct request *request, struct request *found))
+{
+	uint64_t granule = first_granule(request), last = last_granule(request);
+	struct request *found;
+
+	if (!table->count)
+		return NULL;
+	found = find_in(&table->longer, request, NULL);
+	if (is_long(request)) {
+		for (unsigned i = 0; i < OVERLAP_BUCKETS; i++)
+			found = find_in(&table->bucket[i], request, found);
+		return found;
+	}
+	for (granule -= granule > 0; granule <= last; granule++)
+		found = find_in(bucket_of(table, granule), request, found);
+	return found;
+}
+
+/* The latest of the waiting ones that REQUEST has to wait for. */
+static struct request *find_waiting(struct overlaps *overlaps, const struct request *request)
 {
 	struct list_head *node = list_empty(&request->wait) ? overlaps->waiting.prev : request->wait.prev;
 
+	if (!is_long(request))
+		return find(&overlaps->blocked, request, latest_in);
+	/* It overlaps one soon, as a rule. */
 	for (; node != &overlaps->waiting; node = node->prev) {
 		struct request *earlier = container_of(node, struct request, wait);
 
@@ -77,27 +150,26 @@ bool overlap_enter(struct overlaps *overlaps, struct request *request)
 {
 	struct request *blocker = find_waiting(overlaps, request);
 
-	if (!blocker && overlaps->count)
-		blocker = find_running(overlaps, request);
+	if (!blocker)
+		blocker = find(&overlaps->entered, request, any_in);
 	if (!blocker) {
+		table_remove(&overlaps->blocked, request);
 		list_del_init(&request->wait);
-		list_add_tail(&request->change, request->driver.length > GRANULE ? &overlaps->longer :
-						bucket_of(overlaps, request->driver.offset >> GRANULE_BITS));
-		overlaps->count++;
+		table_add(&overlaps->entered, request);
 		return true;
 	}
-	if (list_empty(&request->wait))
+	if (list_empty(&request->wait)) {
+		request->arrival = overlaps->arrivals++;
 		list_add_tail(&request->wait, &overlaps->waiting);
+		table_add(&overlaps->blocked, request);
+	}
 	list_add_tail(&request->link, &blocker->waiters);
 	return false;
 }
 
 void overlap_leave(struct overlaps *overlaps, struct request *request)
 {
-	if (list_empty(&request->change))
-		return;
-	list_del_init(&request->change);
-	overlaps->count--;
+	table_remove(&overlaps->entered, request);
 }
 
 void overlap_take_waiting(struct overlaps *overlaps, const void *owner, struct list_head *taken)
@@ -109,6 +181,7 @@ void overlap_take_waiting(struct overlaps *overlaps, const void *owner, struct l
 
 		if (request->owner != owner)
 			continue;
+		table_remove(&overlaps->blocked, request);
 		list_del_init(&request->wait);
 		list_del_init(&request->link);
 		list_add_tail(&request->link, taken);

@@ -6,14 +6,15 @@
  * again on another connection, and nothing that is merged or sorted overtakes
  * what it overlaps.
  *
- * Changes that wait for nobody don't overlap each other.  Short ones are found
- * by the granule of the disk that they begin in: what overlaps one of them
- * begins there, in the granule before or in that of its end.
+ * Changes that wait for nobody don't overlap each other.  Short ones, these and
+ * those that wait, are found by the granule of the disk that they begin in: what
+ * overlaps one of them begins there, in the granule before or in that of its end.
  */
 #ifndef BLOCK_OVERLAP_H
 #define BLOCK_OVERLAP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/list.h"
 
@@ -22,12 +23,18 @@ struct request;
 /* Twice as many as a connection or two have in flight, as a rule. */
 #define OVERLAP_BUCKETS 256
 
-struct overlaps {
-	/* Changes that may go to the driver, or are there: up to a granule long, by where they begin; and longer ones. */
+/* Changes: up to a granule long, by where they begin; and longer ones. */
+struct overlap_table {
 	struct list_head bucket[OVERLAP_BUCKETS];
 	struct list_head longer;
-	unsigned count;             /* of these two */
-	struct list_head waiting;   /* those that wait for an earlier one, in the order of arrival */
+	unsigned count; /* of all */
+};
+
+struct overlaps {
+	struct overlap_table entered; /* they may go to the driver, or are there */
+	struct overlap_table blocked; /* they wait for an earlier one; each list in the order of arrival... */
+	struct list_head waiting;     /* ...and all of them */
+	uint64_t arrivals;            /* so many have had to wait */
 };
 
 void overlap_init(struct overlaps *overlaps);

@@ -28,7 +28,7 @@ struct request {
 	struct block *block;
 	struct queue *queue;           /* while the block layer has it */
 	struct software_queue *from;   /* its connection's; the queue sees to one that has none */
-	struct list_head change;       /* in its queue's overlaps, if it changes data and waits for no other change */
+	struct list_head change;       /* where its queue's overlaps find it, if it changes data */
 	bool sync;                     /* a FLUSH, or came with FUA */
 	bool mergeable;                /* in the elevator: it may be merged.  Not what was merged once, and failed so. */
 	bool with_driver;              /* submitted and not completed */
@@ -37,7 +37,8 @@ struct request {
 	uint64_t arrived;              /* block->now when it came into the queue... */
 	uint64_t submitted;            /* ...and when the driver got it, or its first part; 0: it didn't */
 	struct list_head waiters;      /* later changes of the same data, to be looked at again when it has ended */
-	struct list_head wait;         /* in overlaps.waiting while it is among another's */
+	struct list_head wait;         /* in overlaps.waiting while it is among another's... */
+	uint64_t arrival;              /* ...as number so much */
 	struct run *run;               /* the sequential run that it is one of in the driver; NULL */
 	struct list_head members;      /* of a merged request, in the order of the disk */
 	bool staged;                   /* with "deadline": it is in the window */

@@ -8,12 +8,14 @@
 
 #define ROUNDS 2000
 #define STEPS 200
-#define MOST 24
+#define MOST 4096
+#define MOST_AT_RANDOM 24
 #define OWNERS 3
+#define KIB UINT64_C(1024)
 
 static struct overlaps overlaps;
-static struct request requests[MOST]; /* those that have not ended, in the order of arrival */
-static struct request *present[MOST];
+static struct request requests[MOST];
+static struct request *present[MOST]; /* those that have not ended, in the order of arrival */
 static bool entered[MOST], used[MOST];
 static unsigned count;
 static const char owners[OWNERS];
@@ -43,12 +45,19 @@ static void check(unsigned round)
 	}
 }
 
+static void reset(void)
+{
+	overlap_init(&overlaps);
+	memset(used, 0, sizeof(used));
+	count = 0;
+}
+
 static void enter(struct request *request)
 {
 	entered[request - requests] = overlap_enter(&overlaps, request);
 }
 
-static void begin(unsigned place_bits, unsigned length_bits)
+static struct request *begin(const void *owner, uint64_t offset, uint64_t length)
 {
 	unsigned number = 0;
 	struct request *request;
@@ -56,15 +65,14 @@ static void begin(unsigned place_bits, unsigned length_bits)
 	while (used[number])
 		number++;
 	request = &requests[number];
-	*request = (struct request){ .owner = (void *)(uintptr_t)&owners[below(OWNERS)],
-				     .driver = { .offset = below(UINT64_C(1) << place_bits),
-						 .length = 1 + below(UINT64_C(1) << below(length_bits + 1)) } };
+	*request = (struct request){ .owner = (void *)(uintptr_t)owner, .driver = { .offset = offset, .length = length } };
 	list_init(&request->change);
 	list_init(&request->wait);
 	list_init(&request->waiters);
 	used[number] = true;
 	present[count++] = request;
 	enter(request);
+	return request;
 }
 
 /* It is no longer there; who waited for it looks again. */
@@ -121,23 +129,89 @@ static void test_changes_wait_for_all_that_they_overlap(void **unused)
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		unsigned place_bits = 4 + (unsigned)below(32), length_bits = (unsigned)below(place_bits + 1);
 
-		overlap_init(&overlaps);
+		reset();
 		for (unsigned step = 0; step < STEPS || count; step++) {
-			if (count < MOST && step < STEPS && below(5) < 3)
-				begin(place_bits, length_bits);
+			if (count < MOST_AT_RANDOM && step < STEPS && below(5) < 3)
+				begin(&owners[below(OWNERS)], below(UINT64_C(1) << place_bits),
+				      1 + below(UINT64_C(1) << below(length_bits + 1)));
 			else if (count)
 				end_or_drop(present[below(count)]);
 			check(round);
 		}
-		assert_int_equal(overlaps.count, 0);
+		assert_int_equal(overlaps.entered.count + overlaps.blocked.count, 0);
 		assert_true(list_empty(&overlaps.waiting));
 	}
+}
+
+/* Which have started; all that are there, in the order of arrival: 1 for each that has. */
+static void assert_started(const char *expected)
+{
+	char text[16] = "";
+
+	for (unsigned i = 0; i < count; i++)
+		text[i] = entered[present[i] - requests] ? '1' : '0';
+	assert_string_equal(text, expected);
+}
+
+/* The order holds between those that are found in different places, too. */
+static void test_a_long_one_keeps_its_order_among_short_ones(void **unused)
+{
+	struct request *first, *second, *before, *longer;
+
+	(void)unused;
+	reset();
+	first = begin(NULL, 0, 4 * KIB);
+	second = begin(NULL, 320 * KIB, 4 * KIB);
+	before = begin(NULL, 0, 4 * KIB);
+	longer = begin(NULL, 0, 512 * KIB);
+	begin(NULL, 0, 4 * KIB);
+	begin(NULL, 64 * KIB, 4 * KIB); /* where the long one is the only other one */
+	begin(NULL, 320 * KIB, 4 * KIB);
+	assert_started("1100000");
+	end(second); /* for which nobody waits: the last one came after the long one */
+	assert_started("100000");
+	end(first);
+	assert_started("10000");
+	end(before);
+	assert_started("1000");
+	end(longer);
+	assert_started("111");
+	while (count)
+		end(present[0]);
+}
+
+/* One that lies in two granules is in order with those of both. */
+static void test_one_across_granules_keeps_its_order(void **unused)
+{
+	struct request *left, *right, *across;
+
+	(void)unused;
+	reset();
+	left = begin(NULL, 60 * KIB, 4 * KIB);
+	right = begin(NULL, 64 * KIB, 4 * KIB);
+	begin(NULL, 64 * KIB, 4 * KIB);
+	across = begin(NULL, 60 * KIB, 8 * KIB);
+	begin(NULL, 64 * KIB, 4 * KIB);
+	begin(NULL, 60 * KIB, 4 * KIB);
+	assert_started("110000");
+	end(right);
+	assert_started("11000");
+	end(present[1]);
+	assert_started("1000");
+	end(left);
+	assert_started("100");
+	end(across);
+	assert_started("11");
+	while (count)
+		end(present[0]);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes_wait_for_all_that_they_overlap),
+		cmocka_unit_test(test_a_long_one_keeps_its_order_among_short_ones),
+		cmocka_unit_test(test_one_across_granules_keeps_its_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
