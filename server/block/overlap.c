@@ -49,6 +49,23 @@ static bool overlap(const struct request *a, const struct request *b)
 	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
 }
 
+/* A covers all of B. */
+static bool covers(const struct request *a, const struct request *b)
+{
+	return a->driver.offset <= b->driver.offset && a->driver.offset + a->driver.length >= b->driver.offset + b->driver.length;
+}
+
+/* A waiter of REQUEST's covers it. */
+static bool is_covered(const struct request *request)
+{
+	struct list_head *node;
+
+	list_for_each(node, &request->waiters)
+		if (covers(container_of(node, struct request, link), request))
+			return true;
+	return false;
+}
+
 static uint64_t first_granule(const struct request *request)
 {
 	return request->driver.offset >> GRANULE_BITS;
@@ -150,6 +167,9 @@ bool overlap_enter(struct overlaps *overlaps, struct request *request)
 {
 	struct request *blocker = find_waiting(overlaps, request);
 
+	/* Who overlaps the blocker, and comes later, overlaps REQUEST. */
+	if (blocker && covers(request, blocker))
+		table_remove(&overlaps->blocked, blocker);
 	if (!blocker)
 		blocker = find(&overlaps->entered, request, any_in);
 	if (!blocker) {
@@ -185,5 +205,13 @@ void overlap_take_waiting(struct overlaps *overlaps, const void *owner, struct l
 		list_del_init(&request->wait);
 		list_del_init(&request->link);
 		list_add_tail(&request->link, taken);
+	}
+	/* Whom one of them covered is to be found again, in its place among the others. */
+	list_for_each(node, &overlaps->waiting) {
+		struct request *request = container_of(node, struct request, wait);
+
+		table_remove(&overlaps->blocked, request);
+		if (!is_covered(request))
+			table_add(&overlaps->blocked, request);
 	}
 }

@@ -9,6 +9,9 @@
  * Changes that wait for nobody don't overlap each other.  Short ones, these and
  * those that wait, are found by the granule of the disk that they begin in: what
  * overlaps one of them begins there, in the granule before or in that of its end.
+ * One that waits, and that a waiter of its own covers, needn't be found: what
+ * comes later and overlaps it overlaps the waiter.  So of all that wait to change
+ * the same block only the last one is ever met.
  */
 #ifndef BLOCK_OVERLAP_H
 #define BLOCK_OVERLAP_H
@@ -32,8 +35,8 @@ struct overlap_table {
 
 struct overlaps {
 	struct overlap_table entered; /* they may go to the driver, or are there */
-	struct overlap_table blocked; /* they wait for an earlier one; each list in the order of arrival... */
-	struct list_head waiting;     /* ...and all of them */
+	struct overlap_table blocked; /* they wait for an earlier one, and no waiter covers them; each list in the order of arrival */
+	struct list_head waiting;     /* all that wait for an earlier one, likewise */
 	uint64_t arrivals;            /* so many have had to wait */
 };
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Changes of the same data wait for each other, whatever their length: against all pairs of them, at random. */
-#include "server/block/overlap.h"
-
 #include "server/block/request.h"
 #include "tests/unit/mutate.h"
 #include "tests/unit/unit.h"
+
+/* The code itself, of which each request that it looks at counts. */
+static unsigned long looks;
+#undef container_of
+#define container_of(pointer, type, member) (looks++, (type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#include "server/block/overlap.c"
 
 #define ROUNDS 2000
 #define STEPS 200
@@ -18,6 +22,7 @@ static struct request requests[MOST];
 static struct request *present[MOST]; /* those that have not ended, in the order of arrival */
 static bool entered[MOST], used[MOST];
 static unsigned count;
+static unsigned long most_looks; /* of one change, to enter */
 static const char owners[OWNERS];
 static uint64_t state;
 
@@ -26,7 +31,7 @@ static uint64_t below(uint64_t limit)
 	return (mutate_random(&state) >> 8) % limit;
 }
 
-static bool overlap(const struct request *a, const struct request *b)
+static bool meet(const struct request *a, const struct request *b)
 {
 	return a->driver.offset < b->driver.offset + b->driver.length && b->driver.offset < a->driver.offset + a->driver.length;
 }
@@ -38,7 +43,7 @@ static void check(unsigned round)
 		bool free = true;
 
 		for (unsigned j = 0; j < i; j++)
-			free &= !overlap(present[i], present[j]);
+			free &= !meet(present[i], present[j]);
 		if (entered[present[i] - requests] != free)
 			fail_msg("round %u: a change of %ju bytes at %ju, place %u of %u, started: %d", round,
 				 (uintmax_t)present[i]->driver.length, (uintmax_t)present[i]->driver.offset, i, count, !free);
@@ -50,11 +55,16 @@ static void reset(void)
 	overlap_init(&overlaps);
 	memset(used, 0, sizeof(used));
 	count = 0;
+	most_looks = 0;
 }
 
 static void enter(struct request *request)
 {
+	unsigned long before = looks;
+
 	entered[request - requests] = overlap_enter(&overlaps, request);
+	if (looks - before > most_looks)
+		most_looks = looks - before;
 }
 
 static struct request *begin(const void *owner, uint64_t offset, uint64_t length)
@@ -127,13 +137,15 @@ static void test_changes_wait_for_all_that_they_overlap(void **unused)
 	(void)unused;
 	state = mutate_seed();
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned place_bits = 4 + (unsigned)below(32), length_bits = (unsigned)below(place_bits + 1);
+		/* Half of them in large units: then there are many of the same range, and few in each granule. */
+		unsigned unit_bits = (unsigned)below(2) * (12 + (unsigned)below(6));
+		unsigned place_bits = 3 + (unsigned)below(unit_bits ? 4 : 33), length_bits = (unsigned)below(place_bits + 1);
 
 		reset();
 		for (unsigned step = 0; step < STEPS || count; step++) {
 			if (count < MOST_AT_RANDOM && step < STEPS && below(5) < 3)
-				begin(&owners[below(OWNERS)], below(UINT64_C(1) << place_bits),
-				      1 + below(UINT64_C(1) << below(length_bits + 1)));
+				begin(&owners[below(OWNERS)], below(UINT64_C(1) << place_bits) << unit_bits,
+				      (1 + below(UINT64_C(1) << below(length_bits + 1))) << unit_bits);
 			else if (count)
 				end_or_drop(present[below(count)]);
 			check(round);
@@ -206,12 +218,143 @@ static void test_one_across_granules_keeps_its_order(void **unused)
 		end(present[0]);
 }
 
+/* FIRST is not to be forgotten for LAST, which covers it: MIDDLE comes between them, and looks again while FIRST is there. */
+static void try_three(uint64_t start_of_middle, bool last_looks_again)
+{
+	struct request *first, *middle, *last, *for_first, *for_middle[2], *for_last[2];
+
+	reset();
+	for_first = begin(NULL, 84 * KIB, 2 * KIB);
+	for_middle[0] = begin(NULL, 64 * KIB, KIB);
+	first = begin(NULL, 70 * KIB, 20 * KIB);
+	for_middle[1] = begin(NULL, 64 * KIB, 2 * KIB);
+	middle = begin(NULL, start_of_middle, 80 * KIB - start_of_middle);
+	if (last_looks_again) {
+		for_last[0] = begin(NULL, 90 * KIB, KIB);
+		for_last[1] = begin(NULL, 90 * KIB, 2 * KIB);
+	}
+	last = begin(NULL, 70 * KIB, 22 * KIB);
+	for (unsigned i = 0; i < 2 && last_looks_again; i++)
+		end(for_last[i]);
+	assert_started("110000");
+	end(for_middle[0]);
+	assert_started("10100");
+	end(for_middle[1]);
+	assert_started("1000");
+	end(for_first);
+	end(first);
+	assert_started("10");
+	end(middle);
+	end(last);
+}
+
+static void test_the_latest_is_waited_for(void **unused)
+{
+	(void)unused;
+	for (unsigned again = 0; again < 2; again++) {
+		try_three(60 * KIB, again); /* in another granule */
+		try_three(64 * KIB, again);
+	}
+}
+
+/* One that was covered is found when who covered it has gone. */
+static void test_one_whose_waiter_is_dropped_keeps_its_order(void **unused)
+{
+	struct request *running, *waiting;
+
+	(void)unused;
+	reset();
+	running = begin(&owners[0], 0, 4 * KIB);
+	waiting = begin(&owners[0], 0, 8 * KIB);
+	begin(&owners[1], 0, 8 * KIB);
+	drop(&owners[1]);
+	begin(&owners[0], 4 * KIB, 4 * KIB);
+	assert_started("100");
+	end(running);
+	assert_started("10");
+	end(waiting);
+	assert_started("1");
+	end(present[0]);
+}
+
+/* However many wait for one block, its neighbours meet one of them, and so do these when they look again. */
+static void test_few_are_met_where_many_wait_for_one_block(void **unused)
+{
+	(void)unused;
+	reset();
+	while (count < MOST - 1)
+		begin(NULL, 4 * KIB, 4 * KIB);
+	for (unsigned i = 0; i < 16; i++)
+		if (i != 1)
+			end(begin(NULL, i * 4 * KIB, 4 * KIB));
+	while (count) {
+		assert_true(entered[present[0] - requests]);
+		end(present[0]);
+	}
+	assert_in_range(most_looks, 1, 2);
+}
+
+/* Those that overlap in part all are to be found; but none has to look at many. */
+static void test_few_are_met_by_many_that_overlap_in_part(void **unused)
+{
+	(void)unused;
+	reset();
+	while (count < MOST)
+		begin(NULL, count % 2 * KIB, 2 * KIB);
+	while (count)
+		end(present[0]);
+	assert_in_range(most_looks, 1, 2);
+}
+
+/* Blocks of a granule of which many wait for each, whether they come in turn or one block's after the other's. */
+static void test_few_are_met_in_a_busy_granule(void **unused)
+{
+	(void)unused;
+	for (unsigned in_turn = 0; in_turn < 2; in_turn++) {
+		reset();
+		while (count < MOST)
+			begin(NULL, (in_turn ? count % 16 : count / (MOST / 16)) * 4 * KIB, 4 * KIB);
+		while (count) {
+			unsigned place = in_turn ? 0 : count - 1;
+
+			while (!entered[present[place] - requests])
+				place--;
+			end(present[place]);
+		}
+		assert_in_range(most_looks, 1, 33);
+	}
+}
+
+/* A hang-up looks at each that waits a few times, and spoils nothing of this for the others. */
+static void test_many_are_dropped_in_one_walk(void **unused)
+{
+	(void)unused;
+	reset();
+	while (count < MOST)
+		begin(&owners[count % OWNERS], 4 * KIB, 4 * KIB);
+	for (unsigned i = 0; i < OWNERS; i++) {
+		unsigned long before = looks;
+
+		drop(&owners[i]);
+		assert_in_range(looks - before, 0, 5 * MOST);
+		end(begin(&owners[i], 8 * KIB, 4 * KIB));
+	}
+	assert_int_equal(count, 1);
+	assert_in_range(most_looks, 1, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes_wait_for_all_that_they_overlap),
 		cmocka_unit_test(test_a_long_one_keeps_its_order_among_short_ones),
 		cmocka_unit_test(test_one_across_granules_keeps_its_order),
+		cmocka_unit_test(test_the_latest_is_waited_for),
+		cmocka_unit_test(test_one_whose_waiter_is_dropped_keeps_its_order),
+		cmocka_unit_test(test_few_are_met_where_many_wait_for_one_block),
+		cmocka_unit_test(test_few_are_met_by_many_that_overlap_in_part),
+		cmocka_unit_test(test_few_are_met_in_a_busy_granule),
+		cmocka_unit_test(test_many_are_dropped_in_one_walk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
