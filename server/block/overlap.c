@@ -3,15 +3,15 @@
 
 #include "server/block/request.h"
 
-#define GRANULE_BITS 16
-#define GRANULE (UINT64_C(1) << GRANULE_BITS)
+/* Of each level; nothing is longer than a granule of the last. */
+static const unsigned granule_bits[OVERLAP_LEVELS] = { 16, 20, 24, 28, 63 };
 
 static void table_init(struct overlap_table *table)
 {
 	for (unsigned i = 0; i < OVERLAP_BUCKETS; i++)
 		list_init(&table->bucket[i]);
-	list_init(&table->longer);
-	table->count = 0;
+	for (unsigned level = 0; level < OVERLAP_LEVELS; level++)
+		table->count[level] = 0;
 }
 
 void overlap_init(struct overlaps *overlaps)
@@ -22,18 +22,29 @@ void overlap_init(struct overlaps *overlaps)
 	overlaps->arrivals = 0;
 }
 
-static struct list_head *bucket_of(struct overlap_table *table, uint64_t granule)
+static unsigned level_of(const struct request *request)
 {
-	return &table->bucket[granule * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+	unsigned level = 0;
+
+	while (level < OVERLAP_LEVELS - 1 && request->driver.length > UINT64_C(1) << granule_bits[level])
+		level++;
+	return level;
+}
+
+/* The levels share the buckets: as a rule few of them are in use. */
+static struct list_head *bucket_of(struct overlap_table *table, unsigned level, uint64_t granule)
+{
+	return &table->bucket[((granule * UINT64_C(0x9e3779b97f4a7c15) >> 56) + level) % OVERLAP_BUCKETS];
 }
 
 _Static_assert(OVERLAP_BUCKETS == 1 << (64 - 56), "the hash gives as many");
 
 static void table_add(struct overlap_table *table, struct request *request)
 {
-	list_add_tail(&request->change,
-		      request->driver.length > GRANULE ? &table->longer : bucket_of(table, request->driver.offset >> GRANULE_BITS));
-	table->count++;
+	unsigned level = level_of(request);
+
+	list_add_tail(&request->change, bucket_of(table, level, request->driver.offset >> granule_bits[level]));
+	table->count[level]++;
 }
 
 static void table_remove(struct overlap_table *table, struct request *request)
@@ -41,7 +52,7 @@ static void table_remove(struct overlap_table *table, struct request *request)
 	if (list_empty(&request->change))
 		return;
 	list_del_init(&request->change);
-	table->count--;
+	table->count[level_of(request)]--;
 }
 
 static bool overlap(const struct request *a, const struct request *b)
@@ -66,20 +77,15 @@ static bool is_covered(const struct request *request)
 	return false;
 }
 
-static uint64_t first_granule(const struct request *request)
+static uint64_t last_byte(const struct request *request)
 {
-	return request->driver.offset >> GRANULE_BITS;
-}
-
-static uint64_t last_granule(const struct request *request)
-{
-	return (request->driver.offset + request->driver.length - 1) >> GRANULE_BITS;
+	return request->driver.offset + request->driver.length - 1;
 }
 
 /* It meets every bucket at least once. */
 static bool is_long(const struct request *request)
 {
-	return last_granule(request) - first_granule(request) >= OVERLAP_BUCKETS;
+	return (last_byte(request) >> granule_bits[0]) - (request->driver.offset >> granule_bits[0]) >= OVERLAP_BUCKETS;
 }
 
 /* FOUND, or else any in LIST that REQUEST overlaps. */
@@ -127,30 +133,38 @@ static struct request *latest_in(struct list_head *list, const struct request *r
 	return found;
 }
 
-static struct request *find(struct overlap_table *table, const struct request *request,
-			    struct request *(*find_in)(struct list_head *list, const struct request *request, struct request *found))
+/* What REQUEST overlaps in TABLE, as FIND_IN goes on from one list to the next. */
+static inline struct request *find(struct overlap_table *table, const struct request *request,
+				   struct request *(*find_in)(struct list_head *list, const struct request *request,
+							      struct request *found))
 {
-	uint64_t granule = first_granule(request), last = last_granule(request);
-	struct request *found;
+	uint64_t last = last_byte(request);
+	struct request *found = NULL;
 
-	if (!table->count)
-		return NULL;
-	found = find_in(&table->longer, request, NULL);
 	if (is_long(request)) {
 		for (unsigned i = 0; i < OVERLAP_BUCKETS; i++)
 			found = find_in(&table->bucket[i], request, found);
 		return found;
 	}
-	for (granule -= granule > 0; granule <= last; granule++)
-		found = find_in(bucket_of(table, granule), request, found);
+	for (unsigned level = 0; level < OVERLAP_LEVELS; level++) {
+		uint64_t granule = request->driver.offset >> granule_bits[level];
+
+		if (!table->count[level])
+			continue;
+		for (granule -= granule > 0; granule <= last >> granule_bits[level]; granule++)
+			found = find_in(bucket_of(table, level, granule), request, found);
+	}
 	return found;
 }
 
-/* The latest of the waiting ones that REQUEST has to wait for. */
+/* The latest of the waiting ones that REQUEST has to wait for; it came after all of them, or is one itself. */
 static struct request *find_waiting(struct overlaps *overlaps, const struct request *request)
 {
 	struct list_head *node = list_empty(&request->wait) ? overlaps->waiting.prev : request->wait.prev;
 
+	/* As nearly always. */
+	if (list_empty(&overlaps->waiting))
+		return NULL;
 	if (!is_long(request))
 		return find(&overlaps->blocked, request, latest_in);
 	/* It overlaps one soon, as a rule. */
@@ -167,7 +181,7 @@ bool overlap_enter(struct overlaps *overlaps, struct request *request)
 {
 	struct request *blocker = find_waiting(overlaps, request);
 
-	/* Who overlaps the blocker, and comes later, overlaps REQUEST. */
+	/* What comes from now on and overlaps the blocker overlaps REQUEST, too. */
 	if (blocker && covers(request, blocker))
 		table_remove(&overlaps->blocked, blocker);
 	if (!blocker)

@@ -150,7 +150,8 @@ static void test_changes_wait_for_all_that_they_overlap(void **unused)
 				end_or_drop(present[below(count)]);
 			check(round);
 		}
-		assert_int_equal(overlaps.entered.count + overlaps.blocked.count, 0);
+		for (unsigned level = 0; level < OVERLAP_LEVELS; level++)
+			assert_int_equal(overlaps.entered.count[level] + overlaps.blocked.count[level], 0);
 		assert_true(list_empty(&overlaps.waiting));
 	}
 }
@@ -306,6 +307,32 @@ static void test_few_are_met_by_many_that_overlap_in_part(void **unused)
 	assert_in_range(most_looks, 1, 2);
 }
 
+/* Nor do others, elsewhere, meet many long ones: those that run, or wait and overlap in part. */
+static void test_few_are_met_where_there_are_many_long_ones(void **unused)
+{
+	(void)unused;
+	for (uint64_t length = 128 * KIB; length <= 8192 * KIB; length *= 4) {
+		reset();
+		while (count < MOST - 2)
+			begin(NULL, count * length, length);
+		end(begin(NULL, count * length, 4 * KIB));
+		end(begin(NULL, (count + 1) * length, length));
+		while (count) {
+			assert_true(entered[present[0] - requests]);
+			end(present[0]);
+		}
+		assert_in_range(most_looks, 1, MOST / 32);
+		reset();
+		while (count < MOST - 2)
+			begin(NULL, count % 2 * KIB, length);
+		end(begin(NULL, 1024 * 1024 * KIB, 4 * KIB));
+		end(begin(NULL, 1024 * 1024 * KIB, length));
+		while (count)
+			end(present[0]);
+		assert_in_range(most_looks, 1, 2);
+	}
+}
+
 /* Blocks of a granule of which many wait for each, whether they come in turn or one block's after the other's. */
 static void test_few_are_met_in_a_busy_granule(void **unused)
 {
@@ -353,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_one_whose_waiter_is_dropped_keeps_its_order),
 		cmocka_unit_test(test_few_are_met_where_many_wait_for_one_block),
 		cmocka_unit_test(test_few_are_met_by_many_that_overlap_in_part),
+		cmocka_unit_test(test_few_are_met_where_there_are_many_long_ones),
 		cmocka_unit_test(test_few_are_met_in_a_busy_granule),
 		cmocka_unit_test(test_many_are_dropped_in_one_walk),
 	};

@@ -183,9 +183,9 @@ static void find_parts(void)
 	add_part(block, sizeof(*block));
 	/* All changes begin in the first granule: of the buckets of either table one is used. */
 	add_part(queue_of(), offsetof(struct queue, overlaps.entered.bucket[1]));
-	add_part(&queue_of()->overlaps.entered.longer,
-		 offsetof(struct queue, overlaps.blocked.bucket[1]) - offsetof(struct queue, overlaps.entered.longer));
-	add_part(&queue_of()->overlaps.blocked.longer, sizeof(struct queue) - offsetof(struct queue, overlaps.blocked.longer));
+	add_part(&queue_of()->overlaps.entered.count,
+		 offsetof(struct queue, overlaps.blocked.bucket[1]) - offsetof(struct queue, overlaps.entered.count));
+	add_part(&queue_of()->overlaps.blocked.count, sizeof(struct queue) - offsetof(struct queue, overlaps.blocked.count));
 	if (plan.elevator->size)
 		add_part(queue_of()->elevator_data, plan.elevator->size);
 	for (struct request *request = block->free_requests; request; request = request->next)
@@ -250,12 +250,9 @@ static void add_entered(const struct overlaps *overlaps)
 {
 	struct list_head *node;
 
-	for (unsigned i = 0; i <= OVERLAP_BUCKETS; i++) {
-		const struct list_head *list = i < OVERLAP_BUCKETS ? &overlaps->entered.bucket[i] : &overlaps->entered.longer;
-
-		list_for_each(node, list)
+	for (unsigned i = 0; i < OVERLAP_BUCKETS; i++)
+		list_for_each(node, &overlaps->entered.bucket[i])
 			add_request(container_of(node, struct request, change));
-	}
 	add(103);
 }
 
