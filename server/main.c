@@ -106,7 +106,7 @@ static int start_reactors(const struct options *options)
 		.count = options->threads,
 		.memory_limit = options->memory / options->threads,
 		.watchdog_seconds = options->watchdog_seconds,
-		.engine = { .poll_ns = options->poll_ns, .poll_auto = options->poll_auto },
+		.engine = { .poll_ns = options->poll_ns, .polling = options->polling },
 	};
 	int result = reactors_start(&config);
 

@@ -17,6 +17,7 @@
 
 #define EXIT_USAGE 2
 #define POLL_AUTO_NS 50000u
+#define POLL_IO_NS 100000u
 #define LEAST_MEMORY (1u << 20)
 #define MOST_THREADS 1024
 #define MOST_CORES (1 << 20)
@@ -35,7 +36,8 @@ static const char usage_head[] =
 	"      --module-conf=DIR    where *.conf files about them lie\n"
 	"                           (" MODULE_CONF_DIR ")\n"
 	"  -t, --threads=N          reactors (one for each core that the process may use)\n"
-	"      --poll-us=N|auto     poll for N microseconds before sleeping (0)\n"
+	"      --poll-us=N|auto|io  poll for N microseconds before sleeping; auto: up to 50, as long as it\n"
+	"                           pays; io: up to 100, while files are being read or written (io)\n"
 	"      --max-connections=N  refuse clients beyond that many (4096)\n"
 	"      --drain-timeout=S    at shutdown, wait S seconds for clients to read their replies (10)\n"
 	"      --watchdog=S         complain when a driver has a request for S seconds (30; 0: never)\n"
@@ -127,10 +129,17 @@ static bool parse_poll(struct options *options, const char *text)
 {
 	unsigned microseconds;
 
-	options->poll_auto = strcmp(text, "auto") == 0;
-	options->poll_ns = POLL_AUTO_NS;
-	if (options->poll_auto)
+	if (strcmp(text, "auto") == 0) {
+		options->polling = ENGINE_POLL_ALL_ADAPTED;
+		options->poll_ns = POLL_AUTO_NS;
 		return true;
+	}
+	if (strcmp(text, "io") == 0) {
+		options->polling = ENGINE_POLL_TRANSFERS;
+		options->poll_ns = POLL_IO_NS;
+		return true;
+	}
+	options->polling = ENGINE_POLL_ALL;
 	if (!parse_number(text, 1000000, &microseconds))
 		return false;
 	options->poll_ns = microseconds * UINT64_C(1000);
@@ -182,7 +191,7 @@ static const char *values_of(int option)
 	case 't':
 		return "a number from 1 to 1024";
 	case OPTION_POLL:
-		return "microseconds up to 1000000, or auto";
+		return "microseconds up to 1000000, auto or io";
 	case OPTION_CONNECTIONS:
 		return "a number from 1 to 1000000";
 	case OPTION_DRAIN:
@@ -207,7 +216,8 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	int option;
 
 	*options = (struct options){
-		.threads = usable_cores(), .max_connections = 4096, .drain_seconds = 10, .watchdog_seconds = 30, .memory = UINT64_C(1) << 30,
+		.threads = usable_cores(), .polling = ENGINE_POLL_TRANSFERS, .poll_ns = POLL_IO_NS,
+		.max_connections = 4096, .drain_seconds = 10, .watchdog_seconds = 30, .memory = UINT64_C(1) << 30,
 		.modules = MODULE_DIR, .module_conf = MODULE_CONF_DIR,
 	};
 	*status = EXIT_USAGE;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/engine/engine.h"
+
 struct options {
 	const char **listen;      /* addresses; NULL-terminated, at least one */
 	char **exports;           /* what spec_parse() reads; NULL-terminated */
@@ -13,7 +15,7 @@ struct options {
 	const char *modules, *module_conf; /* directories */
 	unsigned threads;
 	uint64_t poll_ns;
-	bool poll_auto;
+	enum engine_polling polling;
 	unsigned max_connections;
 	unsigned drain_seconds;
 	unsigned watchdog_seconds;

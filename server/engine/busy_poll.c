@@ -62,6 +62,37 @@ bool busy_poll_remove(struct busy_poll *poll, const struct engine_op *op)
 	return false;
 }
 
+/* So many misses beyond the hits are enough, and after a pause fewer. */
+#define MISSES_MOST 16
+#define MISSES_PROBE 4
+
+#define PAUSE_LEAST 64
+#define PAUSE_MOST 4096
+
+void poll_luck_count(struct poll_luck *luck, bool came)
+{
+	if (came) {
+		if (luck->misses && --luck->misses == 0)
+			luck->longer = 0;
+		return;
+	}
+	if (++luck->misses < MISSES_MOST)
+		return;
+	luck->longer = luck->longer ? luck->longer * 2 : PAUSE_LEAST;
+	if (luck->longer > PAUSE_MOST)
+		luck->longer = PAUSE_MOST;
+	luck->pause = luck->longer;
+	luck->misses = MISSES_MOST - MISSES_PROBE;
+}
+
+bool poll_luck_try(struct poll_luck *luck)
+{
+	if (luck->pause == 0)
+		return true;
+	luck->pause--;
+	return false;
+}
+
 uint64_t busy_poll_adapt(uint64_t now, uint64_t most, bool came)
 {
 	uint64_t step = most / 8 + 1;

@@ -42,6 +42,19 @@ bool busy_poll_take_old(struct busy_poll *poll, uint64_t until, struct busy_rece
 /* Takes out the one of OP, if it is here. */
 bool busy_poll_remove(struct busy_poll *poll, const struct engine_op *op);
 
+/* Whether polling pays, as far as it can be told; at the beginning zero. */
+struct poll_luck {
+	unsigned misses;  /* more than hits, of late */
+	unsigned pause;   /* so many times it isn't polled... */
+	unsigned longer;  /* ...and this is how many it was, the last time */
+};
+
+/* Something CAME while it was polled, or nothing did: when that is the rule, there is a pause. */
+void poll_luck_count(struct poll_luck *luck, bool came);
+
+/* Once for each time that one could poll: whether to. */
+bool poll_luck_try(struct poll_luck *luck);
+
 /*
  * How long to poll the next time, after a time of NOW: longer, up to MOST, when
  * something CAME, else shorter, down to a probe that lets it grow again.

@@ -38,12 +38,19 @@ struct engine_message {
 	struct engine_message *next;
 };
 
+/* What an engine polls for before it sleeps. */
+enum engine_polling {
+	ENGINE_POLL_ALL,         /* everything */
+	ENGINE_POLL_ALL_ADAPTED, /* likewise, but only as long as the next event usually comes */
+	ENGINE_POLL_TRANSFERS,   /* files that are being read or written, and what follows on that, as long as that pays */
+};
+
 struct engine_config {
 	/* How much is set aside for a turn's usual traffic; more is only slower.  0: the engine's own choice. */
 	unsigned starts;        /* operations that begin in it */
 	unsigned ends;          /* operations that end in it */
-	uint64_t poll_ns;       /* how long to poll before sleeping */
-	bool poll_auto;         /* adapt that time to how soon the next event came, up to poll_ns */
+	uint64_t poll_ns;       /* how long at most; 0: it doesn't poll */
+	enum engine_polling polling;
 };
 
 /* What the engine's thread did, all since its start. */
@@ -103,7 +110,7 @@ void engine_fallocate(struct engine *engine, struct engine_op *op, int fd, int m
 void engine_poll(struct engine *engine, struct engine_op *op, int fd, unsigned events);
 /* Once, after NANOSECONDS; the result is 0. */
 void engine_timer(struct engine *engine, struct engine_op *op, uint64_t nanoseconds);
-/* Asks for an early end of OP, which must be in flight; its `done` comes all the same, perhaps with -ECANCELED. */
+/* Asks for an early end of OP, which must be in flight and no transfer of a file; its `done` comes all the same, perhaps with -ECANCELED. */
 void engine_cancel(struct engine *engine, struct engine_op *op);
 
 /* Any thread: has MESSAGE run on the engine's thread, behind those posted before.  The message stays in place until then. */

@@ -15,6 +15,9 @@
 #define REAP_BATCH 64
 #define LOOKS 16
 
+/* In an operation's user_data, where its address leaves the bit free: it is a transfer. */
+#define TRANSFER UINT64_C(1)
+
 struct completion {
 	struct engine_op *op; /* NULL: a cancellation's own result */
 	int result;
@@ -25,8 +28,11 @@ struct engine {
 	const char *name;
 
 	uint64_t poll_ns;
-	bool poll_auto;
+	enum engine_polling polling;
 	uint64_t poll_now_ns; /* the adapted time */
+	unsigned transfers;   /* reads and writes of files under way */
+	struct poll_luck luck;
+	bool lucky;           /* so that transfers are polled for */
 	uint64_t *now;        /* see engine_keep_time(); NULL: nobody wants it */
 	uint64_t polled_at;   /* when the last look at the clock was */
 	struct busy_poll busy_poll;
@@ -98,8 +104,12 @@ static unsigned ring_take(struct engine *engine, struct completion *completions,
 	struct io_uring_cqe *entries[REAP_BATCH];
 	unsigned count = io_uring_peek_batch_cqe(&engine->ring, entries, most);
 
-	for (unsigned i = 0; i < count; i++)
-		completions[i] = (struct completion){ io_uring_cqe_get_data(entries[i]), entries[i]->res };
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t data = io_uring_cqe_get_data64(entries[i]);
+
+		engine->transfers -= data & TRANSFER;
+		completions[i] = (struct completion){ (struct engine_op *)(uintptr_t)(data & ~TRANSFER), entries[i]->res };
+	}
 	io_uring_cq_advance(&engine->ring, count);
 	return count;
 }
@@ -157,7 +167,8 @@ int engine_create(struct engine **ret, const struct engine_config *config)
 	if (!engine)
 		return -ENOMEM;
 	engine->poll_ns = engine->poll_now_ns = config->poll_ns;
-	engine->poll_auto = config->poll_auto;
+	engine->polling = config->polling;
+	engine->lucky = true;
 	engine->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (engine->wake_fd < 0) {
 		result = -errno;
@@ -220,6 +231,11 @@ void engine_count_call(struct engine *engine)
 	engine->stats.system_calls++;
 }
 
+static bool is_polling(const struct engine *engine)
+{
+	return engine->poll_ns && (engine->polling != ENGINE_POLL_TRANSFERS || (engine->transfers && engine->lucky));
+}
+
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -278,8 +294,10 @@ static bool ring_poll(struct engine *engine, bool once)
 
 	while (!(ready = poll_once(engine)) && !once && engine->polled_at - start < engine->poll_now_ns)
 		engine->polled_at = clock_ns();
-	if (engine->poll_auto && !once)
+	if (engine->polling == ENGINE_POLL_ALL_ADAPTED && !once)
 		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
+	if (!once)
+		poll_luck_count(&engine->luck, ready);
 	/* Before a sleep all go to the ring; else those whose connections have fallen silent. */
 	while (busy_poll_take_old(&engine->busy_poll, ready || once ? start - engine->poll_ns : UINT64_MAX, &waiting))
 		ring_recv(engine, waiting.op, waiting.fd, waiting.buffer, waiting.size);
@@ -303,7 +321,10 @@ static void ring_submit(struct engine *engine, bool sleep)
 
 static void ring_enter(struct engine *engine, bool busy)
 {
-	if (engine->poll_ns) {
+	if (!busy && engine->polling == ENGINE_POLL_TRANSFERS && engine->transfers)
+		engine->lucky = poll_luck_try(&engine->luck);
+	/* What was to be polled for is looked at, or goes to the ring. */
+	if (is_polling(engine) || engine->busy_poll.count) {
 		if (io_uring_sq_ready(&engine->ring))
 			ring_submit(engine, false);
 		busy |= engine->stashed > 0;
@@ -403,7 +424,7 @@ void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buff
 {
 	const struct busy_receive receive = { op, fd, buffer, size, engine->polled_at };
 
-	if (!engine->poll_ns || !busy_poll_add(&engine->busy_poll, &receive))
+	if (!is_polling(engine) || !busy_poll_add(&engine->busy_poll, &receive))
 		ring_recv(engine, op, fd, buffer, size);
 }
 
@@ -421,7 +442,7 @@ void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct io
 	struct io_uring_sqe *sqe;
 
 	op->host.message = (struct msghdr){ .msg_iov = iov, .msg_iovlen = count };
-	if (engine->poll_ns) {
+	if (is_polling(engine)) {
 		/* An engine that doesn't sleep has no other system call to put it into. */
 		ssize_t sent = sendmsg(fd, &op->host.message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -436,13 +457,19 @@ void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct io
 	io_uring_sqe_set_data(sqe, op);
 }
 
+static void set_transfer(struct engine *engine, struct io_uring_sqe *sqe, struct engine_op *op)
+{
+	io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)op | TRANSFER);
+	engine->transfers++;
+}
+
 void engine_readv(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
 		  uint64_t offset, int flags)
 {
 	struct io_uring_sqe *sqe = ring_sqe(engine);
 
 	io_uring_prep_readv2(sqe, fd, iov, count, offset, flags);
-	io_uring_sqe_set_data(sqe, op);
+	set_transfer(engine, sqe, op);
 }
 
 void engine_writev(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,
@@ -451,7 +478,7 @@ void engine_writev(struct engine *engine, struct engine_op *op, int fd, const st
 	struct io_uring_sqe *sqe = ring_sqe(engine);
 
 	io_uring_prep_writev2(sqe, fd, iov, count, offset, flags);
-	io_uring_sqe_set_data(sqe, op);
+	set_transfer(engine, sqe, op);
 }
 
 void engine_fdatasync(struct engine *engine, struct engine_op *op, int fd)

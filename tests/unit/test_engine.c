@@ -395,6 +395,73 @@ static void test_the_polling_time_adapts(void **state)
 	assert_int_equal(busy_poll_adapt(1, 1, false), 1);
 }
 
+/* After a row of misses there are pauses, which grow, each with a few tries behind it; hits end that. */
+static void test_who_has_no_luck_polls_less(void **state)
+{
+	struct poll_luck luck = { .misses = 0 };
+	unsigned tries = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		poll_luck_count(&luck, i % 2);
+		assert_true(poll_luck_try(&luck));
+	}
+	while (poll_luck_try(&luck)) {
+		poll_luck_count(&luck, false);
+		tries++;
+	}
+	assert_in_range(tries, 10, 20);
+	tries = 0;
+	for (unsigned i = 0; i < 100000; i++) {
+		if (poll_luck_try(&luck)) {
+			poll_luck_count(&luck, false);
+			tries++;
+		}
+	}
+	assert_in_range(tries, 50, 200);
+	while (!poll_luck_try(&luck))
+		;
+	for (unsigned i = 0; i < 20; i++)
+		poll_luck_count(&luck, true);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(poll_luck_try(&luck));
+		poll_luck_count(&luck, i % 2);
+	}
+}
+
+/* A receive that was polled for as long as a file was being read is there when it is over. */
+static void test_a_receive_outlasts_transfers(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .poll_ns = 50000, .polling = ENGINE_POLL_TRANSFERS });
+	struct counted transfer = { .op.done = counted_done }, receive = { .op.done = counted_done };
+	struct iovec iov;
+	int ends[2], pair[2];
+	char byte, received = 0;
+
+	(void)state;
+	iov = (struct iovec){ &byte, 1 };
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	engine_readv(engine, &transfer.op, ends[0], &iov, 1, (uint64_t)-1, 0);
+	engine_recv(engine, &receive.op, pair[0], &received, 1);
+	engine_wait(engine, true);
+	assert_int_equal(ended_total, 0);
+	assert_int_equal(write(ends[1], "t", 1), 1);
+	wait_until(engine, 1);
+	assert_int_equal(transfer.result, 1);
+	/* Nobody looks at it by hand any more. */
+	for (unsigned i = 0; i < 3; i++)
+		engine_wait(engine, true);
+	assert_int_equal(write(pair[1], "r", 1), 1);
+	wait_until(engine, 2);
+	assert_int_equal(received, 'r');
+	engine_destroy(engine);
+	for (unsigned i = 0; i < 2; i++) {
+		close(ends[i]);
+		close(pair[i]);
+	}
+}
+
 struct counted_job {
 	struct pool_job job;
 	pthread_t ran_on;
@@ -451,10 +518,13 @@ static void test_refusals_say_what_to_do(void **state)
 	assert_non_null(strstr(engine_refusal(-ENOMEM), "LimitMEMLOCK"));
 }
 
-#define each_way(test)                                                                                        \
-	{ #test ", asleep", test, NULL, NULL, &(struct engine_config){ .poll_ns = 0 } },                      \
-	{ #test ", polling", test, NULL, NULL, &(struct engine_config){ .poll_ns = 50000 } },                 \
-	{ #test ", polling at times", test, NULL, NULL, &(struct engine_config){ .poll_ns = 50000, .poll_auto = true } }
+#define with(test, how, ...) { #test ", " how, test, NULL, NULL, &(struct engine_config){ __VA_ARGS__ } }
+
+#define each_way(test)                                                                          \
+	with(test, "asleep", .poll_ns = 0),                                                     \
+	with(test, "polling", .poll_ns = 50000),                                                \
+	with(test, "polling at times", .poll_ns = 50000, .polling = ENGINE_POLL_ALL_ADAPTED),   \
+	with(test, "polling for transfers", .poll_ns = 50000, .polling = ENGINE_POLL_TRANSFERS)
 
 int main(void)
 {
@@ -470,6 +540,8 @@ int main(void)
 		each_way(test_no_receive_is_forgotten),
 		cmocka_unit_test(test_polled_receives_take_turns),
 		cmocka_unit_test(test_the_polling_time_adapts),
+		cmocka_unit_test(test_who_has_no_luck_polls_less),
+		cmocka_unit_test(test_a_receive_outlasts_transfers),
 		cmocka_unit_test(test_jobs_run_elsewhere_and_come_back),
 		cmocka_unit_test(test_refusals_say_what_to_do),
 	};

@@ -2,6 +2,7 @@
 /* What the command line leaves open. */
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/options.h"
@@ -55,11 +56,39 @@ static void test_machines_beyond_the_c_librarys_set(void **state)
 	assert_int_equal(threads_on(8192, 1), 1024);
 }
 
+static struct options polling(const char *value)
+{
+	char option[32];
+	char *arguments[] = { (char[]){ "platterd" }, option, NULL };
+	struct options options;
+	int status;
+
+	machine_cores = machine_share = 1;
+	snprintf(option, sizeof(option), "--poll-us=%s", value);
+	assert_int_equal(options_parse(&options, value[0] ? 2 : 1, arguments, &status), 0);
+	free(options.listen);
+	return options;
+}
+
+static void test_what_is_polled_for(void **state)
+{
+	(void)state;
+	assert_int_equal(polling("").polling, ENGINE_POLL_TRANSFERS);
+	assert_int_equal(polling("").poll_ns, 100000);
+	assert_int_equal(polling("io").polling, ENGINE_POLL_TRANSFERS);
+	assert_int_equal(polling("auto").polling, ENGINE_POLL_ALL_ADAPTED);
+	assert_int_equal(polling("auto").poll_ns, 50000);
+	assert_int_equal(polling("7").polling, ENGINE_POLL_ALL);
+	assert_int_equal(polling("7").poll_ns, 7000);
+	assert_int_equal(polling("0").poll_ns, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_is_a_reactor_for_each_usable_core),
 		cmocka_unit_test(test_machines_beyond_the_c_librarys_set),
+		cmocka_unit_test(test_what_is_polled_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
