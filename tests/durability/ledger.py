@@ -13,6 +13,9 @@ leaves is undefined, but never something foreign.  A change without an answer, o
 not, in each sector.
 
 A read that meets a change on its way may find a part of it, down to bytes: neither NBD nor the page cache promises more.
+
+For a disk that keeps a log, the journal tells behind which place of it a change is that was sent, and up to which one there
+is what made it durable: see replay.py.
 """
 
 import collections
@@ -99,6 +102,8 @@ class Ledger:
         self.writers = {}  # the connection that sent each value
         self.clock = 0
         self.doubtful = 0  # what was sent up to then may be lost by a failure that was forgotten
+        self.where = lambda: 0  # how far the disk's log is
+        self.position = 0
         self.settle([ZERO] * sectors)
 
     def settle(self, values):
@@ -113,16 +118,18 @@ class Ledger:
         self.answered = []  # changes that no FLUSH has covered yet
         self.reads = set()  # that are on their way
         self.sick = None    # when an answer said that durability is gone
+        self.journal = []   # (position, whether it was known to be durable or else about to be sent, change)
+
+    def look(self):
+        """To be called as soon as answers have come, and before requests go out."""
+        self.position = self.where()
 
     def send(self, op):
         """OP is about to be sent."""
         self.clock += 1
         op.sent, op.ended, op.done = self.clock, None, False
         if op.kind in (WRITE, CLEAR, TRIM):
-            self.writers[op.number] = op.connection
-            for sector in op.sectors:
-                self.claims[sector].append(op)
-                self.history[sector].append(op)
+            self.admit(op)
             for read in self.reads:
                 for sector in range(max(read.first, op.first), min(read.first + read.count, op.first + op.count)):
                     read.legal[sector - read.first].add(op.value)
@@ -131,6 +138,14 @@ class Ledger:
             op.legal = [self.visible(sector) for sector in op.sectors]
             op.met = {sector for sector in op.sectors if not all(claim.done for claim in self.claims[sector])}
             self.reads.add(op)
+
+    def admit(self, op):
+        """Its sectors may have its value."""
+        self.journal.append((self.position, False, op))
+        self.writers[op.number] = op.connection
+        for sector in op.sectors:
+            self.claims[sector].append(op)
+            self.history[sector].append(op)
 
     def visible(self, sector):
         """The values that a read may find that is sent now."""
@@ -180,8 +195,10 @@ class Ledger:
             self.make_durable(op)
 
     def make_durable(self, op):
+        """The values that were before it are gone from its sectors."""
         if op.kind == TRIM:
             return
+        self.journal.append((self.position, True, op))
         for sector in op.sectors:
             claims = self.claims[sector]
             if len(claims) > 1:
@@ -211,12 +228,17 @@ class Ledger:
         history = "".join(f"\n  {op}" for op in self.history[sector])
         return f"export {self.export}, sector {sector}: {lost}\nits latest changes:{history}"
 
-    def check_all(self, data, torn=False):
-        """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values.
+    def check_sector(self, sector, contents, torn):
+        """Its CONTENTS are all that the disk might hold there if it broke down now.
 
         TORN: below a block device's page cache, which may write back what is just being changed: parts of what isn't durable yet."""
-        legal = [{op.value for op in claims} for claims in self.claims]
-        return self.check(0, data, legal, {sector for sector, values in enumerate(legal) if torn and len(values) > 1})
+        legal = {op.value for op in self.claims[sector]}
+        for data in contents:
+            self.check(sector, data, [legal], {sector} if torn and len(legal) > 1 else ())
+
+    def check_all(self, data):
+        """DATA is what the whole disk might hold if it broke down now: nothing that is durable is lost; the values."""
+        return self.check(0, data, [{op.value for op in claims} for claims in self.claims])
 
     def verify(self, data):
         """DATA is what the whole disk holds after it broke down.  It goes on from there."""

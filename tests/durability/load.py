@@ -122,6 +122,7 @@ class Load:
     def send_until(self, client, depth):
         """New requests go out together."""
         data = b""
+        client.disk.ledger.look()
         while len(client.flying) < depth:
             data += b"".join(self.encode(client, op) for op in self.choose_ops(client))
         try:
@@ -130,7 +131,9 @@ class Load:
             raise Closed from error
 
     def take(self, client):
-        for op, error, data in client.take_replies():
+        replies = client.take_replies()
+        client.disk.ledger.look()
+        for op, error, data in replies:
             client.disk.ledger.answer(op, error, data)
             self.replies += 1
             if error and not (self.faulty and error == EIO):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The log of dm-log-writes: every write that a disk got, in order, and every flush.  With it, what the disk holds when its
-power is cut at the log's end: all up to the last flush, and of what came later whatever had left its cache by then.
+The log of dm-log-writes: every write that a disk got, in order, and every flush.  With it, what the disk may hold when its
+power is cut at any place of the log: all up to the last flush, and of what came later whatever had left its cache by then.
 
 A superblock in the first sector; then entries, each a sector with a header and, but for discards, the data.
 """
 
+import collections
+import os
 import struct
 
 SECTOR = 512
@@ -22,25 +24,27 @@ class Log:
         self.file = open(path, "rb", buffering=0)  # pylint: disable=consider-using-with
         self.at = SECTOR
 
+    def size(self):
+        """How far it is: no entry ends beyond that yet."""
+        return os.fstat(self.file.fileno()).st_size
+
     def read(self):
-        """The new entries: [(flags, first sector, data), ...].  Its last one may not be whole yet: it is for the next time."""
-        self.file.seek(self.at)
-        new, at, entries = self.file.read(), 0, []
-        while at + SECTOR <= len(new):
-            first, count, flags, _ = HEADER.unpack_from(new, at)
-            end = at + SECTOR + (0 if flags & DISCARD else count * SECTOR)
-            if not (count or flags) or end > len(new):
-                break
-            entries.append((flags, first, bytes(count * SECTOR) if flags & DISCARD else new[at + SECTOR:end]))
-            at = end
-        self.at += at
+        """The new entries, each as (its end, flags, first sector, data).  The last one may not be whole yet: it is for the next time."""
         self.check_superblock()
-        return entries
+        size = self.size()
+        while self.at + SECTOR <= size:
+            first, count, flags, _ = HEADER.unpack_from(os.pread(self.file.fileno(), SECTOR, self.at))
+            length = count * SECTOR
+            end = self.at + SECTOR + (0 if flags & DISCARD else length)
+            if not (count or flags) or end > size:
+                break
+            data = bytes(length) if flags & DISCARD else os.pread(self.file.fileno(), length, self.at + SECTOR)
+            self.at = end
+            yield end, flags, first, data
 
     def check_superblock(self):
         """qemu-storage-daemon writes it after the first flush, and anew after others."""
-        self.file.seek(0)
-        superblock = self.file.read(SUPER.size)
+        superblock = os.pread(self.file.fileno(), SUPER.size, 0)
         if any(superblock):
             magic, version, _, sector_size = SUPER.unpack(superblock)
             assert (magic, version, sector_size) == (MAGIC, 1, SECTOR)
@@ -50,63 +54,35 @@ class Log:
 
 
 class Cache:
-    """The disk of a log: `durable` is its medium, `pending` what is only in its cache, in order."""
+    """The disk of a log.  Its `sectors` are all contents that each of them may have if the power is cut now, in the order in which
+    they were written: the one of the last flush, and those that came later.  Any sector of any write may have left the cache.
 
-    def __init__(self, content):
-        self.durable = bytearray(content)
-        self.before = bytes(content)  # the medium before the last flush that found something to do
-        self.flushed = []             # and what that one found
-        self.pending = []             # (offset, data)
+    LAG: the disk is a liar, so many flushes behind of those that found something to do."""
 
-    def add(self, entries):
-        """It got them; none of the disks here has FUA."""
-        for flags, first, data in entries:
-            assert not flags & FUA
-            if flags & FLUSH:
-                self.flush()
-            if data:
-                self.pending.append((first * SECTOR, data))
+    def __init__(self, content, lag=0):
+        self.sectors = [[content[at:at + SECTOR]] for at in range(0, len(content), SECTOR)]
+        self.lag = lag
+        # How often each sector was written, for each flush that isn't done, and then since.
+        self.written = collections.deque([collections.Counter()])
+
+    def add(self, flags, first, data):
+        """It got this entry; the sectors that were written.  None of the disks here has FUA."""
+        assert not flags & FUA
+        if flags & FLUSH and self.written[-1]:
+            self.flush()
+        sectors = range(first, first + len(data) // SECTOR)
+        for number, sector in enumerate(sectors):
+            self.sectors[sector].append(data[number * SECTOR:(number + 1) * SECTOR])
+        self.written[-1].update(sectors)
+        return sectors
 
     def flush(self):
-        if self.pending:
-            self.before, self.flushed = bytes(self.durable), self.pending
-            apply(self.durable, self.pending)
-            self.pending = []
+        self.written.append(collections.Counter())
+        if len(self.written) > 1 + self.lag:
+            for sector in self.written.popleft():
+                later = sum(written[sector] for written in self.written)
+                del self.sectors[sector][:-1 - later]
 
-    def cut(self, choose):
-        """What it holds when its power is cut: CHOOSE(changes) are those that left the cache by then."""
-        return replay(self.durable, choose(self.pending))
-
-    def cut_of_a_liar(self, choose):
-        """The same of a disk that did nothing when it was last told to flush."""
-        return replay(self.before, choose(self.flushed + self.pending))
-
-
-def apply(image, changes):
-    for offset, data in changes:
-        image[offset:offset + len(data)] = data
-
-
-def replay(content, changes):
-    image = bytearray(content)
-    apply(image, changes)
-    return bytes(image)
-
-
-def nothing(_changes):
-    return []
-
-
-def everything(changes):
-    return changes
-
-
-def some(random):
-    """Each change is kept or not."""
-    return lambda changes: [change for change in changes if random.random() < 0.5]
-
-
-def torn(random):
-    """Each sector of each change is kept or not."""
-    return lambda changes: [(offset + at, data[at:at + SECTOR]) for offset, data in changes for at in range(0, len(data), SECTOR)
-                            if random.random() < 0.5]
+    def durable(self):
+        """What is left if nothing left the cache."""
+        return b"".join(contents[0] for contents in self.sectors)
