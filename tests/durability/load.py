@@ -71,13 +71,16 @@ class Client(Wire):
 
 
 class Load:
-    """FAULTY: requests may fail with EIO.  NEIGHBOURS: how often those come together that lie side by side."""
+    """FAULTY: requests may fail with EIO.  NEIGHBOURS: how often those come together that lie side by side.
+
+    `depth` is how many requests each client has on their way, or a few more."""
 
     def __init__(self, daemon, disks, random, faulty=False, neighbours=4):
         self.daemon = daemon
         self.random = random
         self.faulty = faulty
         self.neighbours = neighbours
+        self.depth = DEPTH
         self.replies = 0
         self.connections = 0
         self.clients = [self.connect(disk) for disk in disks for _ in range(CLIENTS)]
@@ -161,8 +164,8 @@ class Load:
         end = self.replies + replies
         while self.replies < end:
             for client in self.clients:
-                if len(client.flying) <= DEPTH / 2:
-                    self.send_until(client, DEPTH)
+                if len(client.flying) <= self.depth / 2:
+                    self.send_until(client, self.depth)
             for client in self.ready():
                 self.take(client)
             if self.random.random() < 0.01:

@@ -13,7 +13,7 @@ import pytest
 
 from daemon import Daemon
 from ledger import Lost, Op
-from load import Disk, Load
+from load import DEPTH, Disk, Load
 from log_writes import Cache, Log
 from replay import Replay
 from rig import KINDS, SECTOR, Rig
@@ -34,6 +34,9 @@ def one_load(rig, daemon, chosen, count, cache, faulty, torn):
     disk.ledger.where = log.size
     clients = Load(daemon, [disk], chosen, faulty)
     for _ in range(count):
+        # Where few are on their way, the next flush often waits for one who has seen the answer that the last one was for.
+        if chosen.random() < 0.2:
+            clients.depth = chosen.choice([1, 1, 4, DEPTH])
         clients.run(chosen.randrange(1, 20))
         forget_failure(daemon, disk)
     clients.drain()
