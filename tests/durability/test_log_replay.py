@@ -89,6 +89,13 @@ def test_nothing_durable_is_lost(directory, kind, seed):
     run(directory, kind, seed, rounds(100))
 
 
+@pytest.mark.parametrize("kind", SOUND)
+@seeded(1)
+def test_nothing_durable_is_lost_when_syncs_take_long(directory, kind, seed):
+    """What is answered, and flushed by another, while a sync is on its way back isn't covered by that."""
+    run(directory, kind, seed, rounds(40), fault=lambda daemon: Strace(daemon, "fdatasync", "fdatasync:delay_exit=3000"))
+
+
 # Not on loop devices: Linux's (seen with 6.18) calls a write done of which its file took only a part, and a discard there that
 # fails has already dropped what the page cache had of its range.
 @pytest.mark.parametrize("kind", ["file", "file, direct"])
