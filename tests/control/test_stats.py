@@ -10,60 +10,12 @@ import pytest
 
 from control_client import ControlClient
 from daemon import Daemon, wait_for
-from modules_support import build, module
 from wire_client import (CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, ENOSPC, FLAG_FUA, Wire,
                          request)
 
 KIB = 1 << 10
 MIB = 1 << 20
 OPS = ["read", "write", "flush", "trim", "zeroes", "cache"]
-
-# Takes one request at a time and keeps it until its ioctl says how it ends.
-HOLD = r"""
-    #include <pthread.h>
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct platter_request *held;
-    static int hold_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
-    {
-        platter_disk_set_capacity(disk, 1 << 20);
-        return 0;
-    }
-    static int hold_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
-    {
-        geometry->bytes = 1 << 20;
-        geometry->capabilities = PLATTER_DISK_FLUSH | PLATTER_DISK_COHERENT;
-        geometry->queue_depth = 1;
-        return 0;
-    }
-    static void hold_submit(struct platter_disk *disk, struct platter_request *request)
-    {
-        pthread_mutex_lock(&lock);
-        held = request;
-        pthread_mutex_unlock(&lock);
-    }
-    static int hold_ioctl(struct platter_disk *disk, const char *command, unsigned argc, const char *const *argv,
-                          struct platter_reply *reply, struct platter_error *error)
-    {
-        struct platter_request *request;
-        pthread_mutex_lock(&lock);
-        request = held;
-        held = NULL;
-        pthread_mutex_unlock(&lock);
-        if (!request)
-            return platter_fail(error, EINVAL, "nothing is held");
-        platter_request_complete(request, strcmp(command, "end") == 0 ? 0 : -EIO);
-        return 0;
-    }
-    static const struct platter_command commands[] = { { "end", "", "well" }, { "fail", "", "badly" }, { NULL } };
-    static const struct platter_key keys[] = { { "size", PLATTER_KEY_SIZE, "1M" }, { NULL } };
-    static const struct platter_disk_ops ops = { .size = sizeof(ops), .open = hold_open, .submit = hold_submit,
-        .ioctl = hold_ioctl, .commands = commands };
-    static const struct platter_driver driver = { .size = sizeof(driver), .name = "hold", .description = "holds", .keys = keys,
-        .ops = &ops, .probe = hold_probe };
-    static int start(void) { return platter_register_driver(&driver); }
-    static void end(void) { platter_unregister_driver(&driver); }
-    PLATTER_INIT(start); PLATTER_EXIT(end);
-"""
 
 
 @pytest.fixture
@@ -72,15 +24,9 @@ def daemon(directory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def hold_module(tmp_path_factory):
-    directory = str(tmp_path_factory.mktemp("hold"))
-    os.chmod(directory, 0o755)
-    return build(directory, "hold", HOLD + module("hold"))
-
-
 @pytest.fixture
 def hold(directory, hold_module):
+    """Its disk h takes one request at a time, and keeps it until it is told to end it."""
     with Daemon(directory, options=["--threads", "1"]) as running:
         running.ctl("insmod", hold_module)
         running.ctl("export", "add", "h=hold:1M")
