@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the command line leaves open. */
 #include <errno.h>
+#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,7 @@ static struct options polling(const char *value)
 	int status;
 
 	machine_cores = machine_share = 1;
+	optind = 0; /* the C library's: from the beginning */
 	snprintf(option, sizeof(option), "--poll-us=%s", value);
 	assert_int_equal(options_parse(&options, value[0] ? 2 : 1, arguments, &status), 0);
 	free(options.listen);
