@@ -82,13 +82,6 @@ void account_merged(struct queue_account *queue, const struct request *request)
 		request->from->account->merged[request->driver.op]++;
 }
 
-void account_unmerged(struct queue_account *queue, const struct request *request)
-{
-	queue->account.merged[request->driver.op]--;
-	if (request->from->account)
-		request->from->account->merged[request->driver.op]--;
-}
-
 void account_settle(struct account *account)
 {
 	for (unsigned op = 0; op < ACCOUNT_OPS; op++) {

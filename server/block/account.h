@@ -54,9 +54,8 @@ struct queue_account {
 /* "read", "write", ... */
 const char *account_op_name(unsigned op);
 
-/* REQUEST goes along with another; it doesn't, after all. */
+/* REQUEST has gone along with another. */
 void account_merged(struct queue_account *queue, const struct request *request);
-void account_unmerged(struct queue_account *queue, const struct request *request);
 
 /* Before the counters are read. */
 void account_settle(struct account *account);

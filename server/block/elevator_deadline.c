@@ -79,7 +79,7 @@ static void take_out(struct queue *queue, struct request *request)
 	data->side[direction].next = request->sorted.next;
 	list_del_init(&request->sorted);
 	list_del_init(&request->link);
-	software_queue_give_back(request->from);
+	software_queue_give_back(queue, request);
 }
 
 /* A place of the window while it is sorted. */
@@ -109,7 +109,7 @@ static void fill(struct queue *queue, enum software_side direction)
 
 	while (count < WINDOW && (request = software_queue_next(queue, direction, share))) {
 		software_queue_remove(queue, request, direction);
-		software_queue_take_place(request->from);
+		software_queue_take_place(request);
 		list_add_tail(&request->link, &data->side[direction].fifo);
 		sort_in(window, count++, request);
 	}
@@ -224,24 +224,23 @@ static uint64_t limit(const struct queue *queue, const struct request *request)
 	return direction_of(request) == SOFTWARE_CHANGES && reads_come(queue) ? ELEVATOR_ASYNC_BYTES : UINT64_MAX;
 }
 
+/* What is in the window first: it is the older. */
 static struct request *find(struct queue *queue, const void *owner)
 {
 	struct deadline_data *data = queue->elevator_data;
+	struct request *waiting = NULL;
 	struct list_head *node;
 
-	for (unsigned i = 0; i < DIRECTIONS; i++) {
-		struct request *waiting = software_queue_find(queue, i, elevator_is_of, owner);
-
-		if (waiting)
-			return waiting;
+	for (unsigned i = 0; i < DIRECTIONS && !waiting; i++) {
 		list_for_each(node, &data->side[i].fifo) {
 			struct request *request = container_of(node, struct request, link);
 
 			if (elevator_is_of(request, owner))
 				return request;
 		}
+		waiting = software_queue_find(queue, i, elevator_is_of, owner);
 	}
-	return NULL;
+	return waiting;
 }
 
 const struct elevator elevator_deadline = {

@@ -81,18 +81,18 @@ static uint64_t zeroes_most(const struct platter_geometry *geometry)
 	return most_of(geometry, PLATTER_DISK_ZEROES, geometry->max_zeroes);
 }
 
-enum { SCHEDULER, NR_REQUESTS, QUEUE_DEPTH, ASYNC_DEPTH };
+enum { SCHEDULER, NR_REQUESTS, QUEUE_DEPTH, ASYNC_DEPTH, RUN_DEPTH };
 
 static const struct attribute attributes[] = {
 	[SCHEDULER] = { .name = "scheduler" },
 	[NR_REQUESTS] = { "nr_requests", offsetof(struct limits, nr_requests), 1, 1024, NULL },
 	[QUEUE_DEPTH] = { "queue_depth", offsetof(struct limits, queue_depth), 1, 1024, NULL },
 	[ASYNC_DEPTH] = { "async_depth", offsetof(struct limits, async_depth), 1, 1024, NULL },
+	[RUN_DEPTH] = { "run_depth", offsetof(struct limits, run_depth), 0, 1024, NULL },
 	{ "fair_depth", offsetof(struct limits, fair_depth), 1, 1024, NULL },
 	{ "max_sectors_kb", offsetof(struct limits, max_sectors_kb), 1, 64u << 10, NULL },
 	{ "max_segments", offsetof(struct limits, max_segments), 1, GEOMETRY_SEGMENTS, NULL },
 	{ "nomerges", offsetof(struct limits, nomerges), QUEUE_MERGES_ALL, QUEUE_MERGES_NONE, NULL },
-	{ "run_depth", offsetof(struct limits, run_depth), 0, 1024, NULL },
 	{ "plug_us", offsetof(struct limits, plug_us), 0, 1000000, NULL },
 	{ "read_expire", offsetof(struct limits, read_expire), 1, 3600000, NULL },
 	{ "write_expire", offsetof(struct limits, write_expire), 1, 3600000, NULL },
@@ -182,7 +182,8 @@ void limits_refresh(struct queue *queue)
 	queue->limits = own->limits;
 	queue->generation = atomic_load(&own->generation);
 	pthread_mutex_unlock(&own->lock);
-	software_queues_refresh(queue);
+	/* What was found out holds for what was set. */
+	trial_init(&queue->runs.trial);
 	elevator = queue->limits.elevator;
 	if (elevator != queue->elevator && elevator_switch(queue, elevator) < 0)
 		keep_elevator(queue, elevator);
@@ -269,6 +270,7 @@ int limits_set(struct disk_limits *own, const char *name, const char *value, str
 				      set_number(&own->limits, &attributes[index], most_for(index, &own->geometry), value, error);
 	if (result == 0) {
 		own->asked |= 1u << index;
+		own->limits.run_asked = asked(own, RUN_DEPTH);
 		atomic_fetch_add(&own->generation, 1);
 	}
 	pthread_mutex_unlock(&own->lock);

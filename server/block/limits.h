@@ -32,6 +32,7 @@ struct limits {
 	unsigned max_segments;   /* likewise */
 	unsigned nomerges;       /* QUEUE_MERGES_* */
 	unsigned run_depth;      /* small requests of a sequential run that the driver is given at a time; 0: all */
+	bool run_asked;          /* somebody set that: then it isn't tried out whether it pays */
 	unsigned plug_us;        /* how long an idle disk waits for more to merge; 0: not at all */
 	/* Of the elevator "deadline". */
 	unsigned read_expire, write_expire; /* ms */

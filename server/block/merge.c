@@ -99,6 +99,7 @@ static struct request *make(struct queue *queue, struct sum *sum, const struct r
 	}
 	merged->queue = queue;
 	merged->from = turn->from;
+	merged->side = turn->side;
 	merged->owner = NULL;
 	merged->sync = first->sync;
 	merged->mergeable = true;
@@ -117,19 +118,6 @@ static struct request *make(struct queue *queue, struct sum *sum, const struct r
 	return merged;
 }
 
-/* All but REQUEST, whose turn it was, have come along. */
-static void count(struct queue *queue, const struct request *request, const struct request *merged)
-{
-	struct list_head *node;
-
-	list_for_each(node, &merged->members) {
-		const struct request *member = container_of(node, struct request, link);
-
-		if (member != request)
-			account_merged(&queue->account, member);
-	}
-}
-
 static void sum_init(struct sum *sum, struct request *first)
 {
 	*sum = (struct sum){ .bytes = first->driver.length, .segments = first->driver.iovcnt };
@@ -144,10 +132,8 @@ static struct request *put_together(struct queue *queue, struct sum *sum, struct
 	struct request *merged = sum->bytes > first->driver.length ? make(queue, sum, first) : NULL;
 	struct list_head *node;
 
-	if (merged) {
-		count(queue, first, merged);
+	if (merged)
 		return merged;
-	}
 	/* Alone, or there is no memory: one by one, then. */
 	list_del_init(&first->link);
 	while ((node = list_pop(&sum->members)))
@@ -188,7 +174,7 @@ struct request *merge_list(struct queue *queue, struct list_head *list)
 	return put_together(queue, &sum, first);
 }
 
-void merge_uncount(struct queue *queue, const struct request *merged)
+void merge_count(struct queue *queue, const struct request *merged)
 {
 	bool passed_over = false;
 	struct list_head *node;
@@ -200,7 +186,7 @@ void merge_uncount(struct queue *queue, const struct request *merged)
 		if (!passed_over && member->from == merged->from)
 			passed_over = true;
 		else
-			account_unmerged(&queue->account, member);
+			account_merged(&queue->account, member);
 	}
 }
 

@@ -33,8 +33,8 @@ uint64_t merge_limit(const struct queue *queue, const struct request *request);
 /* What goes to the driver in place of the first of LIST, and of the others as far as they lie one behind the other: these leave. */
 struct request *merge_list(struct queue *queue, struct list_head *list);
 
-/* MERGED, which no driver has had, is taken apart: its members don't count as merged, until they are again. */
-void merge_uncount(struct queue *queue, const struct request *merged);
+/* MERGED goes to the driver: all of its members but one, whose turn it was, have come along. */
+void merge_count(struct queue *queue, const struct request *merged);
 
 /* A member of MERGED, which is back, taken off; NULL when there is none any more. */
 struct request *merge_take_member(struct request *merged);

@@ -69,7 +69,7 @@ void queue_resume(struct queue *queue, struct request *request)
 	list_add_tail(&request->link, &queue->resumed);
 }
 
-/* Until a later turn: connections in turn there, too, a part each. */
+/* Until a later turn: connections in turn there, too, a part each; of these nobody has any places. */
 static void put_off(struct queue *queue, struct request *request)
 {
 	queue->waiting++;
@@ -210,7 +210,6 @@ static void take_back(struct queue *queue, struct request *request)
 		queue_insert(queue, request);
 		return;
 	}
-	merge_uncount(queue, request);
 	while ((member = merge_take_member(request)))
 		queue_insert(queue, member);
 	request_put(request);
@@ -327,7 +326,7 @@ static void submit(struct request *request)
 	request->watched = false;
 	request->since = request->block->ticks;
 	queue->in_driver++;
-	software_queue_take_place(request->from);
+	software_queue_take_place(request);
 	queue->account.submitted[request->driver.op]++;
 	if (is_change(request)) {
 		queue->changes_in_driver++;
@@ -349,6 +348,7 @@ static void issue(struct request *request)
 
 	if (request->issued == 0) {
 		run_join(request->queue, request);
+		merge_count(request->queue, request);
 		request->submitted = request->block->now;
 	}
 	if (request->issued == 0 && length == request->driver.length) {
@@ -372,7 +372,7 @@ static void issue(struct request *request)
 static bool is_direct(const struct queue *queue, const struct request *request)
 {
 	return queue->elevator == &elevator_none && !queue->waiting && queue->in_driver < queue->limits.queue_depth &&
-	       !software_queue_is_full(queue, request->from, 1) && limits_are_fresh(queue) && turn_limit(request) == 0;
+	       !software_queue_is_full(queue, request->from, SOFTWARE_ALL, 1) && limits_are_fresh(queue) && turn_limit(request) == 0;
 }
 
 void queue_add(struct queue *queue, struct request *request)
@@ -482,7 +482,7 @@ void queue_complete(struct request *request)
 
 	list_del_init(&request->link);
 	queue->in_driver--;
-	software_queue_give_back(request->from);
+	software_queue_give_back(queue, request);
 	if (is_change(request)) {
 		queue->changes_in_driver--;
 		queue->change_bytes -= request->driver.length;

@@ -7,6 +7,7 @@
 
 #include "common/checked.h"
 #include "server/block/block.h"
+#include "server/block/software_queue.h"
 
 struct request *request_get(struct block *block)
 {
@@ -40,6 +41,7 @@ struct request *request_get(struct block *block)
 	request->issued = 0;
 	request->submitted = 0;
 	request->from = NULL;
+	request->side = SOFTWARE_ALL;
 	request->mergeable = false;
 	request->run = NULL;
 	request->whole = NULL;

@@ -41,6 +41,7 @@ struct request {
 	uint64_t arrival;              /* ...as number so much */
 	struct run *run;               /* the sequential run that it is one of in the driver; NULL */
 	struct list_head members;      /* of a merged request, in the order of the disk */
+	uint8_t side;                  /* enum software_side: of which its place in the driver is */
 	bool staged;                   /* with "deadline": it is in the window */
 	union {                        /* the elevator's */
 		struct {

@@ -77,7 +77,8 @@ static bool is_off(const struct queue *queue)
 /* Whether the driver is given what there is of RUN. */
 static bool has_all_go(const struct queue *queue, const struct run *run)
 {
-	return run->in_driver < queue->limits.run_depth || !queue->limits.run_depth || queue->runs.trial.way;
+	return run->in_driver < queue->limits.run_depth || !queue->limits.run_depth ||
+	       (queue->runs.trial.way && !queue->limits.run_asked);
 }
 
 bool run_hold(struct queue *queue, struct request *request)

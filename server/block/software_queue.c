@@ -29,30 +29,11 @@ void software_queue_init(struct software_queue *software)
 	list_init(&software->user);
 }
 
-void software_queues_refresh(struct queue *queue)
-{
-	struct software_queues *all = &queue->software;
-	unsigned depth = queue->limits.queue_depth;
-	unsigned fair = all->least > queue->limits.fair_depth ? all->least : queue->limits.fair_depth;
-	uint64_t others = (uint64_t)all->least * (all->count - 1);
-	unsigned left;
-
-	if (all->count < 2) {
-		all->places = UINT_MAX;
-		return;
-	}
-	left = depth / all->count;
-	if (others < depth && depth - others > left)
-		left = depth - (unsigned)others;
-	all->places = fair < left ? fair : left;
-	if (all->places == 0)
-		all->places = 1;
-}
-
-static void user_gone(struct queue *queue, struct software_queue *software)
+static void user_gone(struct software_queues *all, struct software_queue *software)
 {
 	list_del_init(&software->user);
-	queue->software.count--;
+	all->count--;
+	all->sum -= software->peak;
 }
 
 /* Whether it is still a user; then what it has had open is what it is expected to. */
@@ -77,39 +58,40 @@ void software_queues_count(struct queue *queue)
 		return;
 	all->count_at = queue->now + COUNT_EVERY;
 	all->least = UINT_MAX;
+	all->sum = 0;
 	list_for_each_safe(node, following, &all->users) {
 		struct software_queue *software = container_of(node, struct software_queue, user);
+		bool stays = is_still_user(software);
 
-		if (!is_still_user(software))
-			user_gone(queue, software);
+		all->sum += software->peak;
+		if (!stays)
+			user_gone(all, software);
 		else if (software->peak < all->least)
 			all->least = software->peak;
 	}
-	software_queues_refresh(queue);
 }
 
 void software_queue_leave(struct software_queue *software)
 {
-	if (list_empty(&software->user))
-		return;
-	user_gone(software->queue, software);
-	software_queues_refresh(software->queue);
+	if (!list_empty(&software->user))
+		user_gone(&software->queue->software, software);
 }
 
-/* What it will have open isn't known before users are counted again. */
+/* How many it will have open isn't known before users are counted again: one, for now. */
 static void user_came(struct queue *queue, struct software_queue *software)
 {
 	struct software_queues *all = &queue->software;
 
 	software->queue = queue;
 	software->idle = 0;
+	software->peak = 1;
 	list_add_tail(&software->user, &all->users);
 	all->count++;
-	all->least = 0;
+	all->sum += software->peak;
+	all->least = software->peak;
 	/* Not before it could show it; but many that come don't put that off for ever. */
 	if (all->count_at < queue->block->now)
 		all->count_at = queue->block->now + COUNT_EVERY;
-	software_queues_refresh(queue);
 }
 
 void software_queue_opened(struct queue *queue, const struct request *request)
@@ -127,52 +109,72 @@ void software_queue_closed(const struct request *request)
 	request->from->open--;
 }
 
-bool software_queue_is_full(const struct queue *queue, const struct software_queue *software, unsigned least)
+/* How many places it may have on each side. */
+static unsigned share_of(const struct queue *queue, const struct software_queue *software)
 {
-	return software->places >= queue->software.places && software->places >= least;
+	const struct software_queues *all = &queue->software;
+	unsigned depth = queue->limits.queue_depth;
+	unsigned fair = all->least > queue->limits.fair_depth ? all->least : queue->limits.fair_depth;
+	uint64_t others;
+	unsigned left;
+
+	if (all->count < 2)
+		return UINT_MAX;
+	others = all->sum - (list_empty(&software->user) ? 0 : software->peak);
+	left = depth / all->count;
+	if (others < depth && depth - others > left)
+		left = depth - (unsigned)others;
+	if (left == 0)
+		left = 1;
+	return fair < left ? fair : left;
 }
 
-void software_queue_take_place(struct software_queue *software)
+bool software_queue_is_full(const struct queue *queue, const struct software_queue *software, enum software_side side,
+			    unsigned least)
 {
-	software->places++;
+	unsigned places = software->side[side].places;
+
+	return places >= least && places >= share_of(queue, software);
 }
 
-/* It takes turns again: whether it has places enough is seen when that comes. */
-static void reopen(struct software_queue *software)
+void software_queue_take_place(const struct request *request)
 {
-	software->full = false;
-	for (unsigned i = 0; i < SOFTWARE_SIDES; i++) {
-		if (list_empty(&software->side[i].requests))
-			continue;
-		list_del_init(&software->side[i].turn);
-		list_add_tail(&software->side[i].turn, &software->queue->software.ready[i]);
-	}
+	request->from->side[request->side].places++;
 }
 
-void software_queue_give_back(struct software_queue *software)
+/* If it waited for that, it takes turns again: whether it has places enough is seen when its turn comes. */
+void software_queue_give_back(struct queue *queue, const struct request *request)
 {
-	software->places--;
-	if (software->full)
-		reopen(software);
+	struct software_side_list *side = &request->from->side[request->side];
+
+	side->places--;
+	if (!side->full)
+		return;
+	side->full = false;
+	list_del_init(&side->turn);
+	list_add_tail(&side->turn, &queue->software.ready[request->side]);
 }
 
 void software_queue_insert(struct queue *queue, struct request *request, enum software_side side)
 {
-	struct software_queue *from = request->from;
+	struct software_side_list *own = &request->from->side[side];
 
-	list_add_tail(&request->link, &from->side[side].requests);
-	if (list_empty(&from->side[side].turn))
-		list_add_tail(&from->side[side].turn, &queue->software.ready[side]);
+	if (side != SOFTWARE_LATER)
+		request->side = side;
+	list_add_tail(&request->link, &own->requests);
+	if (list_empty(&own->turn))
+		list_add_tail(&own->turn, &queue->software.ready[side]);
 }
 
 void software_queue_remove(struct queue *queue, struct request *request, enum software_side side)
 {
-	struct software_queue *from = request->from;
+	struct software_side_list *own = &request->from->side[side];
 
 	list_del_init(&request->link);
-	list_del_init(&from->side[side].turn);
-	if (!list_empty(&from->side[side].requests))
-		list_add_tail(&from->side[side].turn, &queue->software.ready[side]);
+	list_del_init(&own->turn);
+	own->full = false;
+	if (!list_empty(&own->requests))
+		list_add_tail(&own->turn, &queue->software.ready[side]);
 }
 
 struct request *software_queue_next(struct queue *queue, enum software_side side, unsigned least)
@@ -183,9 +185,9 @@ struct request *software_queue_next(struct queue *queue, enum software_side side
 		struct software_side_list *first = list_first_entry(&all->ready[side], struct software_side_list, turn);
 		struct request *request = list_first_entry(&first->requests, struct request, link);
 
-		if (!software_queue_is_full(queue, request->from, least))
+		if (!software_queue_is_full(queue, request->from, side, least))
 			return request;
-		request->from->full = true;
+		first->full = true;
 		list_del_init(&first->turn);
 		list_add_tail(&first->turn, &all->full[side]);
 	}

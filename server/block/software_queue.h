@@ -6,10 +6,12 @@
  * Those that have something take turns, a request each: who sends many doesn't
  * keep the others waiting.  Turns alone are no help where the driver takes all
  * at once: a request would be behind hundreds of another client's, in the
- * disk's own queue.  So while several connections use a disk, none has more
- * requests with the driver than the one that uses it least, but `fair_depth`
- * at any rate, and no more than leaves places for the others.  Who is alone
- * has them all.
+ * disk's own queue.  So while several connections use a disk, each has a share
+ * of the places for requests in the driver: as many as the one that uses it
+ * least, but `fair_depth` at any rate, and no more than the others leave.  Who
+ * is alone has them all.  What goes before all others (queue->resumed) goes
+ * whatever the share, and so do TRIM and ZEROES for a later turn, of which a
+ * turn has few.
  */
 #ifndef BLOCK_SOFTWARE_QUEUE_H
 #define BLOCK_SOFTWARE_QUEUE_H
@@ -23,7 +25,7 @@ struct account;
 struct queue;
 struct request;
 
-/* An elevator that treats reads and changes differently keeps them apart; for others all are on one side. */
+/* An elevator that treats reads and changes differently keeps them apart, with a share each; for others all are on one side. */
 enum software_side {
 	SOFTWARE_ALL = 0,
 	SOFTWARE_READS = 0,
@@ -34,7 +36,9 @@ enum software_side {
 
 struct software_side_list {
 	struct list_head requests;
-	struct list_head turn;      /* while there are any: among those of the queue, `ready` or `full` */
+	struct list_head turn;      /* while there are any: among those of the queue, `ready` or `full`... */
+	bool full;                  /* ...which it is */
+	unsigned places;            /* that it has: requests with the driver, or chosen to be the next */
 };
 
 struct software_queue {
@@ -47,8 +51,6 @@ struct software_queue {
 	unsigned most;              /* ...the most of them since the users were counted... */
 	unsigned peak;              /* ...and before that, when it last had some */
 	unsigned idle;              /* counts since then */
-	unsigned places;            /* that it has: requests with the driver, or chosen to be the next */
-	bool full;                  /* some of its sides may be in `full` */
 };
 
 /* A queue's side of it. */
@@ -57,15 +59,12 @@ struct software_queues {
 	struct list_head full[SOFTWARE_SIDES];  /* ...and those that wait for one of their places */
 	struct list_head users;     /* who has sent something of late */
 	unsigned count;             /* of them */
-	unsigned least;             /* what the one that sends least has had open; 0: that isn't known yet */
-	unsigned places;            /* how many one may have */
+	unsigned least;             /* the least peak of theirs... */
+	uint64_t sum;               /* ...and the sum of all */
 	uint64_t count_at;          /* when they are counted again; CLOCK_MONOTONIC, ns */
 };
 
 void software_queues_init(struct software_queues *all);
-
-/* The queue's limits have changed. */
-void software_queues_refresh(struct queue *queue);
 
 /* At each dispatch: who hasn't sent anything for a while is no user any more. */
 void software_queues_count(struct queue *queue);
@@ -80,12 +79,13 @@ void software_queue_leave(struct software_queue *software);
 void software_queue_opened(struct queue *queue, const struct request *request);
 void software_queue_closed(const struct request *request);
 
-/* It has one place more, or one less. */
-void software_queue_take_place(struct software_queue *software);
-void software_queue_give_back(struct software_queue *software);
+/* REQUEST has a place; it has it no more. */
+void software_queue_take_place(const struct request *request);
+void software_queue_give_back(struct queue *queue, const struct request *request);
 
-/* Whether it has all the places that it may have now, which are LEAST at any rate. */
-bool software_queue_is_full(const struct queue *queue, const struct software_queue *software, unsigned least);
+/* Whether SIDE has all the places that it may have now, which are LEAST at any rate. */
+bool software_queue_is_full(const struct queue *queue, const struct software_queue *software, enum software_side side,
+			    unsigned least);
 
 /* REQUEST waits on SIDE of its connection's software queue; it doesn't any more, and that is the last in turn. */
 void software_queue_insert(struct queue *queue, struct request *request, enum software_side side);

@@ -93,6 +93,7 @@ struct request *split_part(struct request *whole, uint64_t length)
 	part->driver.length = length;
 	part->queue = whole->queue;
 	part->from = whole->from;
+	part->side = whole->side;
 	part->whole = whole;
 	part->sync = whole->sync;
 	if (whole->driver.iovcnt && part_segments(part, whole) < 0) {

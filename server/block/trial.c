@@ -9,6 +9,9 @@ _Static_assert(TRIAL_BATCHES > 2 * TRIAL_WORST, "most of them count");
 #define FIRST_PAUSE UINT64_C(1000000000)
 #define LONGEST_PAUSE (64 * FIRST_PAUSE)
 
+/* Where so little comes that a way isn't measured in that time, ns, the answer isn't worth it. */
+#define LONGEST_TRY (10 * FIRST_PAUSE)
+
 static void go(struct trial *trial, unsigned way, uint64_t now)
 {
 	trial->way = way;
@@ -20,7 +23,7 @@ static void go(struct trial *trial, unsigned way, uint64_t now)
 void trial_init(struct trial *trial)
 {
 	*trial = (struct trial){ .trying = true, .pause = FIRST_PAUSE };
-	go(trial, 0, 0);
+
 }
 
 /* Both have been tried.  The other one has to be better by a twentieth. */
@@ -37,6 +40,15 @@ static void conclude(struct trial *trial, uint64_t now)
 	trial->again = now + trial->pause;
 	trial->tried = 0;
 	go(trial, best, now);
+}
+
+/* No answer: what was best stays. */
+static void give_up(struct trial *trial, uint64_t now)
+{
+	trial->trying = false;
+	trial->again = now + trial->pause;
+	trial->tried = 0;
+	go(trial, trial->best, now);
 }
 
 /* In the worst batches something else got in the way. */
@@ -77,6 +89,12 @@ void trial_add(struct trial *trial, uint64_t start, uint64_t now)
 		trial->trying = true;
 		go(trial, trial->way, now);
 	}
+	if (trial->since && now - trial->since > LONGEST_TRY) {
+		give_up(trial, now);
+		return;
+	}
+	if (!trial->since)
+		trial->since = start;
 	/* Before that it was another way, or the driver was full of what had gone that. */
 	if (start < trial->since)
 		return;

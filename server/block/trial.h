@@ -3,6 +3,8 @@
  * Which of two ways to do the same is the quicker: both are tried for a short
  * while, one after the other, the better one is used, and after a pause, which
  * grows as long as the answer stays the same, they are tried again.  Pure.
+ * What counts is how long each thing took: with as many under way at a time,
+ * that is also how many there are in a second.
  */
 #ifndef BLOCK_TRIAL_H
 #define BLOCK_TRIAL_H

@@ -296,7 +296,7 @@ static bool ring_poll(struct engine *engine, bool once)
 		engine->polled_at = clock_ns();
 	if (engine->polling == ENGINE_POLL_ALL_ADAPTED && !once)
 		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
-	if (!once)
+	if (!once && is_polling(engine))
 		poll_luck_count(&engine->luck, ready);
 	/* Before a sleep all go to the ring; else those whose connections have fallen silent. */
 	while (busy_poll_take_old(&engine->busy_poll, ready || once ? start - engine->poll_ns : UINT64_MAX, &waiting))

@@ -241,7 +241,7 @@ static unsigned count_for_places(const struct queue *queue)
 	for (unsigned side = 0; side < SOFTWARE_SIDES; side++) {
 		list_for_each(turn, &queue->software.full[side]) {
 			list_for_each(node, &container_of(turn, struct software_side_list, turn)->requests) {
-				model_check(container_of(node, struct request, link)->from->places > 0, "progress",
+				model_check(container_of(turn, struct software_side_list, turn)->places > 0, "progress",
 					    "%u: a connection without a place in the driver waits for one of them", side);
 				count++;
 			}

@@ -66,6 +66,11 @@ void end(struct fake *fake)
 {
 	assert_int_equal(fake_ended, count);
 	assert_int_equal(queue_of(fake)->waiting, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(connections[i].open, 0);
+		for (unsigned side = 0; side < SOFTWARE_SIDES; side++)
+			assert_int_equal(connections[i].side[side].places, 0);
+	}
 	for (unsigned i = 0; i < count; i++)
 		request_put(requests[i]);
 	fake_free(fake);

@@ -344,7 +344,8 @@ static void add_elevator(const struct queue *queue)
 		}
 	}
 	/* Their places follow from what the driver has, and who uses the disk from what has arrived. */
-	add(connections[0].full << 1 | connections[1].full);
+	for (unsigned i = 0; i < 2; i++)
+		add(connections[i].side[SOFTWARE_READS].full << 1 | connections[i].side[SOFTWARE_CHANGES].full);
 	/* What "merge" keeps follows from this. */
 	if (queue->elevator == &elevator_deadline)
 		add_memory(queue);

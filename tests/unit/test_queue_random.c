@@ -189,6 +189,7 @@ static void change_settings(void)
 	limits->max_segments = one_of(depths, 5) * 2;
 	limits->nomerges = one_in(2) ? QUEUE_MERGES_ALL : below(3);
 	limits->run_depth = below(4);
+	limits->run_asked = one_in(2);
 	limits->plug_us = one_in(4) ? below(2000) : 0;
 	limits->read_expire = 1 + below(50);
 	limits->write_expire = 1 + below(200);
@@ -246,8 +247,9 @@ static void replace(struct connection *connection)
 {
 	if (connection->software.open)
 		return;
-	model_check(connection->software.places == 0, "limits", "a connection without requests has %u places in the driver",
-		    connection->software.places);
+	for (unsigned i = 0; i < SOFTWARE_SIDES; i++)
+		model_check(connection->software.side[i].places == 0, "limits", "a connection without requests has %u places",
+			    connection->software.side[i].places);
 	software_queue_leave(&connection->software);
 	software_queue_init(&connection->software);
 }

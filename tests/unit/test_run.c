@@ -193,15 +193,15 @@ static void test_none_waits_where_that_is_slower(void **state)
 	const struct trial *trial = &queue_of(fake)->runs.trial;
 
 	(void)state;
-	set(fake, "run_depth", "1");
-	write_run(fake, 0, 4);
-	assert_driver_has(fake, "W0+1 W1+1");
 	fake->block.now = 1000;
+	write_run(fake, 0, 5);
+	assert_driver_has(fake, "W0+1 W1+1 W2+1");
+	fake->block.now = 2000;
 	fake_complete(fake, 1, 0);
 	fake_dispatch(fake);
-	assert_driver_has(fake, "W0+1 W2+3");
-	fake->block.now = 3000;
-	fake_complete(fake, 1, 0);
+	assert_driver_has(fake, "W0+1 W2+1 W3+3");
+	fake->block.now = 4000;
+	fake_complete(fake, 2, 0);
 	/* The first one was no run's. */
 	complete_all(fake, -EIO);
 	assert_int_equal(trial->count, 4);
@@ -216,6 +216,15 @@ static void test_none_waits_where_that_is_slower(void **state)
 	queue_of(fake)->runs.trial.way = 1;
 	fake_complete(fake, 1, 0);
 	fake_dispatch(fake);
+	assert_driver_has(fake, "W10+1 W12+1 W13+1 W14+1 W15+4");
+	/* What was asked for is done, and found out anew once anything is set. */
+	set(fake, "run_depth", "2");
+	write_run(fake, 19, 21);
+	assert_driver_has(fake, "W10+1 W12+1 W13+1 W14+1 W15+4");
+	assert_int_equal(trial->way, 0);
+	assert_int_equal(trial->count, 0);
+	queue_of(fake)->runs.trial.way = 1;
+	write_run(fake, 22, 24);
 	assert_driver_has(fake, "W10+1 W12+1 W13+1 W14+1 W15+4");
 	complete_all(fake, 0);
 	end(fake);

@@ -210,13 +210,68 @@ static void test_full_ones_are_found(void **state)
 	(void)state;
 	add_from(fake, 0, PLATTER_OP_WRITE, 512, 512, 0);
 	fake_dispatch(fake);
-	assert_int_equal(places_of(fake, 0), 4);
+	assert_int_equal(places_of(fake, 0), 5);
+	assert_false(list_empty(&queue_of(fake)->software.full[SOFTWARE_READS]));
 	set(fake, "scheduler", "none");
 	complete_of(fake, 0);
-	assert_int_equal(places_of(fake, 0), 4);
+	assert_int_equal(places_of(fake, 0), 5);
+	assert_false(list_empty(&queue_of(fake)->software.full[SOFTWARE_READS]));
 	requests[30]->owner = fake;
 	queue_drop(queue_of(fake), fake);
 	assert_int_equal(requests[30]->error, -ECANCELED);
+	complete_all(fake, 0);
+	end(fake);
+}
+
+/* A client whose writes wait, and have all the places that writes may have, can read all the same. */
+static void test_reads_dont_wait_for_the_same_clients_writes(void **state)
+{
+	struct fake *fake = new_with("deadline");
+
+	(void)state;
+	fake->block.now = NEXT_COUNT;
+	set(fake, "fair_depth", "8");
+	set(fake, "async_depth", "2");
+	add_from(fake, 0, PLATTER_OP_READ, 0, 512, 0);
+	add_from(fake, 1, PLATTER_OP_READ, 1024, 512, 0);
+	for (unsigned i = 0; i < 30; i++)
+		add_from(fake, 0, PLATTER_OP_WRITE, (10 + 2 * i) * 512, 512, 0);
+	fake_dispatch(fake);
+	fake_complete(fake, 0, 0);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W10+1 W12+1");
+	add_from(fake, 0, PLATTER_OP_READ, 1024, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "W10+1 W12+1 R2+1");
+	complete_all(fake, 0);
+	end(fake);
+}
+
+/* One client has all its places, the other one always another long TRIM: the short one of the first goes all the same. */
+static void test_a_trim_of_a_full_connection_has_its_turn(void **state)
+{
+	struct fake *fake = new_with("merge");
+	const struct request *trim;
+
+	(void)state;
+	fake->block.now = NEXT_COUNT;
+	set(fake, "fair_depth", "2");
+	fake->disk->geometry.max_trim = 1024;
+	add_from(fake, 1, PLATTER_OP_TRIM, 0, 16384, 0);
+	add_from(fake, 1, PLATTER_OP_TRIM, 20480, 16384, 0);
+	add_from(fake, 0, PLATTER_OP_READ, 0, 512, 0);
+	trim = add_from(fake, 0, PLATTER_OP_TRIM, 18432, 512, 0);
+	for (unsigned i = 1; i < 20; i++)
+		add_from(fake, 0, PLATTER_OP_READ, i * 1024, 512, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		block_dispatch(&fake->block);
+		/* A part of the long one's, and a read. */
+		for (unsigned j = fake->count; j--;)
+			if (fake->submitted[j]->op == PLATTER_OP_TRIM || j == 0)
+				fake_complete(fake, j, 0);
+	}
+	assert_true(trim->submitted);
 	complete_all(fake, 0);
 	end(fake);
 }
@@ -254,6 +309,8 @@ int main(void)
 		cmocka_unit_test(test_who_has_gone_needs_no_share),
 		cmocka_unit_test(test_the_share_can_be_changed),
 		cmocka_unit_test(test_full_ones_are_found),
+		cmocka_unit_test(test_reads_dont_wait_for_the_same_clients_writes),
+		cmocka_unit_test(test_a_trim_of_a_full_connection_has_its_turn),
 		cmocka_unit_test(test_trims_take_turns),
 	};
 
