@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /* How often a way is measured, and how many of these may be spoilt by something else. */
-#define TRIAL_BATCHES 8
-#define TRIAL_WORST 2
+#define TRIAL_BATCHES 16
+#define TRIAL_WORST 1
 
 struct trial {
 	unsigned way;       /* to go now: 0, which is the one to begin with and preferred, or 1 */
