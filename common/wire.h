@@ -76,11 +76,22 @@ enum nbd_info {
 #define NBD_FLAG_SEND_CACHE (1u << 10)
 #define NBD_FLAG_SEND_FAST_ZERO (1u << 11)
 
-/* Transmission: "Request message", "Simple reply message" */
+/* Transmission: "Request message", "Simple reply message", "Structured reply chunk message" */
 #define NBD_REQUEST_MAGIC UINT32_C(0x25609513)
 #define NBD_SIMPLE_REPLY_MAGIC UINT32_C(0x67446698)
 #define NBD_REQUEST_SIZE 28      /* magic, flags, type, cookie, offset, length */
 #define NBD_SIMPLE_REPLY_SIZE 16 /* magic, error, cookie */
+#define NBD_STRUCTURED_REPLY_MAGIC UINT32_C(0x668e33ef)
+#define NBD_CHUNK_HEADER_SIZE 20 /* magic, flags, type, cookie, length */
+
+/* "Structured reply flags", "Structured reply types" */
+#define NBD_REPLY_FLAG_DONE (1u << 0)
+#define NBD_REPLY_TYPE_NONE 0
+#define NBD_REPLY_TYPE_OFFSET_DATA 1
+#define NBD_REPLY_TYPE_OFFSET_HOLE 2
+#define NBD_REPLY_TYPE_BLOCK_STATUS 5
+#define NBD_REPLY_TYPE_ERROR 0x8001
+#define NBD_REPLY_TYPE_ERROR_OFFSET 0x8002
 
 enum nbd_cmd {
 	NBD_CMD_READ = 0,

@@ -9,6 +9,7 @@ IHAVEOPT = b"IHAVEOPT"
 REP_MAGIC = 0x3E889045565A9
 REQUEST_MAGIC = 0x25609513
 REPLY_MAGIC = 0x67446698
+STRUCTURED_MAGIC = 0x668E33EF
 
 FIXED_NEWSTYLE, NO_ZEROES = 1, 2
 OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_INFO, OPT_GO = range(1, 8)
@@ -22,6 +23,8 @@ FLAG_FUA, FLAG_NO_HOLE, FLAG_DF, FLAG_REQ_ONE, FLAG_FAST_ZERO = (1 << n for n in
 HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, ROTATIONAL, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF, CAN_MULTI_CONN = (
     1 << n for n in range(9))
 SEND_CACHE, SEND_FAST_ZERO = 1 << 10, 1 << 11
+REPLY_DONE = 1
+TYPE_NONE, TYPE_OFFSET_DATA, TYPE_OFFSET_HOLE, TYPE_BLOCK_STATUS, TYPE_ERROR, TYPE_ERROR_OFFSET = 0, 1, 2, 5, 0x8001, 0x8002
 EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN = 1, 5, 12, 22, 28, 75, 95, 108
 
 
@@ -51,6 +54,7 @@ class Wire:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(daemon.socket)
         self.socket.settimeout(timeout)
+        self.structured = False
         if greet:
             self.greeting = self.receive(18)
 
@@ -98,12 +102,15 @@ class Wire:
             answered, kind, reply = self.option_reply()
             assert answered == number
             replies.append((kind, reply))
+            self.structured |= (number, kind) == (OPT_STRUCTURED_REPLY, REP_ACK)
             if kind == REP_ACK or kind >= 2**31:
                 return replies
 
-    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES):
+    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES, structured=False):
         """The whole handshake; sets size, transmission_flags and, when asked for, block_sizes (min, preferred, max)."""
         self.flags(flags)
+        if structured:
+            assert self.option(OPT_STRUCTURED_REPLY) == [(REP_ACK, b"")]
         replies = self.option(OPT_GO, go_data(name, infos))
         assert replies[-1][0] == REP_ACK, replies
         for kind, data in replies:
@@ -114,10 +121,27 @@ class Wire:
         return self
 
     def reply(self, length=0):
-        """One simple reply: (error, cookie, data); data of LENGTH bytes follows a success."""
-        magic, error, cookie = struct.unpack(">IIQ", self.receive(16))
+        """One reply: (error, cookie, data); data of LENGTH bytes follows a success."""
+        header = self.receive(16)
+        magic, error, cookie = struct.unpack(">IIQ", header)
+        if self.structured and magic == STRUCTURED_MAGIC:
+            return self.reply_in_one_chunk(self.chunk(header))
         assert magic == REPLY_MAGIC
         return error, cookie, self.receive(length) if error == 0 and length else b""
+
+    @staticmethod
+    def reply_in_one_chunk(chunk):
+        flags, kind, cookie, payload = chunk
+        assert flags == REPLY_DONE
+        if kind == TYPE_ERROR:
+            return struct.unpack(">I", payload[:4])[0], cookie, b""
+        return 0, cookie, payload[8:]
+
+    def chunk(self, begun=b""):
+        """One chunk of a structured reply, of whose header BEGUN was received: (flags, type, cookie, payload)."""
+        magic, flags, kind, cookie, length = struct.unpack(">IHHQI", begun + self.receive(20 - len(begun)))
+        assert magic == STRUCTURED_MAGIC, hex(magic)
+        return flags, kind, cookie, self.receive(length)
 
     def command(self, command, offset=0, length=0, flags=0, payload=b"", cookie=1):
         """Sends a request and returns its (error, data)."""

@@ -65,8 +65,10 @@ struct request {
 	uint64_t issued;
 	struct request *whole;
 
-	/* The owner's: the name that the client gave the request, and its answer's header. */
+	/* The owner's: the name that the client gave the request, and its answer: its header, and how long it is with the data. */
 	uint64_t cookie;
+	uint64_t answer_length;
+	uint8_t header_length;
 	union {
 		uint8_t header[32];
 		struct pool_job job;   /* while the driver's `handle` has it */

@@ -29,6 +29,8 @@ uint16_t info_flags(const struct nbd_session *session)
 	bool read_only = session->export->read_only || disk->read_only;
 	uint16_t flags = NBD_FLAG_HAS_FLAGS | (read_only ? NBD_FLAG_READ_ONLY : 0);
 
+	if (session->structured)
+		flags |= NBD_FLAG_SEND_DF;
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
 		if ((disk->geometry.capabilities & map[i].capability) && !(map[i].writes && read_only))
 			flags |= map[i].flags;

@@ -155,6 +155,7 @@ void option_skipped(struct nbd_session *session)
 		answer_abort(session);
 		break;
 	case NBD_OPT_LIST:
+	case NBD_OPT_STRUCTURED_REPLY:
 		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
 		break;
 	case NBD_OPT_INFO:
@@ -177,6 +178,10 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 		break;
 	case NBD_OPT_LIST:
 		answer_list(session);
+		break;
+	case NBD_OPT_STRUCTURED_REPLY:
+		session->structured = true;
+		option_reply(session, NBD_REP_ACK, NULL);
 		break;
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:

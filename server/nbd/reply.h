@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Replies: a finished request's header, and what errors are called on the wire. */
+/* Replies: what goes out for a finished request, and what errors are called on the wire. */
 #ifndef NBD_REPLY_H
 #define NBD_REPLY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct request;
@@ -10,7 +11,10 @@ struct request;
 /* 0 or a negative errno as an NBD error. */
 uint32_t reply_error(int error);
 
-/* Fills in the header of REQUEST, which is done. */
-void reply_build(struct request *request);
+/*
+ * Fills in the answer to REQUEST, which is done: its header, and, where there is no data, a text for people in its
+ * segments.  STRUCTURED: the client takes structured replies.
+ */
+void reply_build(struct request *request, bool structured);
 
 #endif

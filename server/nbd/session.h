@@ -68,6 +68,7 @@ struct nbd_session {
 	uint32_t option;             /* the one being answered */
 	unsigned infos;              /* bits: what INFO and GO asked for */
 	bool by_default;             /* they gave no name */
+	bool structured;             /* structured replies were negotiated */
 	struct output out;
 
 	/* Transmission */

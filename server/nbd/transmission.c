@@ -53,12 +53,12 @@ static void done(struct request *request)
 {
 	struct nbd_session *session = request->owner;
 
-	reply_build(request);
 	/* What isn't sent is needed no more. */
 	if (request->error || request->driver.op != PLATTER_OP_READ) {
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
+	reply_build(request, session->structured);
 	if (session->muted || session->dropping)
 		nbd_sent(session, request);
 	else
@@ -87,6 +87,8 @@ static int validate(const struct nbd_session *session, const struct header *head
 	allowed = command->flags;
 	if (session->flags & NBD_FLAG_SEND_FUA)
 		allowed |= NBD_CMD_FLAG_FUA;
+	if (header->type == NBD_CMD_READ && (session->flags & NBD_FLAG_SEND_DF))
+		allowed |= NBD_CMD_FLAG_DF; /* as all replies are: in one piece */
 	if (header->flags & ~allowed)
 		return -EINVAL;
 	if (command->writes && (session->flags & NBD_FLAG_READ_ONLY))
@@ -140,7 +142,8 @@ static void answer(struct nbd_session *session, const struct header *header, int
 		session->reason = "no memory for a reply";
 		return;
 	}
-	request->driver.op = PLATTER_OP_FLUSH; /* anything without data */
+	/* Of the others any, but a read's reply has a form of its own. */
+	request->driver.op = header->type == NBD_CMD_READ ? PLATTER_OP_READ : PLATTER_OP_FLUSH;
 	request->error = error;
 	done(request);
 }

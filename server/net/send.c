@@ -37,14 +37,9 @@ static bool is_full(const struct gather *gather)
 /* Stops in the middle of a reply when it is full. */
 static void add_reply(struct gather *gather, struct request *request)
 {
-	add(gather, request->header, NBD_SIMPLE_REPLY_SIZE);
+	add(gather, request->header, request->header_length);
 	for (unsigned i = 0; i < request->driver.iovcnt && !is_full(gather); i++)
 		add(gather, request->driver.iov[i].iov_base, request->driver.iov[i].iov_len);
-}
-
-static size_t reply_length(const struct request *request)
-{
-	return NBD_SIMPLE_REPLY_SIZE + (request->driver.iovcnt ? request->driver.length : 0);
 }
 
 /* Frees what has been sent whole; the rest stays at the head. */
@@ -60,7 +55,7 @@ static void release_sent(struct conn *conn)
 	}
 	while (!list_empty(&session->replies)) {
 		struct request *request = list_first_entry(&session->replies, struct request, link);
-		size_t length = reply_length(request);
+		size_t length = request->answer_length;
 
 		if (conn->sent < length)
 			return;

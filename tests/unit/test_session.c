@@ -43,7 +43,7 @@ static void collect_output(struct peer *peer)
 	while ((node = list_pop(&session->replies))) {
 		struct request *request = container_of(node, struct request, link);
 
-		output_append(&peer->sent, request->header, NBD_SIMPLE_REPLY_SIZE);
+		output_append(&peer->sent, request->header, request->header_length);
 		for (unsigned i = 0; i < request->driver.iovcnt; i++)
 			output_append(&peer->sent, request->driver.iov[i].iov_base, request->driver.iov[i].iov_len);
 		nbd_sent(session, request);
@@ -149,7 +149,7 @@ static const uint8_t go_fake[] = { 0, 0, 0, 4, 'f', 'a', 'k', 'e', 0, 1, 0, NBD_
 static void add_dialogue(struct output *to)
 {
 	output_be32(to, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
-	add_option(to, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
+	add_option(to, NBD_OPT_LIST_META_CONTEXT, NULL, 0);
 	add_option(to, 4711, "whatever this is", 16);
 	add_option(to, NBD_OPT_LIST, NULL, 0);
 	add_option(to, NBD_OPT_LIST, "x", 1);
