@@ -3,7 +3,7 @@
 
 /* What is measured of a way: so many, so often. */
 #define SAMPLES 32
-_Static_assert(TRIAL_BATCHES > 2 * TRIAL_WORST, "most of them count");
+#define BATCHES 16
 
 /* The pauses between, ns. */
 #define FIRST_PAUSE UINT64_C(1000000000)
@@ -16,14 +16,23 @@ static void go(struct trial *trial, unsigned way, uint64_t now)
 {
 	trial->way = way;
 	trial->since = now;
-	trial->sum = trial->count = 0;
-	trial->batches = 0;
+	trial->batch = trial->count = 0;
+	trial->sum = trial->worst = trial->batches = 0;
 }
 
 void trial_init(struct trial *trial)
 {
 	*trial = (struct trial){ .trying = true, .pause = FIRST_PAUSE };
+}
 
+/* The BEST way is used, until both are tried again. */
+static void settle(struct trial *trial, unsigned best, uint64_t now)
+{
+	trial->best = best;
+	trial->trying = false;
+	trial->again = now + trial->pause;
+	trial->tried = 0;
+	go(trial, best, now);
 }
 
 /* Both have been tried.  The other one has to be better by a twentieth. */
@@ -35,46 +44,19 @@ static void conclude(struct trial *trial, uint64_t now)
 		trial->pause = FIRST_PAUSE;
 	else if (trial->pause < LONGEST_PAUSE)
 		trial->pause *= 2;
-	trial->best = best;
-	trial->trying = false;
-	trial->again = now + trial->pause;
-	trial->tried = 0;
-	go(trial, best, now);
-}
-
-/* No answer: what was best stays. */
-static void give_up(struct trial *trial, uint64_t now)
-{
-	trial->trying = false;
-	trial->again = now + trial->pause;
-	trial->tried = 0;
-	go(trial, trial->best, now);
-}
-
-/* In the worst batches something else got in the way. */
-static uint64_t sum_without_worst(const struct trial *trial)
-{
-	uint64_t sorted[TRIAL_BATCHES], sum = 0;
-
-	for (unsigned i = 0; i < TRIAL_BATCHES; i++) {
-		unsigned at = i;
-
-		for (; at && sorted[at - 1] > trial->batch[i]; at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = trial->batch[i];
-	}
-	for (unsigned i = 0; i < TRIAL_BATCHES - TRIAL_WORST; i++)
-		sum += sorted[i];
-	return sum;
+	settle(trial, best, now);
 }
 
 static void end_batch(struct trial *trial, uint64_t now)
 {
-	trial->batch[trial->batches++] = trial->sum;
-	trial->sum = trial->count = 0;
-	if (trial->batches < TRIAL_BATCHES)
+	trial->sum += trial->batch;
+	if (trial->batch > trial->worst)
+		trial->worst = trial->batch;
+	trial->batch = trial->count = 0;
+	if (++trial->batches < BATCHES)
 		return;
-	trial->took[trial->way] = sum_without_worst(trial);
+	/* In the worst batch something else got in the way. */
+	trial->took[trial->way] = trial->sum - trial->worst;
 	if (++trial->tried == 2)
 		conclude(trial, now);
 	else
@@ -90,7 +72,7 @@ void trial_add(struct trial *trial, uint64_t start, uint64_t now)
 		go(trial, trial->way, now);
 	}
 	if (trial->since && now - trial->since > LONGEST_TRY) {
-		give_up(trial, now);
+		settle(trial, trial->best, now);
 		return;
 	}
 	if (!trial->since)
@@ -98,7 +80,7 @@ void trial_add(struct trial *trial, uint64_t start, uint64_t now)
 	/* Before that it was another way, or the driver was full of what had gone that. */
 	if (start < trial->since)
 		return;
-	trial->sum += now - start;
+	trial->batch += now - start;
 	if (++trial->count == SAMPLES)
 		end_batch(trial, now);
 }

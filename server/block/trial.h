@@ -12,10 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How often a way is measured, and how many of these may be spoilt by something else. */
-#define TRIAL_BATCHES 16
-#define TRIAL_WORST 1
-
 struct trial {
 	unsigned way;       /* to go now: 0, which is the one to begin with and preferred, or 1 */
 	bool trying;        /* that is found out just now; else it is used until... */
@@ -24,11 +20,12 @@ struct trial {
 	unsigned best;      /* what was found out last */
 	unsigned tried;     /* ways, this time */
 	uint64_t since;     /* when this one was gone first; ns */
-	uint64_t sum;       /* of what was measured in this batch; ns */
-	unsigned count;
-	uint64_t batch[TRIAL_BATCHES]; /* the sums of the last ones... */
-	unsigned batches;   /* ...so many */
-	uint64_t took[2];   /* the sum of a way's batches, without the worst; ns */
+	uint64_t batch;     /* what was measured in this batch; ns */
+	unsigned count;     /* how often */
+	unsigned batches;   /* before it, this way... */
+	uint64_t sum;       /* ...what these took... */
+	uint64_t worst;     /* ...and the worst of them; ns */
+	uint64_t took[2];   /* what a way's batches took without the worst; ns */
 };
 
 void trial_init(struct trial *trial);

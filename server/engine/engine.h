@@ -110,7 +110,10 @@ void engine_fallocate(struct engine *engine, struct engine_op *op, int fd, int m
 void engine_poll(struct engine *engine, struct engine_op *op, int fd, unsigned events);
 /* Once, after NANOSECONDS; the result is 0. */
 void engine_timer(struct engine *engine, struct engine_op *op, uint64_t nanoseconds);
-/* Asks for an early end of OP, which must be in flight and no transfer of a file; its `done` comes all the same, perhaps with -ECANCELED. */
+/*
+ * Asks for an early end of OP, which must be in flight, and no read or write of a file; its `done` comes all the same,
+ * perhaps with -ECANCELED.
+ */
 void engine_cancel(struct engine *engine, struct engine_op *op);
 
 /* Any thread: has MESSAGE run on the engine's thread, behind those posted before.  The message stays in place until then. */

@@ -16,7 +16,7 @@
 #include "common/wire.h"
 #include "server/block/account.h"
 #include "server/block/budget.h"
-#include "server/block/elevator.h"
+#include "server/block/software_queue.h"
 #include "server/nbd/output.h"
 
 struct block;

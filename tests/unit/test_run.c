@@ -205,7 +205,7 @@ static void test_none_waits_where_that_is_slower(void **state)
 	/* The first one was no run's. */
 	complete_all(fake, -EIO);
 	assert_int_equal(trial->count, 4);
-	assert_int_equal(trial->sum, 1000 + 3 * 3000);
+	assert_int_equal(trial->batch, 1000 + 3 * 3000);
 	queue_of(fake)->runs.trial.way = 1;
 	write_run(fake, 10, 14);
 	assert_driver_has(fake, "W10+1 W11+1 W12+1 W13+1 W14+1");

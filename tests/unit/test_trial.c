@@ -5,7 +5,7 @@
 
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
-#define SAMPLES (32 * TRIAL_BATCHES)
+#define SAMPLES (32 * 16)
 
 static struct trial trial;
 static uint64_t now;
@@ -110,6 +110,22 @@ static void test_what_came_earlier_does_not_count(void **state)
 	assert_int_equal(trial.way, 0);
 }
 
+/* Where hardly anything comes, nothing is found out, and what was best before stays. */
+static void test_a_trial_does_not_last_for_ever(void **state)
+{
+	(void)state;
+	begin();
+	count_until_change(2 * MS, MS, 100000);
+	assert_int_equal(trial.way, 1);
+	for (unsigned i = 0; i < 11; i++) {
+		now += SECOND;
+		trial_add(&trial, now - MS, now);
+	}
+	assert_false(trial.trying);
+	assert_int_equal(trial.way, 0);
+	assert_int_equal(trial.again - now, SECOND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +134,7 @@ int main(void)
 		cmocka_unit_test(test_pauses_grow),
 		cmocka_unit_test(test_what_gets_in_the_way_does_not_count),
 		cmocka_unit_test(test_what_came_earlier_does_not_count),
+		cmocka_unit_test(test_a_trial_does_not_last_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
