@@ -17,7 +17,7 @@
 
 #define EXIT_USAGE 2
 #define POLL_AUTO_NS 50000u
-#define POLL_IO_NS 100000u
+#define POLL_IO_NS 200000
 #define LEAST_MEMORY (1u << 20)
 #define MOST_THREADS 1024
 #define MOST_CORES (1 << 20)
@@ -37,7 +37,7 @@ static const char usage_head[] =
 	"                           (" MODULE_CONF_DIR ")\n"
 	"  -t, --threads=N          reactors (one for each core that the process may use)\n"
 	"      --poll-us=N|auto|io  poll for N microseconds before sleeping; auto: up to 50, as long as it\n"
-	"                           pays; io: up to 100, while files are being read or written (io)\n"
+	"                           pays; io: up to 200, while files are being read or written (io)\n"
 	"      --max-connections=N  refuse clients beyond that many (4096)\n"
 	"      --drain-timeout=S    at shutdown, wait S seconds for clients to read their replies (10)\n"
 	"      --watchdog=S         complain when a driver has a request for S seconds (30; 0: never)\n"

@@ -42,7 +42,7 @@ struct engine_message {
 enum engine_polling {
 	ENGINE_POLL_ALL,         /* everything */
 	ENGINE_POLL_ALL_ADAPTED, /* likewise, but only as long as the next event usually comes */
-	ENGINE_POLL_TRANSFERS,   /* files that are being read or written, and what follows on that, as long as that pays */
+	ENGINE_POLL_TRANSFERS,   /* files that are being read or written and, half as long, what follows on that, as long as that pays */
 };
 
 struct engine_config {
@@ -90,6 +90,9 @@ const struct engine_stats *engine_stats(const struct engine *engine);
 
 /* For system calls that others make on the engine's thread, so that the count stays honest. */
 void engine_count_call(struct engine *engine);
+
+/* A file has been written to by others on the engine's thread: polled for is what may follow on that as on writes of its own. */
+void engine_transferred(struct engine *engine);
 
 /* Sockets, in blocking mode: a wait is the engine's.  The result of accept is a new descriptor with CLOEXEC. */
 void engine_accept(struct engine *engine, struct engine_op *op, int fd);

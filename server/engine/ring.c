@@ -31,8 +31,10 @@ struct engine {
 	enum engine_polling polling;
 	uint64_t poll_now_ns; /* the adapted time */
 	unsigned transfers;   /* reads and writes of files under way */
-	struct poll_luck luck;
-	bool lucky;           /* so that transfers are polled for */
+	bool transferred;     /* one has ended since the last wait... */
+	uint64_t follow_until; /* ...and so long is what follows on it polled for; ns */
+	struct poll_luck transfer_luck, follow_luck;
+	bool lucky;           /* so that it polls */
 	uint64_t *now;        /* see engine_keep_time(); NULL: nobody wants it */
 	uint64_t polled_at;   /* when the last look at the clock was */
 	struct busy_poll busy_poll;
@@ -107,7 +109,10 @@ static unsigned ring_take(struct engine *engine, struct completion *completions,
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t data = io_uring_cqe_get_data64(entries[i]);
 
-		engine->transfers -= data & TRANSFER;
+		if (data & TRANSFER) {
+			engine->transfers--;
+			engine->transferred = true;
+		}
 		completions[i] = (struct completion){ (struct engine_op *)(uintptr_t)(data & ~TRANSFER), entries[i]->res };
 	}
 	io_uring_cq_advance(&engine->ring, count);
@@ -231,9 +236,37 @@ void engine_count_call(struct engine *engine)
 	engine->stats.system_calls++;
 }
 
+/* Whether there is a transfer to poll for, or what may follow on one. */
+static bool has_transfers(const struct engine *engine)
+{
+	return engine->transfers || engine->transferred || engine->polled_at < engine->follow_until;
+}
+
 static bool is_polling(const struct engine *engine)
 {
-	return engine->poll_ns && (engine->polling != ENGINE_POLL_TRANSFERS || (engine->transfers && engine->lucky));
+	return engine->poll_ns && (engine->polling != ENGINE_POLL_TRANSFERS || (engine->lucky && has_transfers(engine)));
+}
+
+void engine_transferred(struct engine *engine)
+{
+	engine->transferred = true;
+}
+
+static struct poll_luck *luck_of(struct engine *engine)
+{
+	return engine->transfers ? &engine->transfer_luck : &engine->follow_luck;
+}
+
+/* Nothing is left to do: whether it polls for transfers now, or for what follows on them. */
+static void try_luck(struct engine *engine)
+{
+	engine->polled_at = clock_ns();
+	if (engine->transferred) {
+		engine->transferred = false;
+		engine->follow_until = engine->polled_at + engine->poll_ns / 2;
+	}
+	if (has_transfers(engine))
+		engine->lucky = poll_luck_try(luck_of(engine));
 }
 
 static inline void cpu_relax(void)
@@ -285,23 +318,33 @@ static void ring_recv(struct engine *engine, struct engine_op *op, int fd, void 
 	io_uring_sqe_set_data(sqe, op);
 }
 
-/* Polls for a while, or just ONCE; true when something has come. */
-static bool ring_poll(struct engine *engine, bool once)
+/* Looks until something has come: then true; or it is time to sleep. */
+static bool poll_for_a_while(struct engine *engine)
+{
+	bool transfers = engine->polling == ENGINE_POLL_TRANSFERS;
+	uint64_t until = transfers && !engine->transfers ? engine->follow_until : engine->polled_at + engine->poll_now_ns;
+	bool ready;
+
+	while (!(ready = poll_once(engine)) && engine->polled_at < until)
+		engine->polled_at = clock_ns();
+	if (transfers)
+		poll_luck_count(luck_of(engine), ready);
+	if (engine->polling == ENGINE_POLL_ALL_ADAPTED)
+		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
+	return ready;
+}
+
+/* Polls, but just once when it is BUSY; whether there is something to do. */
+static bool ring_poll(struct engine *engine, bool busy)
 {
 	struct busy_receive waiting;
 	uint64_t start = engine->polled_at = clock_ns();
-	bool ready;
 
-	while (!(ready = poll_once(engine)) && !once && engine->polled_at - start < engine->poll_now_ns)
-		engine->polled_at = clock_ns();
-	if (engine->polling == ENGINE_POLL_ALL_ADAPTED && !once)
-		engine->poll_now_ns = busy_poll_adapt(engine->poll_now_ns, engine->poll_ns, ready);
-	if (!once && is_polling(engine))
-		poll_luck_count(&engine->luck, ready);
+	busy |= (busy || !is_polling(engine)) ? poll_once(engine) : poll_for_a_while(engine);
 	/* Before a sleep all go to the ring; else those whose connections have fallen silent. */
-	while (busy_poll_take_old(&engine->busy_poll, ready || once ? start - engine->poll_ns : UINT64_MAX, &waiting))
+	while (busy_poll_take_old(&engine->busy_poll, busy ? start - engine->poll_ns : UINT64_MAX, &waiting))
 		ring_recv(engine, waiting.op, waiting.fd, waiting.buffer, waiting.size);
-	return ready;
+	return busy;
 }
 
 static void ring_submit(struct engine *engine, bool sleep)
@@ -321,14 +364,13 @@ static void ring_submit(struct engine *engine, bool sleep)
 
 static void ring_enter(struct engine *engine, bool busy)
 {
-	if (!busy && engine->polling == ENGINE_POLL_TRANSFERS && engine->transfers)
-		engine->lucky = poll_luck_try(&engine->luck);
+	if (!busy && engine->polling == ENGINE_POLL_TRANSFERS)
+		try_luck(engine);
 	/* What was to be polled for is looked at, or goes to the ring. */
 	if (is_polling(engine) || engine->busy_poll.count) {
 		if (io_uring_sq_ready(&engine->ring))
 			ring_submit(engine, false);
-		busy |= engine->stashed > 0;
-		busy |= ring_poll(engine, busy);
+		busy = ring_poll(engine, busy || engine->stashed > 0);
 		if (busy && !kernel_holds_back(engine))
 			return;
 	}

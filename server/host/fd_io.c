@@ -337,6 +337,7 @@ static void write_now(struct platter_fd_io *io, struct disk_io *disk, uint64_t s
 	uint64_t end = clock_ns();
 
 	engine_count_call(host->reactor->engine);
+	engine_transferred(host->reactor->engine);
 	if (end - start > SLOW_WRITE_NS)
 		disk->slow_until = end + SLOW_PERIOD_NS;
 	/* What is left after a short write meets its error on the pool. */

@@ -462,6 +462,49 @@ static void test_a_receive_outlasts_transfers(void **state)
 	}
 }
 
+static void nothing(struct engine_message *message)
+{
+	(void)message;
+}
+
+/* Sends a byte through ENGINE; how many operations that was for the kernel's ring. */
+static uint64_t send_by_ring(struct engine *engine, int fd)
+{
+	struct counted send = { .op.done = counted_done };
+	struct iovec iov = { (char[]){ "s" }, 1 };
+	uint64_t before = engine_stats(engine)->submitted;
+
+	ended_total = 0;
+	engine_sendv(engine, &send.op, fd, &iov, 1);
+	while (!send.ended)
+		engine_wait(engine, true);
+	assert_int_equal(send.result, 1);
+	return engine_stats(engine)->submitted - before;
+}
+
+/* While it polls, what is sent doesn't go to the ring: that is how one can tell. */
+static void test_what_follows_on_transfers_is_polled_for(void **state)
+{
+	struct engine *engine = engine_new(&(struct engine_config){ .poll_ns = 60000000000, .polling = ENGINE_POLL_TRANSFERS });
+	struct engine_message message = { .run = nothing };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(send_by_ring(engine, pair[0]), 1);
+	engine_transferred(engine);
+	engine_post(engine, &message);
+	engine_wait(engine, false);
+	assert_int_equal(send_by_ring(engine, pair[0]), 0);
+	/* Half a minute, here. */
+	engine_post(engine, &message);
+	engine_wait(engine, false);
+	assert_int_equal(send_by_ring(engine, pair[0]), 0);
+	engine_destroy(engine);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 struct counted_job {
 	struct pool_job job;
 	pthread_t ran_on;
@@ -542,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_the_polling_time_adapts),
 		cmocka_unit_test(test_who_has_no_luck_polls_less),
 		cmocka_unit_test(test_a_receive_outlasts_transfers),
+		cmocka_unit_test(test_what_follows_on_transfers_is_polled_for),
 		cmocka_unit_test(test_jobs_run_elsewhere_and_come_back),
 		cmocka_unit_test(test_refusals_say_what_to_do),
 	};

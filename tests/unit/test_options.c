@@ -76,7 +76,7 @@ static void test_what_is_polled_for(void **state)
 {
 	(void)state;
 	assert_int_equal(polling("").polling, ENGINE_POLL_TRANSFERS);
-	assert_int_equal(polling("").poll_ns, 100000);
+	assert_int_equal(polling("").poll_ns, 200000);
 	assert_int_equal(polling("io").polling, ENGINE_POLL_TRANSFERS);
 	assert_int_equal(polling("auto").polling, ENGINE_POLL_ALL_ADAPTED);
 	assert_int_equal(polling("auto").poll_ns, 50000);
