@@ -30,7 +30,7 @@ static const struct limits defaults = {
 	.writes_starved = 2,
 	.fifo_batch = 16,
 	.async_depth = 8,
-	.fair_depth = 16,
+	.fair_depth = 8,
 };
 
 /* An attribute: the elevator's name, a number of struct limits with its bounds, or something only to be read. */
