@@ -69,6 +69,7 @@ void iostat_values(double values[IOSTAT_COLUMNS], const json_t *disk, const json
 	add_op(&discards, disk, before, "trim");
 	add_op(&flushes, disk, before, "flush");
 	add_op(&others, disk, before, "cache");
+	add_op(&others, disk, before, "extents");
 	six_columns(&values[0], &reads, seconds);
 	six_columns(&values[6], &writes, seconds);
 	six_columns(&values[12], &discards, seconds);

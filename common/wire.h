@@ -83,6 +83,7 @@ enum nbd_info {
 #define NBD_SIMPLE_REPLY_SIZE 16 /* magic, error, cookie */
 #define NBD_STRUCTURED_REPLY_MAGIC UINT32_C(0x668e33ef)
 #define NBD_CHUNK_HEADER_SIZE 20 /* magic, flags, type, cookie, length */
+#define NBD_DESCRIPTOR_SIZE 8    /* of a NBD_REPLY_TYPE_BLOCK_STATUS: length, flags */
 
 /* "Structured reply flags", "Structured reply types" */
 #define NBD_REPLY_FLAG_DONE (1u << 0)

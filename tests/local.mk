@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	tests/unit/test_device \
 	tests/unit/test_elevator \
 	tests/unit/test_engine \
+	tests/unit/test_extents \
 	tests/unit/test_flush \
 	tests/unit/test_iostat \
 	tests/unit/test_limits \
@@ -50,6 +51,9 @@ tests_unit_test_device_LDADD = $(unit_ldadd)
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/unit.h
 tests_unit_test_engine_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_engine_LDADD = $(unit_ldadd)
+tests_unit_test_extents_SOURCES = tests/unit/test_extents.c tests/unit/unit.h
+tests_unit_test_extents_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_extents_LDADD = $(unit_ldadd)
 tests_unit_test_flush_SOURCES = tests/unit/test_flush.c $(queue_fixture)
 tests_unit_test_flush_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_flush_LDADD = $(unit_ldadd)

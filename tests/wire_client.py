@@ -14,7 +14,7 @@ STRUCTURED_MAGIC = 0x668E33EF
 FIXED_NEWSTYLE, NO_ZEROES = 1, 2
 OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_INFO, OPT_GO = range(1, 8)
 OPT_STRUCTURED_REPLY, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = range(8, 12)
-REP_ACK, REP_SERVER, REP_INFO = 1, 2, 3
+REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 ERR_UNSUP, ERR_POLICY, ERR_INVALID, ERR_PLATFORM, ERR_TLS_REQD, ERR_UNKNOWN, ERR_SHUTDOWN, ERR_BLOCK_SIZE_REQD, \
     ERR_TOO_BIG = (2**31 + n for n in range(1, 10))
 INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = range(4)
@@ -38,6 +38,29 @@ def go_data(name=b"", infos=()):
 
 def request(command, offset=0, length=0, flags=0, cookie=1, payload=b"", magic=REQUEST_MAGIC):
     return struct.pack(">IHHQQI", magic, flags, command, cookie, offset, length) + payload
+
+
+def context_data(name=b"", queries=()):
+    return (struct.pack(">I", len(name)) + name + struct.pack(">I", len(queries)) +
+            b"".join(struct.pack(">I", len(query)) + query for query in queries))
+
+
+def contents(chunks):
+    """(offset, data) of a READ's content chunks, which cover one range without a gap or overlap, in any order."""
+    pieces = []
+    for kind, payload in chunks:
+        offset, = struct.unpack(">Q", payload[:8])
+        if kind == TYPE_OFFSET_HOLE:
+            size, = struct.unpack(">I", payload[8:])
+            assert size
+            pieces.append((offset, bytes(size)))
+        else:
+            assert kind == TYPE_OFFSET_DATA and len(payload) > 8
+            pieces.append((offset, payload[8:]))
+    pieces.sort()
+    for (offset, data), (following, _) in zip(pieces, pieces[1:]):
+        assert offset + len(data) == following
+    return pieces[0][0], b"".join(data for _, data in pieces)
 
 
 class Closed(Exception):
@@ -106,11 +129,13 @@ class Wire:
             if kind == REP_ACK or kind >= 2**31:
                 return replies
 
-    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES, structured=False):
+    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES, structured=False, contexts=()):
         """The whole handshake; sets size, transmission_flags and, when asked for, block_sizes (min, preferred, max)."""
         self.flags(flags)
         if structured:
             assert self.option(OPT_STRUCTURED_REPLY) == [(REP_ACK, b"")]
+        if contexts:
+            self.contexts = self.set_contexts(name, contexts)
         replies = self.option(OPT_GO, go_data(name, infos))
         assert replies[-1][0] == REP_ACK, replies
         for kind, data in replies:
@@ -120,22 +145,54 @@ class Wire:
                 self.block_sizes = struct.unpack(">III", data[2:])
         return self
 
+    def set_contexts(self, name, queries):
+        """{id: name} of those that were selected."""
+        replies = self.option(OPT_SET_META_CONTEXT, context_data(name, queries))
+        assert replies[-1] == (REP_ACK, b""), replies
+        assert all(kind == REP_META_CONTEXT for kind, _ in replies[:-1])
+        return {struct.unpack(">I", data[:4])[0]: data[4:] for _, data in replies[:-1]}
+
+    def status(self, offset, length, flags=0, cookie=1):
+        """{id: [(length, flags), ...]} of a BLOCK_STATUS that succeeds."""
+        self.send(request(CMD_BLOCK_STATUS, offset, length, flags, cookie))
+        answered, chunks = self.chunks()
+        assert answered == cookie
+        found = {}
+        for kind, payload in chunks:
+            assert kind == TYPE_BLOCK_STATUS, (kind, payload)
+            context, = struct.unpack(">I", payload[:4])
+            assert context not in found
+            found[context] = list(struct.iter_unpack(">II", payload[4:]))
+            assert found[context] and all(size for size, _ in found[context])
+        return found
+
     def reply(self, length=0):
         """One reply: (error, cookie, data); data of LENGTH bytes follows a success."""
         header = self.receive(16)
         magic, error, cookie = struct.unpack(">IIQ", header)
         if self.structured and magic == STRUCTURED_MAGIC:
-            return self.reply_in_one_chunk(self.chunk(header))
+            return self.reply_in_chunks(header)
         assert magic == REPLY_MAGIC
         return error, cookie, self.receive(length) if error == 0 and length else b""
 
-    @staticmethod
-    def reply_in_one_chunk(chunk):
-        flags, kind, cookie, payload = chunk
-        assert flags == REPLY_DONE
-        if kind == TYPE_ERROR:
-            return struct.unpack(">I", payload[:4])[0], cookie, b""
-        return 0, cookie, payload[8:]
+    def reply_in_chunks(self, begun):
+        cookie, chunks = self.chunks(begun)
+        for kind, payload in chunks:
+            if kind & 0x8000:
+                return struct.unpack(">I", payload[:4])[0], cookie, b""
+        chunks = [chunk for chunk in chunks if chunk[0] != TYPE_NONE]
+        return 0, cookie, contents(chunks)[1] if chunks else b""
+
+    def chunks(self, begun=b""):
+        """One structured reply whole: (cookie, [(type, payload), ...])."""
+        chunks = []
+        while True:
+            flags, kind, cookie, payload = self.chunk(begun)
+            begun = b""
+            assert flags in (0, REPLY_DONE)
+            chunks.append((kind, payload))
+            if flags & REPLY_DONE:
+                return cookie, chunks
 
     def chunk(self, begun=b""):
         """One chunk of a structured reply, of whose header BEGUN was received: (flags, type, cookie, payload)."""

@@ -12,6 +12,7 @@
 #ifndef PLATTER_DISK_H
 #define PLATTER_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -30,6 +31,7 @@ enum platter_op {
 	PLATTER_OP_TRIM = 3,   /* the range's content isn't needed any more; doing nothing is allowed */
 	PLATTER_OP_ZEROES = 4, /* the whole range reads as zeroes afterwards */
 	PLATTER_OP_CACHE = 5,  /* the range will be read soon; a hint */
+	PLATTER_OP_EXTENTS = 6, /* where in the range there is data: answered by platter_request_extent() */
 };
 
 /* Request flags. */
@@ -37,6 +39,7 @@ enum platter_op {
 #define PLATTER_REQ_NO_HOLE (1u << 1)   /* ZEROES: keep or allocate the range's space */
 #define PLATTER_REQ_FAST_ZERO (1u << 2) /* ZEROES: -ENOTSUP, and no change, unless faster than writing */
 #define PLATTER_REQ_ONCE (1u << 3)      /* WRITE, TRIM, ZEROES: somebody waits to hear that it is durable: -EIO isn't tried again */
+#define PLATTER_REQ_ONE (1u << 4)       /* EXTENTS: only the first one is wanted */
 
 /* Bytes of every request that belong to the driver while it has the request; aligned for any type. */
 #define PLATTER_REQUEST_DATA_SIZE 256
@@ -71,6 +74,11 @@ struct platter_request {
 #define PLATTER_DISK_COHERENT (1u << 6)   /* a FLUSH covers the writes of all connections (CAN_MULTI_CONN) */
 #define PLATTER_DISK_LENDS (1u << 7)      /* READs are answered with the driver's own memory */
 #define PLATTER_DISK_ANY_THREAD (1u << 8) /* submit may run on several reactors at once, for writes, too */
+#define PLATTER_DISK_EXTENTS (1u << 9)    /* takes EXTENTS; of a disk that doesn't, everything counts as data */
+
+/* What an extent is, bits; 0: data, or not known. */
+#define PLATTER_EXTENT_HOLE (1u << 0) /* no space is set aside for it: a write there may find none */
+#define PLATTER_EXTENT_ZERO (1u << 1) /* it reads as zeroes */
 
 /* What `open` tells the host about a disk. */
 struct platter_geometry {
@@ -142,13 +150,21 @@ void platter_request_complete(struct platter_request *request, int error);
 
 /*
  * Answers part of a READ of a PLATTER_DISK_LENDS disk with LENGTH bytes at
- * MEMORY, behind the parts lent before.  The memory stays in place until the
- * disk is released; its content may change while the reply is on its way.
+ * MEMORY, behind the parts lent before; NULL: with zeroes, of which clients that can take it so are only told.
+ * The memory stays in place until the disk is released; its content may change while the reply is on its way.
  * In submit or, before the request is completed, elsewhere on its reactor.  -ENOBUFS when
  * there is no room for another segment: room for one in each 256 KiB of the request, and
  * two more, is certain; for others it takes memory.
  */
 int platter_request_lend(struct platter_request *request, const void *memory, size_t length);
+
+/*
+ * Answers part of an EXTENTS request: the next LENGTH bytes, behind those told
+ * before, the first ones at the request's offset, are of KIND (PLATTER_EXTENT_*).
+ * Neighbours of one kind become one extent, and what lies beyond the range is cut off.  True: no more is wanted.  A
+ * request may be completed before all of its range was told, but not before anything was.  Any thread that has the request.
+ */
+bool platter_request_extent(struct platter_request *request, uint64_t length, uint32_t kind);
 
 /* The driver's own data for the disk; NULL until set. */
 void platter_disk_set_data(struct platter_disk *disk, void *data);

@@ -19,6 +19,7 @@ enum platter_fd_op {
 	PLATTER_FD_DISCARD = 4,   /* block devices: BLKDISCARD */
 	PLATTER_FD_ZEROOUT = 5,   /* block devices: BLKZEROOUT */
 	PLATTER_FD_WILLNEED = 6,  /* posix_fadvise: read ahead */
+	PLATTER_FD_EXTENTS = 7,   /* SEEK_DATA and SEEK_HOLE, for REQUEST, whose offset the range's is */
 };
 
 /* READ, WRITE: FD was opened with O_DIRECT. */
@@ -50,6 +51,7 @@ struct platter_fd_io {
 	const struct iovec *iov;
 	uint64_t offset;
 	uint64_t length;  /* READ, WRITE: the sum of the segments */
+	struct platter_request *request; /* EXTENTS: is told them */
 	/* RESULT: 0 or -errno; for READ the bytes read, fewer than LENGTH only at the file's end. */
 	void (*done)(struct platter_fd_io *io, int64_t result);
 	void *host[16];   /* the host's own */

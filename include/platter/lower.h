@@ -42,12 +42,13 @@ struct platter_lower_io {
 	/*
 	 * Data of READ and WRITE: the caller's segments, or those of its own request.  For a READ of a lower
 	 * disk that lends they may be left out: then DONE finds here what it lent, to lend it on; the array is
-	 * valid in DONE, the memory until the lower disk is closed.  With segments it is copied there.
+	 * valid in DONE, the memory until the lower disk is closed, and NULL stands for zeroes.  With segments it is copied there.
 	 */
 	uint32_t iovcnt;
 	struct iovec *iov;
 	uint64_t offset;    /* bytes */
 	uint64_t length;    /* bytes */
+	struct platter_request *request; /* EXTENTS: the caller's own, which is told what the lower disk tells */
 	/* On the same reactor; possibly inside platter_lower_submit().  ERROR: 0 or -errno. */
 	void (*done)(struct platter_lower_io *io, int error);
 	void *host[2];      /* the host's own */

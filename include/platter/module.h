@@ -28,7 +28,7 @@ extern "C" {
 #include <platter/lower.h>
 
 /* Changes when modules must be built anew.  The daemon loads only its own. */
-#define PLATTER_ABI 2
+#define PLATTER_ABI 3
 
 /* --- What the macros are made of */
 

@@ -22,8 +22,8 @@ static unsigned long first = 0;
 PLATTER_PARAM(first, ulong, 0644, "of the requests that touch the bytes from here...");
 static unsigned long last = ULONG_MAX;
 PLATTER_PARAM(last, ulong, 0644, "...to here");
-static const char *ops = "rwftzc";
-PLATTER_PARAM(ops, charp, 0644, "and of these: read, write, flush, trim, zeroes, cache, by their first letters");
+static const char *ops = "rwftzce";
+PLATTER_PARAM(ops, charp, 0644, "and of these: read, write, flush, trim, zeroes, cache, extents, by their first letters");
 
 static int error_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
@@ -50,7 +50,7 @@ static int error_release(struct platter_disk *disk, struct platter_error *error)
 /* Which letter of `ops` stands for it. */
 static char letter_of(const struct platter_request *request)
 {
-	static const char letters[] = "rwftzc";
+	static const char letters[] = "rwftzce";
 
 	return request->op < sizeof(letters) - 1 ? letters[request->op] : '?';
 }

@@ -223,6 +223,10 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 	case PLATTER_OP_ZEROES:
 		start_zeroes(state, file);
 		break;
+	case PLATTER_OP_EXTENTS:
+		state->io.request = request;
+		issue(state, PLATTER_FD_EXTENTS, STEP_ONLY);
+		break;
 	default:
 		issue(state, PLATTER_FD_WILLNEED, STEP_ONLY);
 	}

@@ -294,6 +294,8 @@ int file_open(struct platter_disk *disk, struct platter_geometry *geometry, stru
 				 PLATTER_DISK_COHERENT;
 	if (file->read_only)
 		geometry->capabilities |= PLATTER_DISK_READ_ONLY;
+	if (!file->block_device)
+		geometry->capabilities |= PLATTER_DISK_EXTENTS;
 	if (file->rotational)
 		geometry->capabilities |= PLATTER_DISK_ROTATIONAL;
 	return 0;

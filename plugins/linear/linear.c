@@ -122,7 +122,8 @@ static void piece_done(struct platter_lower_io *io, int error)
 	progress->done += progress->length;
 	if (error == 0 && io->op == PLATTER_OP_READ && linear->lends)
 		error = stack_lend(progress->request, io);
-	if (error)
+	/* What the first disk tells of its end of the range is enough: it may have told less. */
+	if (error || io->op == PLATTER_OP_EXTENTS)
 		platter_request_complete(progress->request, error);
 	else
 		go_on(progress);
@@ -160,7 +161,7 @@ static void go_on(struct progress *progress)
 	if (length > linear->start[index + 1] - at)
 		length = linear->start[index + 1] - at;
 	progress->io = (struct platter_lower_io){ .op = request->op, .flags = request->flags, .iov = progress->part,
-						  .offset = at - linear->start[index], .done = piece_done };
+						  .offset = at - linear->start[index], .request = request, .done = piece_done };
 	/* One that is to be lent has those of the pieces that are done. */
 	if (request->iovcnt && !(request->op == PLATTER_OP_READ && linear->lends))
 		progress->io.iovcnt = stack_segments(progress->part, SEGMENTS, request->iov, request->iovcnt, progress->done, length,

@@ -7,20 +7,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <platter/driver.h>
 #include <platter/host.h>
 
-#define ZERO_SIZE (256u << 10)
 #define MOST_DELAY_US UINT64_C(3600000000)
 
 struct null_disk {
 	uint64_t size;
 	uint64_t delay_us;
 	uint64_t open_delay_ms;
-	void *zeroes; /* ZERO_SIZE of the kernel's zero page */
 };
 
 struct null_request {
@@ -30,22 +27,13 @@ struct null_request {
 
 _Static_assert(sizeof(struct null_request) <= PLATTER_REQUEST_DATA_SIZE, "too large for a request's data");
 
-static void null_free(struct null_disk *null)
-{
-	if (!null)
-		return;
-	if (null->zeroes != MAP_FAILED)
-		munmap(null->zeroes, ZERO_SIZE);
-	free(null);
-}
-
 static int check(const struct null_disk *null, struct platter_error *error)
 {
 	if (null->size == 0)
 		return platter_fail(error, EINVAL, "size=0: a disk needs at least one byte");
 	if (null->delay_us > MOST_DELAY_US || null->open_delay_ms > MOST_DELAY_US / 1000)
 		return platter_fail(error, EINVAL, "a delay of more than an hour");
-	return null->zeroes == MAP_FAILED ? platter_fail(error, ENOMEM, "no memory") : 0;
+	return 0;
 }
 
 static int null_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
@@ -59,10 +47,9 @@ static int null_probe(struct platter_disk *disk, const struct platter_args *args
 	null->size = platter_args_size(args, "size", UINT64_C(1) << 30);
 	null->delay_us = platter_args_number(args, "delay", 0);
 	null->open_delay_ms = platter_args_number(args, "open-delay", 0);
-	null->zeroes = mmap(NULL, ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	result = check(null, error);
 	if (result < 0) {
-		null_free(null);
+		free(null);
 		return result;
 	}
 	platter_disk_set_data(disk, null);
@@ -72,7 +59,7 @@ static int null_probe(struct platter_disk *disk, const struct platter_args *args
 
 static void null_remove(struct platter_disk *disk)
 {
-	null_free(platter_disk_data(disk));
+	free(platter_disk_data(disk));
 }
 
 static int null_open(struct platter_disk *disk, struct platter_geometry *geometry, struct platter_error *error)
@@ -85,7 +72,7 @@ static int null_open(struct platter_disk *disk, struct platter_geometry *geometr
 		;
 	geometry->bytes = null->size;
 	geometry->capabilities = PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE |
-				 PLATTER_DISK_COHERENT | PLATTER_DISK_LENDS | PLATTER_DISK_ANY_THREAD;
+				 PLATTER_DISK_COHERENT | PLATTER_DISK_LENDS | PLATTER_DISK_ANY_THREAD | PLATTER_DISK_EXTENTS;
 	return 0;
 }
 
@@ -96,24 +83,14 @@ static void null_delayed(struct platter_timer *timer)
 	platter_request_complete(state->request, 0);
 }
 
-static int null_read(const struct null_disk *null, struct platter_request *request)
-{
-	int result = 0;
-
-	for (uint64_t at = 0; result == 0 && at < request->length; at += ZERO_SIZE) {
-		uint64_t left = request->length - at;
-
-		result = platter_request_lend(request, null->zeroes, left < ZERO_SIZE ? left : ZERO_SIZE);
-	}
-	return result;
-}
-
 static void null_submit(struct platter_disk *disk, struct platter_request *request)
 {
 	const struct null_disk *null = platter_disk_data(disk);
 	struct null_request *state = (struct null_request *)(void *)request->data;
-	int result = request->op == PLATTER_OP_READ ? null_read(null, request) : 0;
+	int result = request->op == PLATTER_OP_READ ? platter_request_lend(request, NULL, request->length) : 0;
 
+	if (request->op == PLATTER_OP_EXTENTS)
+		platter_request_extent(request, request->length, PLATTER_EXTENT_HOLE | PLATTER_EXTENT_ZERO);
 	if (result < 0 || null->delay_us == 0) {
 		platter_request_complete(request, result);
 		return;

@@ -37,7 +37,6 @@ struct ram_disk {
 	uint64_t page; /* what memory is given back in */
 	int fd;
 	uint8_t *memory;
-	void *zeroes;  /* CHUNK_SIZE of the kernel's zero page */
 	uint8_t *map;  /* a byte for each chunk: 1 when it may hold data */
 	uint64_t chunks;
 };
@@ -48,8 +47,6 @@ static void ram_free(struct ram_disk *ram)
 		return;
 	if (ram->memory)
 		munmap(ram->memory, ram->limit);
-	if (ram->zeroes)
-		munmap(ram->zeroes, CHUNK_SIZE);
 	if (ram->fd >= 0)
 		close(ram->fd);
 	free(ram->map);
@@ -96,10 +93,9 @@ static int allocate(struct ram_disk *ram, const char *name, bool huge, struct pl
 	ram->memory = map_memory(ram->fd, ram->limit, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE));
 	if (!ram->memory && huge)
 		return platter_fail(error, ENOMEM, "huge=on: not enough huge pages are reserved; see sysctl vm.nr_hugepages");
-	ram->zeroes = map_memory(-1, CHUNK_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
 	ram->chunks = (ram->limit + CHUNK_SIZE - 1) / CHUNK_SIZE;
 	ram->map = calloc(ram->chunks, 1);
-	if (!ram->memory || !ram->zeroes || !ram->map)
+	if (!ram->memory || !ram->map)
 		return platter_fail(error, ENOMEM, "no memory");
 	return 0;
 }
@@ -140,7 +136,7 @@ static int ram_open(struct platter_disk *disk, struct platter_geometry *geometry
 	(void)error;
 	geometry->bytes = ram->size;
 	geometry->capabilities = PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE |
-				 PLATTER_DISK_COHERENT | PLATTER_DISK_LENDS;
+				 PLATTER_DISK_COHERENT | PLATTER_DISK_LENDS | PLATTER_DISK_EXTENTS;
 	geometry->max_zeroes = MOST_AT_ONCE;
 	geometry->max_trim = MOST_AT_ONCE;
 	return 0;
@@ -169,9 +165,7 @@ static int ram_read(const struct ram_disk *ram, struct platter_request *request)
 		bool data;
 		uint64_t length = run_length(ram, offset, left, &data);
 
-		if (!data && length > CHUNK_SIZE)
-			length = CHUNK_SIZE;
-		result = platter_request_lend(request, data ? ram->memory + offset : ram->zeroes, length);
+		result = platter_request_lend(request, data ? ram->memory + offset : NULL, length);
 		offset += length;
 		left -= length;
 	}
@@ -310,6 +304,22 @@ static int ram_zeroes(struct ram_disk *ram, const struct platter_request *reques
 	return result;
 }
 
+static void ram_extents(const struct ram_disk *ram, struct platter_request *request)
+{
+	uint64_t offset = request->offset;
+	uint64_t left = request->length;
+	bool enough = false;
+
+	while (left && !enough) {
+		bool data;
+		uint64_t length = run_length(ram, offset, left, &data);
+
+		enough = platter_request_extent(request, length, data ? 0 : PLATTER_EXTENT_HOLE | PLATTER_EXTENT_ZERO);
+		offset += length;
+		left -= length;
+	}
+}
+
 static void ram_submit(struct platter_disk *disk, struct platter_request *request)
 {
 	struct ram_disk *ram = platter_disk_data(disk);
@@ -327,6 +337,9 @@ static void ram_submit(struct platter_disk *disk, struct platter_request *reques
 		break;
 	case PLATTER_OP_ZEROES:
 		result = ram_zeroes(ram, request);
+		break;
+	case PLATTER_OP_EXTENTS:
+		ram_extents(ram, request);
 		break;
 	default: /* FLUSH, CACHE: it is all there is */
 		break;

@@ -18,7 +18,7 @@ PLATTER_EXPORT_SYMBOL(stack_segments);
 #define COMMON (PLATTER_DISK_FLUSH | PLATTER_DISK_TRIM | PLATTER_DISK_ZEROES | PLATTER_DISK_CACHE | PLATTER_DISK_COHERENT | \
 		PLATTER_DISK_LENDS)
 /* What it has if one of them has it. */
-#define ANY (PLATTER_DISK_READ_ONLY | PLATTER_DISK_ROTATIONAL)
+#define ANY (PLATTER_DISK_READ_ONLY | PLATTER_DISK_ROTATIONAL | PLATTER_DISK_EXTENTS)
 
 _Static_assert(sizeof(struct platter_lower_io) + sizeof(void *) <= PLATTER_REQUEST_DATA_SIZE, "too large for a request's data");
 
@@ -99,7 +99,7 @@ void stack_pass(struct platter_request *request, struct platter_lower *lower)
 	passing->request = request;
 	passing->io = (struct platter_lower_io){
 		.op = request->op, .flags = request->flags, .iovcnt = request->iovcnt, .iov = request->iov,
-		.offset = request->offset, .length = request->length, .done = passed,
+		.offset = request->offset, .length = request->length, .request = request, .done = passed,
 	};
 	platter_lower_submit(lower, &passing->io);
 }

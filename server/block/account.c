@@ -8,6 +8,7 @@ const char *account_op_name(unsigned op)
 	static const char *const names[ACCOUNT_OPS] = {
 		[PLATTER_OP_READ] = "read", [PLATTER_OP_WRITE] = "write", [PLATTER_OP_FLUSH] = "flush",
 		[PLATTER_OP_TRIM] = "trim", [PLATTER_OP_ZEROES] = "zeroes", [PLATTER_OP_CACHE] = "cache",
+		[PLATTER_OP_EXTENTS] = "extents",
 	};
 
 	return names[op];

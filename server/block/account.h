@@ -18,7 +18,7 @@
 #include "server/block/software_queue.h"
 #include "server/block/request.h"
 
-#define ACCOUNT_OPS (PLATTER_OP_CACHE + 1)
+#define ACCOUNT_OPS (PLATTER_OP_EXTENTS + 1)
 
 /* Times of less than a microsecond are in bucket 0, others of less than 2^N in bucket N; the last has the longer ones, too. */
 #define ACCOUNT_BUCKETS 22

@@ -35,7 +35,14 @@ struct deadline_data {
 
 static enum software_side direction_of(const struct request *request)
 {
-	return request->driver.op == PLATTER_OP_READ || request->driver.op == PLATTER_OP_CACHE ? SOFTWARE_READS : SOFTWARE_CHANGES;
+	switch (request->driver.op) {
+	case PLATTER_OP_READ:
+	case PLATTER_OP_CACHE:
+	case PLATTER_OP_EXTENTS:
+		return SOFTWARE_READS;
+	default:
+		return SOFTWARE_CHANGES;
+	}
 }
 
 static void init(struct queue *queue)

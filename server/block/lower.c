@@ -7,6 +7,7 @@
 
 #include "server/block/block.h"
 #include "server/block/disk.h"
+#include "server/block/extents.h"
 #include "server/block/registry.h"
 #include "server/block/request.h"
 #include "server/block/usage.h"
@@ -122,7 +123,10 @@ static void copy_lent(const struct request *request, struct platter_lower_io *io
 
 			if (bytes > from->iov_len - at)
 				bytes = from->iov_len - at;
-			memcpy((char *)io->iov[to].iov_base + inside, (const char *)from->iov_base + at, bytes);
+			if (from->iov_base)
+				memcpy((char *)io->iov[to].iov_base + inside, (const char *)from->iov_base + at, bytes);
+			else
+				memset((char *)io->iov[to].iov_base + inside, 0, bytes);
 			at += bytes;
 			inside += bytes;
 			if (inside == io->iov[to].iov_len) {
@@ -131,6 +135,14 @@ static void copy_lent(const struct request *request, struct platter_lower_io *io
 			}
 		}
 	}
+}
+
+/* REQUEST, of the disk on top, is told what the lower disk told. */
+static void tell(const struct extents *extents, struct platter_request *request)
+{
+	for (unsigned i = 0; i < extents->count; i++)
+		if (platter_request_extent(request, extents->list[i].length, (uint32_t)extents->list[i].kind))
+			return;
 }
 
 static void io_done(struct request *request)
@@ -142,6 +154,8 @@ static void io_done(struct request *request)
 	/* IO isn't ours any more after `done`. */
 	struct disk_io *upper = io->host[1];
 
+	if (request->driver.op == PLATTER_OP_EXTENTS && error == 0)
+		tell(request->extents, io->request);
 	if (lent && error == 0 && io->iovcnt) {
 		copy_lent(request, io);
 	} else if (lent && error == 0) {
@@ -151,6 +165,15 @@ static void io_done(struct request *request)
 	io->done(io, error);
 	upper->operations--;
 	request_put(request);
+}
+
+static int prepare_extents(const struct platter_lower *lower, struct request *request, const struct platter_lower_io *io)
+{
+	if (!io->request || io->request->op != PLATTER_OP_EXTENTS)
+		return -EINVAL;
+	request->extents = extents_new(io->length, lower->disk->geometry.min_block,
+				       request_of(io->request)->extents->most);
+	return request->extents ? 0 : -ENOMEM;
 }
 
 void platter_lower_submit(struct platter_lower *lower, struct platter_lower_io *io)
@@ -165,6 +188,8 @@ void platter_lower_submit(struct platter_lower *lower, struct platter_lower_io *
 		result = request_reserve_segments(request, (unsigned)(io->length / BUFFER_SEGMENT_SIZE + 2));
 	else if (result == 0)
 		result = request_reserve_segments(request, io->iovcnt);
+	if (result == 0 && io->op == PLATTER_OP_EXTENTS)
+		result = prepare_extents(lower, request, io);
 	if (result < 0) {
 		request_put(request);
 		io->done(io, result);

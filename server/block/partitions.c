@@ -41,7 +41,9 @@ static void reading_done(struct request *request)
 	for (uint32_t i = 0; request->error == 0 && i < request->driver.iovcnt; i++) {
 		const struct iovec *from = &request->driver.iov[i];
 
-		if (from->iov_base != to)
+		if (!from->iov_base)
+			memset(to, 0, from->iov_len);
+		else if (from->iov_base != to)
 			memcpy(to, from->iov_base, from->iov_len);
 		to += from->iov_len;
 	}

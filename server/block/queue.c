@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "server/block/block.h"
 #include "server/block/disk.h"
+#include "server/block/extents.h"
 #include "server/block/handle.h"
 #include "server/block/merge.h"
 #include "server/block/request.h"
@@ -104,6 +105,22 @@ static void enter_again(struct queue *queue, struct request *request)
 		queue_insert(queue, request);
 }
 
+/* What a driver says isn't believed: a reply of another length would be the end of all that follow on its connection. */
+static int check_answer(const struct request *request)
+{
+	const char *name = request->queue->disk->name;
+
+	if (request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
+		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error", name);
+		return -EIO;
+	}
+	if (request->driver.op == PLATTER_OP_EXTENTS && !request->extents->count) {
+		log_ratelimited(ERROR, "%s: its driver has told no extent, or there was no memory; that is an I/O error", name);
+		return -EIO;
+	}
+	return 0;
+}
+
 void queue_finish(struct request *request, int error)
 {
 	struct queue *queue = request->queue;
@@ -112,12 +129,7 @@ void queue_finish(struct request *request, int error)
 	overlap_leave(&queue->overlaps, request);
 	while ((node = list_pop(&request->waiters)))
 		enter_again(queue, container_of(node, struct request, link));
-	/* A reply of another length would be the end of all that follow on its connection. */
-	if (error == 0 && request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
-		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error", queue->disk->name);
-		error = -EIO;
-	}
-	request->error = error;
+	request->error = error == 0 ? check_answer(request) : error;
 	account_end(&queue->account, request);
 	software_queue_closed(request);
 	request->done(request);
@@ -316,6 +328,13 @@ static struct request *next(struct queue *queue, uint64_t *done)
 	return NULL;
 }
 
+/* For a driver that can't tell. */
+static void answer_extents(struct request *request)
+{
+	extents_add(request->extents, request->driver.length, 0);
+	platter_request_complete(&request->driver, 0);
+}
+
 /* A part, or a request that isn't split, goes to the driver. */
 static void submit(struct request *request)
 {
@@ -333,7 +352,9 @@ static void submit(struct request *request)
 		queue->change_bytes += request->driver.length;
 	}
 	list_add_tail(&request->link, &request->block->running);
-	if (disk->driver->ops->submit)
+	if (request->driver.op == PLATTER_OP_EXTENTS && !(disk->geometry.capabilities & PLATTER_DISK_EXTENTS))
+		answer_extents(request);
+	else if (disk->driver->ops->submit)
 		disk->driver->ops->submit(&disk->driver_side, &request->driver);
 	else
 		handle_start(request);
@@ -517,6 +538,11 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
 	if (!head)
 		home->wake(home);
+}
+
+bool platter_request_extent(struct platter_request *driver_side, uint64_t length, uint32_t kind)
+{
+	return extents_add(request_of(driver_side)->extents, length, kind);
 }
 
 int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)

@@ -7,6 +7,7 @@
 
 #include "common/checked.h"
 #include "server/block/block.h"
+#include "server/block/extents.h"
 #include "server/block/software_queue.h"
 
 struct request *request_get(struct block *block)
@@ -37,6 +38,7 @@ struct request *request_get(struct block *block)
 	request->error = 0;
 	request->buffers = NULL;
 	request->input = NULL;
+	request->extents = NULL;
 	request->reserved = 0;
 	request->issued = 0;
 	request->submitted = 0;
@@ -73,6 +75,7 @@ void request_put(struct request *request)
 		return;
 	block = request->block;
 	request_release_data(request);
+	extents_free(request->extents);
 	request->next = block->free_requests;
 	block->free_requests = request;
 	block->free_request_count++;
@@ -102,20 +105,27 @@ uint64_t request_footprint(uint64_t length)
 	return length - tail + (tail ? buffer_class_size(class_for(tail)) : 0);
 }
 
+void *request_get_memory(struct request *request, uint64_t bytes)
+{
+	struct buffer *buffer = bytes <= BUFFER_SEGMENT_SIZE ? request_add_buffer(request, class_for(bytes)) : NULL;
+
+	return buffer ? buffer->memory : NULL;
+}
+
 int request_reserve_segments(struct request *request, unsigned count)
 {
 	size_t bytes = count * sizeof(struct iovec);
-	struct buffer *buffer;
+	struct iovec *segments;
 
 	if (count <= request->capacity)
 		return 0;
 	if (bytes > BUFFER_SEGMENT_SIZE)
 		return -EINVAL;
-	buffer = request_add_buffer(request, class_for(bytes));
-	if (!buffer)
+	segments = request_get_memory(request, bytes);
+	if (!segments)
 		return -ENOMEM;
-	request->driver.iov = (struct iovec *)(void *)buffer->memory;
-	request->capacity = buffer_class_size(buffer->class) / sizeof(struct iovec);
+	request->driver.iov = segments;
+	request->capacity = buffer_class_size(class_for(bytes)) / sizeof(struct iovec);
 	return 0;
 }
 

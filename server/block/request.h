@@ -17,6 +17,7 @@
 #include "server/engine/pool.h"
 
 struct block;
+struct extents;
 struct queue;
 struct run;
 struct software_queue;
@@ -56,6 +57,7 @@ struct request {
 	int error;                     /* 0 or -errno, when done */
 	unsigned capacity;             /* of driver.iov */
 
+	struct extents *extents;       /* of an EXTENTS request: what was told, the driver's first; else NULL */
 	/* Where the data is: either own buffers, or inside an input buffer that others use, too. */
 	struct buffer *buffers;
 	struct buffer *input;
@@ -67,6 +69,7 @@ struct request {
 
 	/* The owner's: the name that the client gave the request, and its answer: its header, and how long it is with the data. */
 	uint64_t cookie;
+	bool unfragmented;             /* a READ's data is to come in one piece */
 	uint64_t answer_length;
 	uint8_t header_length;
 	union {
@@ -95,6 +98,9 @@ void request_put(struct request *request);
 
 /* Frees its data early; the request itself stays. */
 void request_release_data(struct request *request);
+
+/* BYTES of memory, at most BUFFER_SEGMENT_SIZE, until its data is released; NULL. */
+void *request_get_memory(struct request *request, uint64_t bytes);
 
 /* Makes room for COUNT segments, where it has none yet; -ENOMEM, -EINVAL: too many. */
 int request_reserve_segments(struct request *request, unsigned count);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -131,6 +132,39 @@ static void transfer(struct platter_fd_io *io)
 	} while (!advance(io, result < 0 ? -errno : result));
 }
 
+/* Where data begins at or behind AT, END at most; -1: that can't be told. */
+static off_t seek_data(int fd, off_t at, off_t end)
+{
+	off_t data = lseek(fd, at, SEEK_DATA);
+	struct stat status;
+
+	if (data >= 0)
+		return data < end ? data : end;
+	/* None up to the file's end, which may have moved: what isn't there can't be called zeroes. */
+	return errno == ENXIO && fstat(fd, &status) == 0 && status.st_size >= end ? end : -1;
+}
+
+/* The file system's word; where it has none, it is data. */
+static void tell_extents(const struct platter_fd_io *io)
+{
+	off_t at = (off_t)io->offset, end = (off_t)(io->offset + io->length);
+	bool enough = false;
+
+	while (at < end && !enough) {
+		off_t data = seek_data(io->fd, at, end);
+		off_t hole = data < 0 ? -1 : lseek(io->fd, data, SEEK_HOLE);
+
+		if (data > at)
+			enough = platter_request_extent(io->request, (uint64_t)(data - at), PLATTER_EXTENT_HOLE | PLATTER_EXTENT_ZERO);
+		at = data > at ? data : at;
+		if (hole <= at || hole > end)
+			hole = end;
+		if (!enough && at < end)
+			enough = platter_request_extent(io->request, (uint64_t)(hole - at), 0);
+		at = hole;
+	}
+}
+
 static int64_t run_blocking(const struct platter_fd_io *io)
 {
 	uint64_t range[2] = { io->offset, io->length };
@@ -151,6 +185,9 @@ static int64_t run_blocking(const struct platter_fd_io *io)
 	case PLATTER_FD_ZEROOUT:
 		result = ioctl(io->fd, BLKZEROOUT, range);
 		break;
+	case PLATTER_FD_EXTENTS:
+		tell_extents(io);
+		return 0;
 	case PLATTER_FD_WILLNEED:
 		return -posix_fadvise(io->fd, (off_t)io->offset, (off_t)io->length, POSIX_FADV_WILLNEED);
 	default:

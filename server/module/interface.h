@@ -30,6 +30,7 @@
 	X(platter_register_driver) \
 	X(platter_reply) \
 	X(platter_request_complete) \
+	X(platter_request_extent) \
 	X(platter_request_lend) \
 	X(platter_timer_start) \
 	X(platter_unregister_blkdev) \

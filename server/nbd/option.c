@@ -10,11 +10,12 @@
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/registry.h"
+#include "server/nbd/context.h"
 #include "server/nbd/info.h"
 #include "server/nbd/session.h"
 #include "server/nbd/transmission.h"
 
-static void reply_header(struct nbd_session *session, uint32_t type, size_t length)
+void option_reply_header(struct nbd_session *session, uint32_t type, size_t length)
 {
 	output_be64(&session->out, NBD_REP_MAGIC);
 	output_be32(&session->out, session->option);
@@ -22,12 +23,11 @@ static void reply_header(struct nbd_session *session, uint32_t type, size_t leng
 	output_be32(&session->out, (uint32_t)length);
 }
 
-/* Without data, or with TEXT for the user. */
-static void option_reply(struct nbd_session *session, uint32_t type, const char *text)
+void option_reply(struct nbd_session *session, uint32_t type, const char *text)
 {
 	size_t length = text ? strlen(text) : 0;
 
-	reply_header(session, type, length);
+	option_reply_header(session, type, length);
 	output_append(&session->out, text, length);
 }
 
@@ -39,13 +39,15 @@ uint32_t option_most_data(uint32_t option)
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
 		return NBD_MOST_OPTION_DATA;
+	case NBD_OPT_LIST_META_CONTEXT:
+	case NBD_OPT_SET_META_CONTEXT:
+		return NBD_MOST_CONTEXT_DATA;
 	default:
 		return 0;
 	}
 }
 
-/* A string of the specification: valid UTF-8, no NUL, not too long. */
-static bool is_string(const uint8_t *bytes, uint32_t length)
+bool option_is_string(const uint8_t *bytes, uint32_t length)
 {
 	return length <= NBD_MAX_STRING && !memchr(bytes, 0, length) && !u8_check(bytes, length);
 }
@@ -57,13 +59,13 @@ static void close_session(struct nbd_session *session, enum nbd_want want, const
 	session->reason = reason;
 }
 
-static void refuse_unknown(struct nbd_session *session, const uint8_t *name, uint32_t length)
+void option_refuse_unknown(struct nbd_session *session, const char *name, uint32_t length)
 {
 	char printable[81];
 	char text[160];
 
 	snprintf(text, sizeof(text), "there is no export named \"%s\"",
-		 log_printable(printable, sizeof(printable), (const char *)name, length));
+		 log_printable(printable, sizeof(printable), name, length));
 	option_reply(session, NBD_REP_ERR_UNKNOWN, text);
 }
 
@@ -75,7 +77,7 @@ static void want_open(struct nbd_session *session, struct export *export)
 
 static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	struct export *export = is_string(data, length) ? export_use((const char *)data, length) : NULL;
+	struct export *export = option_is_string(data, length) ? export_use((const char *)data, length) : NULL;
 
 	if (export)
 		want_open(session, export);
@@ -96,7 +98,7 @@ static void answer_list(struct nbd_session *session)
 
 		if (export->removing)
 			continue;
-		reply_header(session, NBD_REP_SERVER, 4 + name + description);
+		option_reply_header(session, NBD_REP_SERVER, 4 + name + description);
 		output_be32(&session->out, (uint32_t)name);
 		output_append(&session->out, export->name, name);
 		output_append(&session->out, text, description);
@@ -121,7 +123,7 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 		option_reply(session, NBD_REP_ERR_INVALID, "the number of information requests doesn't fit the option's length");
 		return;
 	}
-	if (!is_string(data + 4, name_length)) {
+	if (!option_is_string(data + 4, name_length)) {
 		option_reply(session, NBD_REP_ERR_INVALID, "the export name is not UTF-8 of at most 4096 bytes without NUL");
 		return;
 	}
@@ -133,7 +135,7 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 	if (export)
 		want_open(session, export);
 	else
-		refuse_unknown(session, data + 4, name_length);
+		option_refuse_unknown(session, (const char *)data + 4, name_length);
 }
 
 static void answer_abort(struct nbd_session *session)
@@ -158,6 +160,10 @@ void option_skipped(struct nbd_session *session)
 	case NBD_OPT_STRUCTURED_REPLY:
 		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
 		break;
+	case NBD_OPT_SET_META_CONTEXT:
+		context_forget(session);
+		/* fall through */
+	case NBD_OPT_LIST_META_CONTEXT:
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
 		option_reply(session, NBD_REP_ERR_TOO_BIG, "the option's data is too long");
@@ -187,6 +193,10 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 	case NBD_OPT_GO:
 		answer_info(session, data, length);
 		break;
+	case NBD_OPT_LIST_META_CONTEXT:
+	case NBD_OPT_SET_META_CONTEXT:
+		context_answer(session, data, length);
+		break;
 	default:
 		refuse_unsupported(session);
 	}
@@ -194,7 +204,7 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 
 static void append_info(struct nbd_session *session, enum nbd_info type, const void *payload, size_t length)
 {
-	reply_header(session, NBD_REP_INFO, 2 + length);
+	option_reply_header(session, NBD_REP_INFO, 2 + length);
 	output_be16(&session->out, (uint16_t)type);
 	output_append(&session->out, payload, length);
 }

@@ -3,10 +3,21 @@
 #ifndef NBD_OPTION_H
 #define NBD_OPTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct nbd_session;
+
+/* For all that answer options: a reply's header, LENGTH bytes to follow; a reply without data, or with TEXT for the user. */
+void option_reply_header(struct nbd_session *session, uint32_t type, size_t length);
+void option_reply(struct nbd_session *session, uint32_t type, const char *text);
+
+/* NBD_REP_ERR_UNKNOWN. */
+void option_refuse_unknown(struct nbd_session *session, const char *name, uint32_t length);
+
+/* Whether it is a string of the specification: valid UTF-8, no NUL, not too long. */
+bool option_is_string(const uint8_t *bytes, uint32_t length);
 
 /* Answers session->option with its whole data. */
 void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length);

@@ -4,6 +4,7 @@
 #define NBD_REPLY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct request;
@@ -16,5 +17,8 @@ uint32_t reply_error(int error);
  * segments.  STRUCTURED: the client takes structured replies.
  */
 void reply_build(struct request *request, bool structured);
+
+/* For context.c: makes REQUEST's answer that of context ID: LENGTH bytes of DESCRIPTORS, which stay in place until it is sent. */
+void reply_put_status(struct request *request, uint32_t id, void *descriptors, size_t length);
 
 #endif

@@ -5,6 +5,7 @@
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/request.h"
+#include "server/nbd/context.h"
 #include "server/nbd/handshake.h"
 #include "server/nbd/option.h"
 #include "server/nbd/transmission.h"
@@ -138,5 +139,6 @@ void nbd_destroy(struct nbd_session *session)
 {
 	export_unuse(session->opening);
 	export_unuse(session->export);
+	context_forget(session);
 	output_free(&session->out);
 }

@@ -27,6 +27,8 @@ struct request;
 #define NBD_MOST_OPTION_SKIP (1u << 20)
 /* The most data of a known option: a name of the largest size and as many information requests as fit. */
 #define NBD_MOST_OPTION_DATA (8u << 10)
+/* Likewise of those about metadata contexts. */
+#define NBD_MOST_CONTEXT_DATA (64u << 10)
 /* Options in one handshake. */
 #define NBD_MOST_OPTIONS 1024
 /* Unsent bytes of handshake replies above which no further option is looked at. */
@@ -69,6 +71,8 @@ struct nbd_session {
 	unsigned infos;              /* bits: what INFO and GO asked for */
 	bool by_default;             /* they gave no name */
 	bool structured;             /* structured replies were negotiated */
+	unsigned contexts;           /* bits: the metadata contexts that were selected... */
+	struct export *contexts_of;  /* ...and for what; the session uses it.  NULL, once it transmits. */
 	struct output out;
 
 	/* Transmission */

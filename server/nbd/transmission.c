@@ -12,7 +12,9 @@
 #include "server/block/block.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/block/extents.h"
 #include "server/block/request.h"
+#include "server/nbd/context.h"
 #include "server/nbd/info.h"
 #include "server/nbd/reply.h"
 #include "server/nbd/session.h"
@@ -39,6 +41,7 @@ static const struct command {
 	[NBD_CMD_CACHE] = { PLATTER_OP_CACHE, NBD_FLAG_SEND_CACHE, 0, false },
 	[NBD_CMD_WRITE_ZEROES] = { PLATTER_OP_ZEROES, NBD_FLAG_SEND_WRITE_ZEROES, NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO,
 				   true },
+	[NBD_CMD_BLOCK_STATUS] = { PLATTER_OP_EXTENTS, NBD_FLAG_HAS_FLAGS, NBD_CMD_FLAG_REQ_ONE, false },
 };
 
 void transmission_start(struct nbd_session *session)
@@ -47,6 +50,7 @@ void transmission_start(struct nbd_session *session)
 	session->want = NBD_WANT_BYTES;
 	session->need = NBD_REQUEST_SIZE;
 	session->flags = info_flags(session);
+	context_start(session);
 }
 
 static void done(struct request *request)
@@ -54,7 +58,7 @@ static void done(struct request *request)
 	struct nbd_session *session = request->owner;
 
 	/* What isn't sent is needed no more. */
-	if (request->error || request->driver.op != PLATTER_OP_READ) {
+	if (request->error || (request->driver.op != PLATTER_OP_READ && request->driver.op != PLATTER_OP_EXTENTS)) {
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
@@ -88,7 +92,7 @@ static int validate(const struct nbd_session *session, const struct header *head
 	if (session->flags & NBD_FLAG_SEND_FUA)
 		allowed |= NBD_CMD_FLAG_FUA;
 	if (header->type == NBD_CMD_READ && (session->flags & NBD_FLAG_SEND_DF))
-		allowed |= NBD_CMD_FLAG_DF; /* as all replies are: in one piece */
+		allowed |= NBD_CMD_FLAG_DF;
 	if (header->flags & ~allowed)
 		return -EINVAL;
 	if (command->writes && (session->flags & NBD_FLAG_READ_ONLY))
@@ -104,6 +108,9 @@ static int validate(const struct nbd_session *session, const struct header *head
 		return -EINVAL;
 	if (header->type == NBD_CMD_READ && header->length > NBD_MOST_PAYLOAD)
 		return -EINVAL;
+	/* Of nothing there is no status. */
+	if (header->type == NBD_CMD_BLOCK_STATUS && (!session->contexts || header->length == 0))
+		return -EINVAL;
 	return 0;
 }
 
@@ -117,6 +124,7 @@ static struct request *take(struct nbd_session *session, const struct header *he
 	request->owner = session;
 	request->from = &session->software;
 	request->cookie = header->cookie;
+	request->unfragmented = header->flags & NBD_CMD_FLAG_DF;
 	request->driver.flags = 0;
 	request->driver.offset = header->offset;
 	request->driver.length = header->length;
@@ -126,6 +134,8 @@ static struct request *take(struct nbd_session *session, const struct header *he
 		request->driver.flags |= PLATTER_REQ_NO_HOLE;
 	if (header->flags & NBD_CMD_FLAG_FAST_ZERO)
 		request->driver.flags |= PLATTER_REQ_FAST_ZERO;
+	if (header->flags & NBD_CMD_FLAG_REQ_ONE)
+		request->driver.flags |= PLATTER_REQ_ONE;
 	session->in_flight++;
 	session->block->requests++;
 	return request;
@@ -157,7 +167,17 @@ static uint64_t memory_for(const struct nbd_session *session, const struct heade
 		return header->length;
 	if (header->type == NBD_CMD_READ && !(geometry->capabilities & PLATTER_DISK_LENDS))
 		return request_footprint(header->length);
+	if (header->type == NBD_CMD_BLOCK_STATUS && !(header->flags & NBD_CMD_FLAG_REQ_ONE))
+		return CONTEXT_MOST_EXTENTS * sizeof(struct extent);
 	return 0;
+}
+
+static int prepare_status(const struct nbd_session *session, struct request *request)
+{
+	unsigned most = request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS;
+
+	request->extents = extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
+	return request->extents ? 0 : -ENOMEM;
 }
 
 /* Room for a READ's data, or for the segments that the driver lends. */
@@ -184,7 +204,7 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 	request->driver.op = (uint16_t)commands[header->type].op;
 	/* FUA means nothing on what doesn't write, but clients send it. */
 	if (!commands[header->type].writes)
-		request->driver.flags = 0;
+		request->driver.flags &= PLATTER_REQ_ONE;
 	request->reserved = memory;
 	session->in_flight_bytes += memory;
 	if (header->type == NBD_CMD_WRITE) {
@@ -194,6 +214,8 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 	}
 	if (header->type == NBD_CMD_READ)
 		result = prepare_read(session, request);
+	else if (header->type == NBD_CMD_BLOCK_STATUS)
+		result = prepare_status(session, request);
 	if (result < 0) {
 		request->error = result;
 		done(request);

@@ -235,9 +235,16 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 	}
 }
 
+/* While a disk opens, and not for as long as the connection lives: reasons of failures take room. */
+struct opening {
+	struct disk_opener opener;
+	struct conn *conn;
+};
+
 static void opener_done(struct disk_opener *opener)
 {
-	struct conn *conn = container_of(opener, struct conn, opener);
+	struct opening *opening = container_of(opener, struct opening, opener);
+	struct conn *conn = opening->conn;
 	struct disk *disk = conn->session.opening->disk;
 
 	conn->opening = false;
@@ -248,12 +255,14 @@ static void opener_done(struct disk_opener *opener)
 		open_finished(conn, opener->result, opener->error.text[0] ? opener->error.text : strerror(-opener->result));
 	else if (opener->result == 0)
 		disk_release(disk);
+	free(opening);
 }
 
 static void start_open(struct conn *conn)
 {
 	struct nbd_session *session = &conn->session;
 	struct disk *disk = session->opening->disk;
+	struct opening *opening;
 
 	/* INFO keeps its disk open for the GO that follows. */
 	if (session->export && session->export->disk == disk) {
@@ -264,12 +273,17 @@ static void start_open(struct conn *conn)
 		disk_release(session->export->disk);
 	export_unuse(session->export);
 	session->export = NULL;
+	opening = malloc(sizeof(*opening));
+	if (!opening) {
+		open_finished(conn, -ENOMEM, "no memory");
+		return;
+	}
 	conn->opening = true;
 	/* The client's clock stands still meanwhile. */
 	conn->patience = conn->deadline - conn->reactor->ticks;
 	conn->deadline = 0;
-	conn->opener = (struct disk_opener){ .done = opener_done, .engine = conn->reactor->engine };
-	disk_open(disk, &conn->opener);
+	*opening = (struct opening){ .opener = { .done = opener_done, .engine = conn->reactor->engine }, .conn = conn };
+	disk_open(disk, &opening->opener);
 }
 
 /* Skips or fills in what the session wants next; false when there isn't enough input for it. */

@@ -44,7 +44,6 @@ struct conn {
 	uint64_t listed;               /* the last listing for administrators that it is in */
 
 	struct nbd_session session;
-	struct disk_opener opener;
 	struct engine_op recv_op, send_op, hup_op;
 
 	struct buffer *vector;         /* holds the iovecs of the send in flight */

@@ -49,7 +49,7 @@ def test_writable_export(daemon, transport):
         assert found[ability] is True, ability
     assert found["can_df"] is True
     assert [found["block_size_" + which] for which in ("minimum", "preferred", "maximum")] == [1, 4096, 32 * MIB]
-    assert found.get("contexts", []) == []
+    assert found["contexts"] == ["base:allocation"]
 
 
 def test_read_only_export(daemon, transport):
@@ -92,8 +92,26 @@ def test_list_for_people(daemon, transport):
     assert 'export="first"' in listed
 
 
-def test_map_needs_what_the_server_does_not_offer(daemon, transport):
-    run("nbdinfo", "--map", uri(daemon, transport, "first"), status=1)
+def mapped(daemon, transport, export):
+    """[(offset, length, description), ...]"""
+    return [(part["offset"], part["length"], part["description"])
+            for part in json.loads(run("nbdinfo", "--map", "--json", uri(daemon, transport, export)))]
+
+
+def test_map(daemon, transport):
+    hole = "hole,zero"
+    assert mapped(daemon, transport, "first") == [(0, MIB, hole)]
+    assert mapped(daemon, transport, "file") == [(0, 3 * MIB + 1, hole)]
+    # A terabyte is asked for in parts.
+    assert mapped(daemon, transport, "%C3%BCn%C3%AFcode") == [(0, 1 << 40, hole)]
+    run("qemu-io", "-f", "raw", "-c", "write 512k 4k", uri(daemon, transport, "first"))
+    run("qemu-io", "-f", "raw", "-c", "write 1M 64k", uri(daemon, transport, "file"))
+    assert mapped(daemon, transport, "first") == [(0, 512 * KIB, hole), (512 * KIB, 256 * KIB, "data"), (768 * KIB, 256 * KIB, hole)]
+    assert mapped(daemon, transport, "file") == [(0, MIB, hole), (MIB, 64 * KIB, "data"), (MIB + 64 * KIB, 2 * MIB + 1 - 64 * KIB, hole)]
+
+
+def test_map_knows_no_other_context(daemon, transport):
+    run("nbdinfo", "--map=qemu:dirty-bitmap:x", uri(daemon, transport, "first"), status=1)
     assert run("nbdinfo", "--size", uri(daemon, transport, "first")) == f"{MIB}\n"
 
 

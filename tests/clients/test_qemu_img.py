@@ -43,6 +43,27 @@ def test_old_content_is_overwritten_by_holes(directory, source):
         run("qemu-img", "compare", "-f", "raw", "-F", "raw", source, daemon.uri())
 
 
+@pytest.mark.parametrize("kind", ["ram", "file"])
+def test_map_has_what_was_written(directory, kind):
+    """Where there is data, and what is a hole."""
+    with backed(directory, kind, SIZE, "unix") as daemon:
+        run("qemu-io", "-f", "raw", "-c", "write 16M 1M", daemon.uri())
+        parts = json.loads(run("qemu-img", "map", "--output=json", "-f", "raw", daemon.uri()))
+    assert [(part["start"], part["length"], part["data"], part["zero"]) for part in parts] == [
+        (0, 16 * MIB, False, True), (16 * MIB, MIB, True, False), (17 * MIB, SIZE - 17 * MIB, False, True)]
+
+
+def test_odd_sizes_can_be_converted(directory):
+    """Without block status this version of qemu never ended."""
+    image = os.path.join(directory, "odd")
+    with open(image, "wb") as file:
+        file.write(b"o" * (MIB + 1))
+    with Daemon(directory, image) as daemon:
+        run("qemu-img", "convert", "-f", "raw", "-O", "raw", daemon.uri(), image + ".back")
+    with open(image + ".back", "rb") as file:
+        assert file.read(MIB + 1) == b"o" * (MIB + 1)
+
+
 def test_compare_finds_a_single_byte(directory, source):
     with backed(directory, "file", SIZE, "unix") as daemon:
         run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", source, daemon.uri())

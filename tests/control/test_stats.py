@@ -15,7 +15,7 @@ from wire_client import (CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CM
 
 KIB = 1 << 10
 MIB = 1 << 20
-OPS = ["read", "write", "flush", "trim", "zeroes", "cache"]
+OPS = ["read", "write", "flush", "trim", "zeroes", "cache", "extents"]
 
 
 @pytest.fixture
@@ -55,6 +55,8 @@ def load(wire):
         assert wire.write(n * 4 * KIB, bytes(4 * KIB)) == 0
     for n in range(30):
         wire.read(n * 8 * KIB, 8 * KIB)
+    for n in range(7):
+        wire.status(n * MIB, 64 * KIB)
     assert wire.write(0, bytes(512), flags=FLAG_FUA) == 0
     for command, length, times in ((CMD_TRIM, 64 * KIB, 3), (CMD_WRITE_ZEROES, 32 * KIB, 4), (CMD_CACHE, 1 * MIB, 5), (CMD_FLUSH, 0, 6)):
         for _ in range(times):
@@ -62,11 +64,11 @@ def load(wire):
 
 
 LOADED = {"read": (30, 240 * KIB), "write": (21, 80 * KIB + 512), "flush": (6, 0), "trim": (3, 192 * KIB), "zeroes": (4, 128 * KIB),
-          "cache": (5, 5 * MIB)}
+          "cache": (5, 5 * MIB), "extents": (7, 448 * KIB)}
 
 
 def test_every_request_is_counted_for_the_disk_and_for_its_connection(daemon):
-    with Wire(daemon).go(b"a") as wire, Wire(daemon).go(b"b"):
+    with Wire(daemon).go(b"a", structured=True, contexts=[b"base:allocation"]) as wire, Wire(daemon).go(b"b"):
         load(wire)
         disk = stats(daemon, "a")
         assert list(disk["ops"]) == OPS
@@ -87,7 +89,7 @@ def test_every_request_is_counted_for_the_disk_and_for_its_connection(daemon):
 
 def test_counters_outlive_connections_and_end_with_the_disk(daemon):
     for _ in range(2):
-        with Wire(daemon).go(b"a") as wire:
+        with Wire(daemon).go(b"a", structured=True, contexts=[b"base:allocation"]) as wire:
             load(wire)
             assert counters(client(daemon)["ops"], "requests", "bytes") == LOADED
             wire.disconnect()
@@ -298,7 +300,7 @@ def test_partitions_are_in_their_disk_s_counters(directory):
 
 
 def test_the_tables(daemon):
-    with Wire(daemon).go(b"a") as wire:
+    with Wire(daemon).go(b"a", structured=True, contexts=[b"base:allocation"]) as wire:
         load(wire)
         disks, ops, *rest = daemon.ctl("stats").split("\n\n")
         assert not rest
@@ -309,13 +311,13 @@ def test_the_tables(daemon):
         assert lines[0] == ["DISK", "OP", "REQUESTS", "MERGED", "SUBMITTED", "BYTES", "IN-FLIGHT", "ERRORS", "QUEUE", "SERVICE"]
         assert [line[:8] for line in lines[1:3]] == [["a", "read", "30", "0", "30", "240K", "0", "0"],
                                                      ["a", "write", "21", "0", "21", "80.5K", "0", "0"]]
-        assert len(lines) == 7
+        assert len(lines) == 8
         histograms = daemon.ctl("stats", "a").split("\n\n")[2].splitlines()
         assert histograms[0].split()[:5] == ["FROM", "read-queue", "read-service", "write-queue", "write-service"]
         assert histograms[1].split()[:5] == ["0", "30", "30", "21", "21"]
         assert len(daemon.ctl("stats", "b").split("\n\n")) == 2
         headings, line = [text.split() for text in daemon.ctl("clients").splitlines()]
-        assert dict(zip(headings, line)).items() >= {"REQUESTS": "69", "READ": "240K", "WRITTEN": "80.5K"}.items()
+        assert dict(zip(headings, line)).items() >= {"REQUESTS": "76", "READ": "240K", "WRITTEN": "80.5K"}.items()
         wire.disconnect()
 
 
@@ -324,7 +326,7 @@ COLUMNS = ("Device r/s rkB/s rrqm/s %rrqm r_await rareq-sz w/s wkB/s wrqm/s %wrq
 
 
 def test_iostat_since_the_disk_was_added(daemon):
-    with Wire(daemon).go(b"a") as wire:
+    with Wire(daemon).go(b"a", structured=True, contexts=[b"base:allocation"]) as wire:
         load(wire)
         before = stats(daemon, "a")["age_us"]
         for arguments in ((), ("-x",), ("1", "1")):
@@ -341,7 +343,7 @@ def test_iostat_since_the_disk_was_added(daemon):
 
 
 def test_iostat_of_each_interval(daemon):
-    with Wire(daemon).go(b"a") as wire:
+    with Wire(daemon).go(b"a", structured=True, contexts=[b"base:allocation"]) as wire:
         load(wire)
         began = time.monotonic()
         reports = [json.loads(line)["disks"] for line in daemon.ctl("--json", "iostat", "1", "3").splitlines()]

@@ -195,7 +195,7 @@ def test_modinfo_reads_files_without_a_server(place):
                      'PLATTER_ALIAS("other"); PLATTER_SOFTDEP("lib");\n' + importer("parm", license="GPL"))
     text = subprocess.run([PLATTERCTL, "modinfo", path], capture_output=True, text=True, check=True, timeout=60).stdout
     lines = {line.split(":", 1)[0]: line.split(":", 1)[1].strip() for line in text.splitlines()}
-    assert lines["filename"] == path and lines["name"] == "parm" and lines["license"] == "GPL" and lines["abi"] == "2"
+    assert lines["filename"] == path and lines["name"] == "parm" and lines["license"] == "GPL" and lines["abi"] == "3"
     assert lines["parm"] == "n:some numbers (int[])" and lines["alias"] == "other" and lines["softdep"] == "lib"
     assert lines["import"] == "twice version 1"
     found = json.loads(subprocess.run([PLATTERCTL, "--json", "modinfo", path], capture_output=True, text=True, check=True, timeout=60).stdout)

@@ -59,6 +59,29 @@ def test_linear_is_its_disks_one_behind_the_other(directory, plugins):
             wire.disconnect()
 
 
+def test_extents_come_from_below(directory, plugins):
+    """From the disk below, from those that are one behind the other, and all is data where there are none."""
+    hole, quarter = 3, MIB // 4
+    exports = ("x=ram:1M", "y=ram:1M", "both=linear:x+y", "z=ram:1M", "slow=delay:z", "p=pattern:1M", "q=delay:p")
+    with start(directory, plugins, *exports) as daemon:
+        with Wire(daemon).go(b"both", structured=True, contexts=[b"base:allocation"]) as wire:
+            (context,) = wire.contexts
+            assert wire.write(quarter, b"d" * 512) == 0
+            assert wire.write(MIB, b"d" * 512) == 0
+            # What the first of them tells is enough.
+            assert wire.status(0, 2 * MIB)[context] == [(quarter, hole), (quarter, 0), (2 * quarter, hole)]
+            assert wire.status(MIB, MIB)[context] == [(quarter, 0), (3 * quarter, hole)]
+            assert wire.status(MIB - 512, 1024)[context] == [(512, hole)]
+            assert wire.read(0, 2 * MIB) == bytes(quarter) + b"d" * 512 + bytes(3 * quarter - 512) + b"d" * 512 + bytes(MIB - 512)
+            wire.disconnect()
+        with Wire(daemon).go(b"slow", structured=True, contexts=[b"base:allocation"]) as wire:
+            assert list(wire.status(0, MIB).values()) == [[(MIB, hole)]]
+            wire.disconnect()
+        with Wire(daemon).go(b"q", structured=True, contexts=[b"base:allocation"]) as wire:
+            assert list(wire.status(0, MIB).values()) == [[(MIB, 0)]]
+            wire.disconnect()
+
+
 def test_who_stands_on_a_disk_has_it_for_itself(directory, plugins):
     with start(directory, plugins, "x=ram:1M", "y=ram:1M", "both=linear:x+y", "slow=delay:x") as daemon:
         # Somebody uses it: the one on top cannot be opened, and no half of it stays open.

@@ -37,14 +37,15 @@ static json_t *disk(json_int_t factor)
 {
 	json_int_t n = factor;
 
-	return json_pack("{s:s, s:I, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o}}", "name", "a", "age_us", n * 2000000,
+	return json_pack("{s:s, s:I, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "name", "a", "age_us", n * 2000000,
 			 "busy_us", n * 500000, "ops",
 			 "read", op(n * 100, n * 20, n * 80, n * 819200, n * 50000000, n * 150000000),
 			 "write", op(n * 10, n * 0, n * 10, n * 40960, 0, n * 10000000),
 			 "zeroes", op(n * 10, n * 5, n * 5, n * 40960, 0, n * 30000000),
 			 "trim", op(n * 4, 0, n * 4, n * 4194304, n * 1000000, 0),
 			 "flush", op(n * 8, n * 6, n * 2, 0, n * 8000000, n * 8000000),
-			 "cache", op(n * 2, 0, n * 2, n * 8192, 0, n * 43000000));
+			 "cache", op(n * 2, 0, n * 2, n * 8192, 0, n * 40000000),
+			 "extents", op(n * 2, 0, n * 2, n * 8192, 0, n * 3000000));
 }
 
 static void assert_two_seconds_of_load(void)

@@ -10,10 +10,11 @@ from baseline import leaves_nothing
 from shared import own_daemon, sparse_file
 from wire_client import (CMD_BLOCK_STATUS, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, ENOSPC, EPERM,
                          ERR_INVALID, FLAG_DF, FLAG_FUA, FLAG_REQ_ONE, INFO_EXPORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO,
-                         OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REPLY_DONE, SEND_DF, TYPE_ERROR, TYPE_NONE, TYPE_OFFSET_DATA, Wire,
-                         go_data, option, request)
+                         OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REPLY_DONE, SEND_DF, TYPE_ERROR, TYPE_NONE, TYPE_OFFSET_DATA,
+                         TYPE_OFFSET_HOLE, Wire, contents, go_data, option, request)
 
 MIB = 1 << 20
+QUARTER = MIB // 4
 SIZE = 96 * MIB
 
 
@@ -24,7 +25,7 @@ def image(scratch):
 
 @pytest.fixture(scope="module")
 def daemon(image):
-    with own_daemon(f"ram=ram:{SIZE}", "null=null:1T", "file=" + image, "readable=ram:1M,readonly") as running:
+    with own_daemon(f"ram=ram:{SIZE}", "null=null:1T", "file=" + image, "readable=ram:1M,readonly", "sparse=ram:4M") as running:
         yield running
 
 
@@ -46,14 +47,28 @@ def ram(daemon):
         yield connection.go(b"ram", structured=True)
 
 
-def read(wire, offset, length, flags=0, cookie=7):
-    """The data, which came in one chunk."""
+def chunks_of(wire, offset, length, flags=0, cookie=7):
     wire.send(request(CMD_READ, offset, length, flags, cookie))
-    reply_flags, kind, answered, payload = wire.chunk()
-    assert (reply_flags, kind, answered) == (REPLY_DONE, TYPE_OFFSET_DATA, cookie)
-    assert struct.unpack(">Q", payload[:8]) == (offset,)
-    assert len(payload) == 8 + length
-    return payload[8:]
+    answered, chunks = wire.chunks()
+    assert answered == cookie
+    return chunks
+
+
+def read(wire, offset, length, flags=0, cookie=7):
+    chunks = chunks_of(wire, offset, length, flags, cookie)
+    found, data = contents(chunks)
+    assert (found, len(data)) == (offset, length)
+    if flags & FLAG_DF:
+        assert [kind for kind, _ in chunks] == [TYPE_OFFSET_DATA]
+    return data
+
+
+def hole(offset, length):
+    return TYPE_OFFSET_HOLE, struct.pack(">QI", offset, length)
+
+
+def data_at(offset, data):
+    return TYPE_OFFSET_DATA, struct.pack(">Q", offset) + data
 
 
 def error(wire, message):
@@ -114,8 +129,51 @@ def test_export_name_keeps_what_was_negotiated(daemon):
 
 @pytest.mark.parametrize("length", [1, 511, 512, 4096, 65536, 65537, MIB, 32 * MIB, 64 * MIB])
 @pytest.mark.parametrize("flags", [0, FLAG_DF, FLAG_DF | FLAG_FUA])
-def test_read_is_one_chunk(wire, length, flags):
-    assert len(read(wire, 4096, length, flags)) == length
+def test_read_of_each_length(wire, length, flags):
+    assert read(wire, 4096, length, flags) == bytes(length)
+
+
+@pytest.fixture
+def sparse(daemon):
+    """A RAM disk whose second and fourth 256 KiB hold data."""
+    with Wire(daemon) as wire:
+        wire.go(b"sparse", structured=True)
+        for quarter in (1, 3):
+            assert wire.write(quarter * QUARTER, b"d" * QUARTER) == 0
+        yield wire
+
+
+@pytest.mark.parametrize("offset, length, expected", [
+    (0, MIB, [hole(0, QUARTER), data_at(QUARTER, b"d" * QUARTER), hole(2 * QUARTER, QUARTER), data_at(3 * QUARTER, b"d" * QUARTER)]),
+    (1000, 1, [hole(1000, 1)]),
+    (QUARTER - 1, 2, [hole(QUARTER - 1, 1), data_at(QUARTER, b"d")]),
+    (2 * QUARTER - 512, 1024, [data_at(2 * QUARTER - 512, b"d" * 512), hole(2 * QUARTER, 512)]),
+    (QUARTER, QUARTER, [data_at(QUARTER, b"d" * QUARTER)]),
+    (MIB, 3 * MIB, [hole(MIB, 3 * MIB)])])
+def test_holes_are_not_sent(sparse, offset, length, expected):
+    assert chunks_of(sparse, offset, length) == expected
+
+
+def test_holes_are_sent_to_those_that_cannot_do_without(daemon, sparse):
+    """Don't fragment, and simple replies."""
+    expected = (bytes(QUARTER) + b"d" * QUARTER) * 2 + bytes(3 * MIB)
+    assert chunks_of(sparse, 0, 4 * MIB, FLAG_DF) == [data_at(0, expected)]
+    assert chunks_of(sparse, 5, 512, FLAG_DF) == [data_at(5, bytes(512))]
+    with Wire(daemon) as wire:
+        wire.go(b"sparse")
+        assert wire.read(0, 4 * MIB) == expected
+        assert wire.read(QUARTER - 1, 2) == b"\0d"
+
+
+def test_replies_with_and_without_holes_in_one_batch(sparse):
+    """Each is whole before the next one's first byte."""
+    requests = [(cookie * 4096 * 7, 4096 * (cookie % 30 + 1)) for cookie in range(60)]
+    sparse.send(b"".join(request(CMD_READ, offset, length, cookie=cookie) for cookie, (offset, length) in enumerate(requests)))
+    image = (bytes(QUARTER) + b"d" * QUARTER) * 2 + bytes(3 * MIB)
+    for _ in requests:
+        cookie, chunks = sparse.chunks()
+        offset, length = requests[cookie]
+        assert contents(chunks) == (offset, image[offset:offset + length])
 
 
 def test_read_has_what_was_written(daemon):
@@ -189,7 +247,7 @@ def test_replies_of_a_batch_are_told_apart_by_their_cookies(ram):
         flags, kind, cookie, _ = ram.chunk()
         assert flags == REPLY_DONE
         found[cookie] = kind
-    assert found == {cookie: (TYPE_OFFSET_DATA, TYPE_ERROR, TYPE_NONE)[cookie % 3] for cookie in messages}
+    assert found == {cookie: (TYPE_OFFSET_HOLE, TYPE_ERROR, TYPE_NONE)[cookie % 3] for cookie in messages}
 
 
 def test_simple_replies_stay_for_those_that_did_not_ask(daemon):

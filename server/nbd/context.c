@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "server/nbd/context.h"
+
+#include <string.h>
+
+#include "common/wire.h"
+#include "server/block/export.h"
+#include "server/block/extents.h"
+#include "server/block/request.h"
+#include "server/nbd/option.h"
+#include "server/nbd/reply.h"
+#include "server/nbd/session.h"
+
+/* By their bits. */
+static const char *const names[] = { "base:allocation" };
+
+#define NAMES (sizeof(names) / sizeof(names[0]))
+
+/* What is left of an option's data. */
+struct reader {
+	const uint8_t *bytes;
+	uint32_t left;
+};
+
+static bool read_number(struct reader *reader, uint32_t *number)
+{
+	if (reader->left < 4)
+		return false;
+	*number = get_be32(reader->bytes);
+	reader->bytes += 4;
+	reader->left -= 4;
+	return true;
+}
+
+/* Its length, and so many bytes. */
+static bool read_string(struct reader *reader, const char **string, uint32_t *length)
+{
+	if (!read_number(reader, length) || *length > reader->left || !option_is_string(reader->bytes, *length))
+		return false;
+	*string = (const char *)reader->bytes;
+	reader->bytes += *length;
+	reader->left -= *length;
+	return true;
+}
+
+static bool is_name(const char *query, uint32_t length, const char *name)
+{
+	return length == strlen(name) && memcmp(query, name, length) == 0;
+}
+
+/* What QUERY finds; with nothing behind the colon, in a list, all of the namespace. */
+static unsigned find(const char *query, uint32_t length, bool list)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		bool wildcard = list && query[length - 1] == ':' && strncmp(names[i], query, length) == 0;
+
+		if (wildcard || is_name(query, length, names[i]))
+			found |= 1u << i;
+	}
+	return found;
+}
+
+/* Of COUNT queries; false: one of them isn't one, or they don't fill the rest of the data. */
+static bool find_all(struct reader *reader, uint32_t count, bool list, unsigned *found)
+{
+	const char *query;
+	uint32_t length;
+
+	*found = list && count == 0 ? (1u << NAMES) - 1 : 0;
+	for (uint32_t i = 0; i < count; i++) {
+		/* A namespace, at least. */
+		if (!read_string(reader, &query, &length) || !memchr(query, ':', length) || query[0] == ':')
+			return false;
+		*found |= find(query, length, list);
+	}
+	return reader->left == 0;
+}
+
+static void reply_contexts(struct nbd_session *session, unsigned contexts, bool list)
+{
+	for (unsigned i = 0; i < NAMES; i++) {
+		if (!(contexts & 1u << i))
+			continue;
+		option_reply_header(session, NBD_REP_META_CONTEXT, 4 + strlen(names[i]));
+		output_be32(&session->out, list ? 0 : i + 1);
+		output_append(&session->out, names[i], strlen(names[i]));
+	}
+	option_reply(session, NBD_REP_ACK, NULL);
+}
+
+/* The export's name, the number of queries, the queries. */
+void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t length)
+{
+	bool list = session->option == NBD_OPT_LIST_META_CONTEXT;
+	struct reader reader = { data, length };
+	uint32_t name_length, count;
+	struct export *export;
+	const char *name;
+	unsigned found;
+
+	if (!list)
+		context_forget(session);
+	if (!session->structured) {
+		option_reply(session, NBD_REP_ERR_INVALID, "structured replies have to be negotiated before that");
+		return;
+	}
+	if (!read_string(&reader, &name, &name_length) || !read_number(&reader, &count) ||
+	    !find_all(&reader, count, list, &found)) {
+		option_reply(session, NBD_REP_ERR_INVALID, "an export's name and queries, each of the form NAMESPACE:NAME, were expected");
+		return;
+	}
+	export = export_use(name, name_length);
+	if (!export) {
+		option_refuse_unknown(session, name, name_length);
+		return;
+	}
+	if (list) {
+		export_unuse(export);
+	} else {
+		session->contexts = found;
+		session->contexts_of = export;
+	}
+	reply_contexts(session, found, list);
+}
+
+void context_forget(struct nbd_session *session)
+{
+	export_unuse(session->contexts_of);
+	session->contexts_of = NULL;
+	session->contexts = 0;
+}
+
+void context_start(struct nbd_session *session)
+{
+	unsigned contexts = session->contexts_of == session->export ? session->contexts : 0;
+
+	context_forget(session);
+	session->contexts = contexts;
+}
+
+void context_put_status(struct request *request)
+{
+	struct extents *extents = request->extents;
+	uint8_t *at = (uint8_t *)extents->list;
+
+	/* In place: descriptors are smaller than what they are made of. */
+	for (unsigned i = 0; i < extents->count; i++, at += NBD_DESCRIPTOR_SIZE) {
+		struct extent extent = extents->list[i];
+
+		/* Neither requests nor what is told of them exceeds 32 bits. */
+		put_be32(at, (uint32_t)extent.length);
+		put_be32(at + 4, (uint32_t)extent.kind);
+	}
+	reply_put_status(request, 1, extents->list, (size_t)extents->count * NBD_DESCRIPTOR_SIZE);
+}
