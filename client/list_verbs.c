@@ -163,6 +163,8 @@ static json_int_t sum_of(const json_t *client, const char *counter)
 
 static void add_client(struct table *table, const json_t *client)
 {
+	const json_t *tls = json_object_get(client, "tls");
+
 	table_add(table, "%s", text_of(client, "peer"));
 	table_add(table, "%s", text_of(client, "export"));
 	table_add(table, "%s", text_of(client, "state"));
@@ -172,11 +174,15 @@ static void add_client(struct table *table, const json_t *client)
 	table_add(table, "%" PRIi64, (int64_t)sum_of(client, "requests"));
 	table_add_size(table, (uint64_t)number_of(op_of(client, "read"), "bytes"));
 	table_add_size(table, (uint64_t)number_of(op_of(client, "write"), "bytes"));
+	table_add(table, "%s", text_of(tls, "version"));
+	table_add(table, "%s", text_of(tls, "cipher"));
+	table_add(table, "%s", text_of(tls, "identity"));
 }
 
 static int clients(int argc, char **argv)
 {
-	return list(argc, argv, "clients", "clients", "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT >REQUESTS >READ >WRITTEN", add_client);
+	return list(argc, argv, "clients", "clients",
+		    "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT >REQUESTS >READ >WRITTEN TLS CIPHER IDENTITY", add_client);
 }
 
 /* As /proc/devices has them. */

@@ -10,6 +10,7 @@
 #include "server/block/partitions.h"
 #include "server/block/registry.h"
 #include "server/disk_events.h"
+#include "server/net/tls.h"
 #include "server/spec.h"
 
 /* The reactors are there. */
@@ -33,7 +34,8 @@ static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *
 static int add_export(const struct spec *spec, struct disk *disk, struct platter_error *error)
 {
 	const char *name = spec->disk ? spec->name : disk->name;
-	int result = export_add(name, spec->disk ? spec->description : NULL, disk, spec->read_only || disk->read_only);
+	int result = export_add(name, spec->disk ? spec->description : NULL, disk,
+				spec->read_only || disk->read_only, spec->tls);
 
 	if (result == -EEXIST)
 		return platter_fail(error, EEXIST, "there is already an export of this name");
@@ -92,6 +94,13 @@ static int finish(struct disk *disk, struct platter_error *error)
 	return result < 0 ? result : 0;
 }
 
+static int check_tls(const struct spec *spec, struct platter_error *error)
+{
+	if (!spec->tls || tls_is_configured())
+		return 0;
+	return platter_fail(error, EINVAL, "tls: nobody could use it: platterd was started without --tls-certificates and --tls-psk");
+}
+
 int admin_add(const char *text, struct export **ret, struct platter_error *error)
 {
 	struct disk *disk = NULL;
@@ -100,11 +109,15 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 
 	if (result < 0)
 		return result;
-	result = add_disk(&spec, &disk, error);
+	result = check_tls(&spec, error);
+	if (result == 0)
+		result = add_disk(&spec, &disk, error);
 	if (result == 0 && spec.partitions)
 		disk->partitions = PARTITIONS_WANTED;
 	if (result == 0 && !spec.disk)
 		disk->unlisted = spec.unlisted;
+	if (result == 0 && !spec.disk)
+		disk->tls = spec.tls;
 	if (result == 0 && !spec.unlisted) {
 		result = add_export(&spec, disk, error);
 		if (result < 0 && !spec.disk)

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/size.h"
+#include "common/tls.h"
 #include "server/admin.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
@@ -25,6 +26,7 @@
 #include "server/module/module.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
+#include "server/net/tls.h"
 #include "server/options.h"
 #include "server/reactor.h"
 #include "server/records.h"
@@ -34,6 +36,7 @@
 /* Threads for file I/O that blocks, and for drivers' open and release. */
 #define IO_THREADS 64
 #define CONTROL_THREADS 256
+#define TLS_THREADS 4
 
 static void stop(void)
 {
@@ -86,12 +89,33 @@ static int open_control(const char *address)
 	return -1;
 }
 
-static int listen_all(const char *const *addresses)
+/* What clients need to know comes before the exports that only those may use. */
+static int prepare_tls(const struct options *options)
 {
+	const struct tls_files files = { options->tls_certificates, options->tls_psk, options->tls_verify_peer };
 	struct platter_error error = { "" };
 
+	if (!files.certificates && !files.psk) {
+		if (!options->tls_verify_peer)
+			return 0;
+		log_error("--tls-verify-peer: certificates are missing; write --tls-certificates=DIR");
+		return -1;
+	}
+	if (tls_configure(&files, &error) == 0)
+		return 0;
+	log_error("%s", error.text);
+	return -1;
+}
+
+static int listen_all(const char *const *addresses, const char *mode)
+{
+	enum nbd_tls tls = tls_is_configured() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
+	struct platter_error error = { "" };
+
+	if (mode)
+		listen_parse_tls(&tls, mode, &error);
 	for (; *addresses; addresses++) {
-		if (listen_add(*addresses, &error) < 0) {
+		if (listen_add(*addresses, tls, &error) < 0) {
 			log_error("%s", error.text);
 			return -1;
 		}
@@ -157,15 +181,17 @@ static int prepare(const struct options *options)
 	module_init(event_tell);
 	modprobe_set_directories(options->modules, options->module_conf);
 	modprobe_load_configured();
+	if (prepare_tls(options) < 0)
+		return -1;
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
-	return listen_all(options->listen);
+	return listen_all(options->listen, options->tls);
 }
 
 int main(int argc, char **argv)
 {
-	struct pool *io_pool = NULL, *control_pool = NULL;
+	struct pool *io_pool = NULL, *control_pool = NULL, *tls_pool = NULL;
 	struct options options;
 	int status;
 
@@ -182,7 +208,8 @@ int main(int argc, char **argv)
 	status = EXIT_FAILURE;
 	records_init();
 	signals_init();
-	if (pool_create(&io_pool, "io", IO_THREADS) < 0 || pool_create(&control_pool, "control", CONTROL_THREADS) < 0) {
+	if (pool_create(&io_pool, "io", IO_THREADS) < 0 || pool_create(&control_pool, "control", CONTROL_THREADS) < 0 ||
+	    pool_create(&tls_pool, "tls", TLS_THREADS) < 0) {
 		log_error("cannot start: no memory");
 		goto out;
 	}
@@ -191,6 +218,7 @@ int main(int argc, char **argv)
 	handle_init(io_pool);
 	disk_init(options.threads, control_pool, reactors_call_blocks, timer_stop_all);
 	ending_init(options.drain_seconds);
+	conn_set_pool(tls_pool);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
 	if (prepare(&options) < 0 || start_reactors(&options) < 0)
 		goto out;
@@ -200,11 +228,13 @@ out:
 	/* Releases run on the control pool: they end here. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
+	pool_destroy(tls_pool);
 	/* A disk may have lost what it acknowledged. */
 	if (disk_any_failed())
 		status = EXIT_FAILURE;
 	control_close();
 	listen_cleanup();
+	tls_forget();
 	export_remove_all();
 	disk_remove_all();
 	module_unload_all();

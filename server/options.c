@@ -29,6 +29,11 @@ static const char usage_head[] =
 	"\n"
 	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT]; may be repeated\n"
 	"                           (tcp:localhost:10809)\n"
+	"      --tls=MODE           off, on: for clients that want it, or required, where an address doesn't\n"
+	"                           say tls=MODE itself (required, if there are certificates or keys)\n"
+	"      --tls-certificates=DIR  where ca-cert.pem, server-cert.pem and server-key.pem lie\n"
+	"      --tls-psk=FILE       keys of clients, IDENTITY:KEY in each line\n"
+	"      --tls-verify-peer    clients need a certificate, signed by ca-cert.pem, or a key\n"
 	"      --control=PATH|none  socket for platterctl: PATH[,mode=OCTAL]\n"
 	"                           (/run/platter/control.sock)\n"
 	"      --modules=DIR        where driver modules lie\n"
@@ -106,7 +111,10 @@ static unsigned usable_cores(void)
 	return count < MOST_THREADS ? (unsigned)count : MOST_THREADS;
 }
 
-enum { OPTION_CONTROL = 256, OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY, OPTION_VERSION };
+enum {
+	OPTION_TLS = 256, OPTION_TLS_CERTIFICATES, OPTION_TLS_PSK, OPTION_TLS_VERIFY, OPTION_CONTROL, OPTION_MODULES,
+	OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY, OPTION_VERSION,
+};
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, 'l' },
@@ -119,6 +127,10 @@ static const struct option long_options[] = {
 	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN },
 	{ "watchdog", required_argument, NULL, OPTION_WATCHDOG },
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
+	{ "tls", required_argument, NULL, OPTION_TLS },
+	{ "tls-certificates", required_argument, NULL, OPTION_TLS_CERTIFICATES },
+	{ "tls-psk", required_argument, NULL, OPTION_TLS_PSK },
+	{ "tls-verify-peer", no_argument, NULL, OPTION_TLS_VERIFY },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, 'h' },
@@ -153,6 +165,15 @@ static bool set_option(struct options *options, int option, const char *value, s
 	case 'l':
 		options->listen[(*listening)++] = value;
 		return true;
+	case OPTION_TLS:
+		options->tls = value;
+		return strcmp(value, "off") == 0 || strcmp(value, "on") == 0 || strcmp(value, "required") == 0;
+	case OPTION_TLS_CERTIFICATES:
+		options->tls_certificates = value;
+		return *value != '\0';
+	case OPTION_TLS_PSK:
+		options->tls_psk = value;
+		return *value != '\0';
 	case OPTION_CONTROL:
 		options->control = value;
 		return *value != '\0';
@@ -183,6 +204,11 @@ static bool set_option(struct options *options, int option, const char *value, s
 static const char *values_of(int option)
 {
 	switch (option) {
+	case OPTION_TLS:
+		return "off, on or required";
+	case OPTION_TLS_CERTIFICATES:
+	case OPTION_TLS_PSK:
+		return "a path";
 	case OPTION_CONTROL:
 		return "a path, or none";
 	case OPTION_MODULES:
@@ -246,6 +272,8 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 		if (option == 'v') {
 			options->debug = options->verbose;
 			options->verbose = true;
+		} else if (option == OPTION_TLS_VERIFY) {
+			options->tls_verify_peer = true;
 		} else if (!set_option(options, option, optarg, &listening)) {
 			log_error("--%s=%s: write %s", long_name(option), optarg, values_of(option));
 			return -EINVAL;

@@ -11,6 +11,9 @@
 struct options {
 	const char **listen;      /* addresses; NULL-terminated, at least one */
 	char **exports;           /* what spec_parse() reads; NULL-terminated */
+	const char *tls;          /* the mode where a listener says nothing; NULL: as the credentials are */
+	const char *tls_certificates, *tls_psk; /* see struct tls_files */
+	bool tls_verify_peer;
 	const char *control;      /* PATH[,mode=OCTAL]; NULL: the default, "none": none */
 	const char *modules, *module_conf; /* directories */
 	unsigned threads;

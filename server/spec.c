@@ -62,6 +62,8 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 {
 	if (strcmp(key, "readonly") == 0)
 		return parse_bool(key, value, &spec->read_only, error);
+	if (strcmp(key, "tls") == 0)
+		return parse_bool(key, value, &spec->tls, error);
 	if (strcmp(key, "description") == 0) {
 		if (!value || spec->description)
 			return platter_fail(error, EINVAL, "description: %s", value ? "given twice" : "a text is missing");
@@ -72,7 +74,7 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
 	}
 	if (!spec->driver)
-		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, description)",
+		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, tls, description)",
 				    key);
 	if (strcmp(key, "export") == 0) {
 		bool exported = true;

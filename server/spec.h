@@ -22,6 +22,7 @@ struct spec {
 	char *name;        /* NULL: the driver's and a number */
 	char *description; /* NULL: the driver's, or the disk's */
 	bool read_only;
+	bool tls;          /* for clients that use TLS only */
 	bool unlisted;     /* the disk gets no export */
 	bool partitions;   /* its partitions become disks */
 	struct disk_limits limits; /* of its queue, as far as they are set */

@@ -8,10 +8,14 @@ import signal
 import subprocess
 import time
 
+import tls_support
+
 PLATTERD = os.environ.get("PLATTERD", "./platterd")
 PLATTERCTL = os.environ.get("PLATTERCTL", os.path.join(os.path.dirname(PLATTERD), "platterctl"))
 # More options for every daemon, for example --poll-us=50.
 OPTIONS = os.environ.get("PLATTERD_OPTIONS", "").split()
+# Set: clients that send exact bytes do so over TLS, where a test doesn't say otherwise.
+TLS = os.environ.get("PLATTERD_TLS", "")
 # Emulators and sanitizers are slow; nothing waits this long when all is well.
 PATIENCE = 60
 
@@ -46,7 +50,7 @@ def wait_for(condition, what, seconds=PATIENCE):
 class Daemon:
     """A running platterd with a unix socket and, with tcp=True, a TCP port of its own."""
 
-    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None):
+    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None, tls=bool(TLS)):
         self.directory = str(directory)
         self.socket = os.path.join(self.directory, "nbd.sock")
         self.control = os.path.join(self.directory, "control.sock")
@@ -58,6 +62,9 @@ class Daemon:
                      "--module-conf", os.path.join(self.directory, "modules.d")]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
+        self.tls = tls_support.context(tls_support.certificates()) if tls else None
+        if tls:
+            arguments += ["--tls=on", "--tls-certificates", tls_support.certificates()]
         arguments += [*OPTIONS, *options, *exports]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(

@@ -179,6 +179,14 @@ check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/par
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		$(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
 		$(srcdir)/tests $(PYTESTFLAGS)
+	$(AM_V_at)test -n "$(PYTESTFLAGS)" || $(MAKE) --no-print-directory check-tls
+
+# The protocol once more, inside TLS.
+.PHONY: check-tls
+check-tls: platterd platterctl
+	PLATTERD=$(abs_builddir)/platterd PLATTERD_TLS=1 $(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
+		$(tls_tests:%=$(srcdir)/tests/wire/test_%.py)
+tls_tests = commands contexts exports segments shadow structured
 
 # After everything else; a success would look as if they had passed.
 no-unit-tests: check-daemon
@@ -194,6 +202,7 @@ EXTRA_DIST += \
 	tests/control \
 	tests/control_client.py \
 	tests/daemon.py \
+	tests/tls_support.py \
 	tests/drivers \
 	tests/durability \
 	tests/meta \

@@ -78,6 +78,7 @@ class Wire:
             self.socket.connect(daemon.socket)
         self.socket.settimeout(timeout)
         self.structured = False
+        self.tls = daemon.tls
         if greet:
             self.greeting = self.receive(18)
 
@@ -106,7 +107,19 @@ class Wire:
             return True
 
     def flags(self, flags=FIXED_NEWSTYLE | NO_ZEROES):
+        """The client's flags; and TLS, where the tests run over that."""
         self.send(struct.pack(">I", flags))
+        if self.tls and flags & FIXED_NEWSTYLE:
+            self.starttls(self.tls)
+
+    def starttls(self, context):
+        assert self.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+        self.secure(context)
+
+    def secure(self, context):
+        """The TLS handshake alone."""
+        # An end that wasn't announced is an error.
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost", suppress_ragged_eofs=False)
 
     def option_reply(self):
         """One reply: (option, type, data)."""

@@ -66,6 +66,7 @@ struct disk {
 	bool tied;                       /* stands on one that only its home reactor may call */
 	enum disk_partitions partitions;
 	bool unlisted;                   /* neither it nor its partitions are exported by themselves */
+	bool tls;                        /* its partitions are for clients with TLS only, as itself */
 	const struct platter_driver *driver; /* a reference */
 	struct args *args;
 	char *name;

@@ -31,15 +31,21 @@ static struct export *find(const char *name, size_t length)
 	return NULL;
 }
 
+/* Whether a client may know of it that does, or doesn't, use TLS. */
+static bool is_known(const struct export *export, bool tls)
+{
+	return !export->removing && (tls || !export->tls);
+}
+
 /* What a client gets that names none. */
-static struct export *first(void)
+static struct export *first(bool tls)
 {
 	struct list_head *node;
 
 	list_for_each(node, &exports) {
 		struct export *export = container_of(node, struct export, link);
 
-		if (!export->removing)
+		if (is_known(export, tls))
 			return export;
 	}
 	return NULL;
@@ -88,7 +94,7 @@ static struct export *export_new(const char *name, const char *description, stru
 	return export;
 }
 
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only)
+int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls)
 {
 	struct export *export = export_new(name, description, disk);
 	int result = 0;
@@ -96,6 +102,7 @@ int export_add(const char *name, const char *description, struct disk *disk, boo
 	if (!export)
 		return -ENOMEM;
 	export->read_only = read_only;
+	export->tls = tls;
 	registry_lock();
 	/* A disk's own name is kept for it, even while it isn't exported under it. */
 	if (export_exists(name) || disk_name_is_other(name, disk))
@@ -110,13 +117,13 @@ int export_add(const char *name, const char *description, struct disk *disk, boo
 	return result;
 }
 
-struct export *export_use(const char *name, size_t length)
+struct export *export_use(const char *name, size_t length, bool tls)
 {
 	struct export *export;
 
 	registry_lock();
-	export = length ? find(name, length) : first();
-	if (export && export->removing)
+	export = length ? find(name, length) : first(tls);
+	if (export && !is_known(export, tls))
 		export = NULL;
 	if (export) {
 		export->references++;

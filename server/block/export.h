@@ -26,13 +26,20 @@ struct export {
 	char *description;     /* NULL: the disk's */
 	struct disk *disk;     /* a reference */
 	bool read_only;
+	bool tls;              /* for clients that use TLS only */
 };
 
-/* Exports DISK under NAME.  DESCRIPTION NULL: the disk's.  -EEXIST; -ENODEV when the disk is being removed; -ENOMEM. */
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only);
+/*
+ * Exports DISK under NAME, for clients with TLS only, or for all.  DESCRIPTION NULL: the disk's.
+ * -EEXIST; -ENODEV when the disk is being removed; -ENOMEM.
+ */
+int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls);
 
-/* For sessions: the one that NAME (not terminated) belongs to; an empty name means the first.  NULL when there is none. */
-struct export *export_use(const char *name, size_t length);
+/*
+ * For sessions: the one that NAME (not terminated) belongs to; an empty name means the first.  Of those for clients with
+ * TLS there are none without.  NULL when there is none.
+ */
+struct export *export_use(const char *name, size_t length, bool tls);
 /* NULL is allowed. */
 void export_unuse(struct export *export);
 

@@ -96,6 +96,8 @@ int control_open(const char *text, struct platter_error *error)
 		return 0;
 	}
 	result = address_parse_unix(&address, text, error);
+	if (result == 0 && address.tls[0])
+		return platter_fail(error, EINVAL, "%s: there is no TLS on it", text);
 	return result < 0 ? result : unix_socket_listen(&control.socket, address.host, address.mode, error);
 }
 

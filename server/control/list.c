@@ -155,13 +155,18 @@ struct client {
 	enum nbd_state state;
 	unsigned reactor, in_flight;
 	uint64_t seconds;
+	bool secure;
+	const char *version, *cipher; /* OpenSSL's, constant */
+	char *identity;
 	struct account account;
 };
 
 static void free_client(struct client *client)
 {
-	if (client)
+	if (client) {
 		free(client->export);
+		free(client->identity);
+	}
 	free(client);
 }
 
@@ -180,6 +185,10 @@ static struct client *look_at(struct conn *conn)
 		.reactor = conn->reactor->index,
 		.in_flight = session->in_flight,
 		.seconds = (clock_ns() - conn->since_ns) / 1000000000u,
+		.secure = session->secure,
+		.version = session->secure ? tls_version(conn->tls) : NULL,
+		.cipher = session->secure ? tls_cipher(conn->tls) : NULL,
+		.identity = session->secure ? strdup(tls_identity(conn->tls)) : NULL,
 		.account = session->account,
 	};
 	memcpy(client->peer, conn->peer, sizeof(client->peer));
@@ -219,13 +228,20 @@ static void append_clients(struct reactor *reactor, void *argument)
 	}
 }
 
+static json_t *tls_json(const struct client *client)
+{
+	return client->secure ? json_pack("{s:s, s:s, s:s?}", "version", client->version, "cipher", client->cipher,
+					  "identity", client->identity) :
+				json_null();
+}
+
 static json_t *client_json(const struct client *client)
 {
-	return json_pack("{s:s, s:s?, s:s, s:i, s:I, s:i, s:o}", "peer", client->peer, "export", client->export,
+	return json_pack("{s:s, s:s?, s:s, s:i, s:I, s:i, s:o, s:o}", "peer", client->peer, "export", client->export,
 			 "state", client->state == NBD_STATE_TRANSMISSION ? "transmission" :
 				  client->state == NBD_STATE_CLOSING ? "closing" : "handshake",
 			 "reactor", (int)client->reactor, "seconds", (json_int_t)client->seconds,
-			 "in_flight", (int)client->in_flight, "ops", stats_ops(&client->account, NULL));
+			 "in_flight", (int)client->in_flight, "tls", tls_json(client), "ops", stats_ops(&client->account, NULL));
 }
 
 static int list_clients(struct call *call)

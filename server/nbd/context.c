@@ -111,7 +111,7 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 		option_reply(session, NBD_REP_ERR_INVALID, "an export's name and queries, each of the form NAMESPACE:NAME, were expected");
 		return;
 	}
-	export = export_use(name, name_length);
+	export = export_use(name, name_length, session->secure);
 	if (!export) {
 		option_refuse_unknown(session, name, name_length);
 		return;

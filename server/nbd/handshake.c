@@ -40,6 +40,12 @@ static size_t feed_flags(struct nbd_session *session, const uint8_t *bytes)
 	/* The client's bits are the server's, answered. */
 	if (flags & ~SERVER_FLAGS)
 		return drop(session, "unknown client flags");
+	/* Without this there is no TLS. */
+	if (!(flags & NBD_FLAG_C_FIXED_NEWSTYLE)) {
+		if (session->tls == NBD_TLS_REQUIRED)
+			return drop(session, "TLS is required, and the client cannot have it");
+		session->tls = NBD_TLS_OFF;
+	}
 	session->no_zeroes = flags & NBD_FLAG_C_NO_ZEROES;
 	session->state = NBD_STATE_OPTIONS;
 	need(session, NBD_OPTION_HEADER_SIZE);

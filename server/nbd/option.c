@@ -77,7 +77,7 @@ static void want_open(struct nbd_session *session, struct export *export)
 
 static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	struct export *export = option_is_string(data, length) ? export_use((const char *)data, length) : NULL;
+	struct export *export = option_is_string(data, length) ? export_use((const char *)data, length, session->secure) : NULL;
 
 	if (export)
 		want_open(session, export);
@@ -96,7 +96,7 @@ static void answer_list(struct nbd_session *session)
 		size_t name = strlen(export->name);
 		size_t description = strlen(text);
 
-		if (export->removing)
+		if (export->removing || (export->tls && !session->secure))
 			continue;
 		option_reply_header(session, NBD_REP_SERVER, 4 + name + description);
 		output_be32(&session->out, (uint32_t)name);
@@ -131,9 +131,12 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 	for (uint16_t i = 0; i < count; i++)
 		session->infos |= info_bit(get_be16(data + 6 + name_length + 2u * i));
 	session->by_default = name_length == 0;
-	export = export_use((const char *)data + 4, name_length);
+	export = export_use((const char *)data + 4, name_length, session->secure);
 	if (export)
 		want_open(session, export);
+	else if (session->tls != NBD_TLS_OFF && !session->secure)
+		/* Whether there is one isn't told. */
+		option_reply(session, NBD_REP_ERR_TLS_REQD, "there is no such export, or it needs TLS");
 	else
 		option_refuse_unknown(session, (const char *)data + 4, name_length);
 }
@@ -144,6 +147,31 @@ static void answer_abort(struct nbd_session *session)
 	close_session(session, NBD_WANT_CLOSE, NULL);
 }
 
+static void answer_starttls(struct nbd_session *session)
+{
+	if (session->tls == NBD_TLS_OFF) {
+		option_reply(session, NBD_REP_ERR_POLICY, "this server doesn't use TLS here");
+	} else if (session->secure) {
+		option_reply(session, NBD_REP_ERR_INVALID, "TLS is in use already");
+	} else {
+		option_reply(session, NBD_REP_ACK, NULL);
+		session->want = NBD_WANT_TLS;
+	}
+}
+
+/* Whether the option has to wait for TLS: then that was said. */
+static bool refuse_insecure(struct nbd_session *session)
+{
+	if (session->tls != NBD_TLS_REQUIRED || session->secure || session->option == NBD_OPT_STARTTLS ||
+	    session->option == NBD_OPT_ABORT)
+		return false;
+	if (session->option == NBD_OPT_EXPORT_NAME)
+		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME without TLS, which is required");
+	else
+		option_reply(session, NBD_REP_ERR_TLS_REQD, "this server wants TLS first");
+	return true;
+}
+
 static void refuse_unsupported(struct nbd_session *session)
 {
 	option_reply(session, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
@@ -151,12 +179,15 @@ static void refuse_unsupported(struct nbd_session *session)
 
 void option_skipped(struct nbd_session *session)
 {
+	if (refuse_insecure(session))
+		return;
 	switch (session->option) {
 	case NBD_OPT_ABORT:
 		/* Whatever its data are, they mean nothing. */
 		answer_abort(session);
 		break;
 	case NBD_OPT_LIST:
+	case NBD_OPT_STARTTLS:
 	case NBD_OPT_STRUCTURED_REPLY:
 		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
 		break;
@@ -175,6 +206,8 @@ void option_skipped(struct nbd_session *session)
 
 void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
+	if (refuse_insecure(session))
+		return;
 	switch (session->option) {
 	case NBD_OPT_EXPORT_NAME:
 		answer_export_name(session, data, length);
@@ -184,6 +217,9 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 		break;
 	case NBD_OPT_LIST:
 		answer_list(session);
+		break;
+	case NBD_OPT_STARTTLS:
+		answer_starttls(session);
 		break;
 	case NBD_OPT_STRUCTURED_REPLY:
 		session->structured = true;

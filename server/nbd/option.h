@@ -13,7 +13,7 @@ struct nbd_session;
 void option_reply_header(struct nbd_session *session, uint32_t type, size_t length);
 void option_reply(struct nbd_session *session, uint32_t type, const char *text);
 
-/* NBD_REP_ERR_UNKNOWN. */
+/* There is none: NBD_REP_ERR_UNKNOWN. */
 void option_refuse_unknown(struct nbd_session *session, const char *name, uint32_t length);
 
 /* Whether it is a string of the specification: valid UTF-8, no NUL, not too long. */

@@ -10,10 +10,10 @@
 #include "server/nbd/option.h"
 #include "server/nbd/transmission.h"
 
-void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(struct nbd_session *session),
+void nbd_init(struct nbd_session *session, struct block *block, enum nbd_tls tls, void (*notify)(struct nbd_session *session),
 	      void (*memory_ready)(struct budget_waiter *waiter))
 {
-	*session = (struct nbd_session){ .block = block, .notify = notify };
+	*session = (struct nbd_session){ .block = block, .tls = tls, .notify = notify };
 	session->memory.ready = memory_ready;
 	list_init(&session->memory.link);
 	list_init(&session->replies);
@@ -46,6 +46,16 @@ void nbd_skipped(struct nbd_session *session)
 		session->want = NBD_WANT_BYTES;
 		session->need = NBD_REQUEST_SIZE;
 	}
+}
+
+void nbd_secured(struct nbd_session *session)
+{
+	session->secure = true;
+	/* What was said in plain text may have been said by anybody. */
+	session->structured = false;
+	context_forget(session);
+	session->want = NBD_WANT_BYTES;
+	session->need = NBD_OPTION_HEADER_SIZE;
 }
 
 void nbd_payload_done(struct nbd_session *session)

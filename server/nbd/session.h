@@ -41,12 +41,20 @@ struct request;
 
 enum nbd_state { NBD_STATE_FLAGS, NBD_STATE_OPTIONS, NBD_STATE_TRANSMISSION, NBD_STATE_CLOSING };
 
+/* Whether a session may, or must, use TLS (specification, "Server-side requirements"). */
+enum nbd_tls {
+	NBD_TLS_OFF,      /* NOTLS */
+	NBD_TLS_ON,       /* SELECTIVETLS: whoever wants it, and for exports that need it */
+	NBD_TLS_REQUIRED, /* FORCEDTLS */
+};
+
 /* What the session needs before it can go on. */
 enum nbd_want {
 	NBD_WANT_BYTES,   /* at least `need` bytes of input at once */
 	NBD_WANT_SKIP,    /* the next `skip` bytes thrown away, then nbd_skipped() */
 	NBD_WANT_PAYLOAD, /* the data of `payload`, then nbd_payload_done() */
 	NBD_WANT_OPEN,    /* `opening`'s disk opened, then nbd_opened() */
+	NBD_WANT_TLS,     /* what is in `out` sent, the disk of `export` released, a TLS handshake, then nbd_secured() */
 	NBD_WANT_ROOM,    /* fewer requests in flight or less unsent output; ask again after something was sent */
 	NBD_WANT_MEMORY,  /* a share of the memory budget; ask again after `memory` was called */
 	NBD_WANT_CLOSE,   /* nothing more: answer what is in flight, then close */
@@ -65,6 +73,8 @@ struct nbd_session {
 	struct export *export;       /* whose disk, too, the session is a user of; NULL */
 
 	/* Handshake */
+	enum nbd_tls tls;
+	bool secure;                 /* TLS is in use */
 	bool no_zeroes;
 	unsigned options;            /* so far */
 	uint32_t option;             /* the one being answered */
@@ -94,7 +104,7 @@ struct nbd_session {
 };
 
 /* Starts a session; the greeting is in `out`.  NOTIFY and memory.ready are the connection's. */
-void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(struct nbd_session *session),
+void nbd_init(struct nbd_session *session, struct block *block, enum nbd_tls tls, void (*notify)(struct nbd_session *session),
 	      void (*memory_ready)(struct budget_waiter *waiter));
 
 /*
@@ -105,6 +115,10 @@ void nbd_init(struct nbd_session *session, struct block *block, void (*notify)(s
 size_t nbd_feed(struct nbd_session *session, const uint8_t *bytes, size_t length);
 
 void nbd_skipped(struct nbd_session *session);
+
+/* From now on TLS carries the session, which begins anew but for the greeting; `export` was released. */
+void nbd_secured(struct nbd_session *session);
+
 void nbd_payload_done(struct nbd_session *session);
 
 /* The disk of `opening` is open (RESULT 0, the session is its user), or isn't, for REASON. */

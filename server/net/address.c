@@ -23,8 +23,6 @@ static int parse_mode(struct address *address, const char *text, struct platter_
 	unsigned long mode;
 	char *end;
 
-	if (strncmp(text, "mode=", 5) != 0)
-		return platter_fail(error, EINVAL, "%s: not known behind a path; write mode=OCTAL, and \\, for a comma in a path", text);
 	mode = strtoul(text + 5, &end, 8);
 	if (*end || end == text + 5 || text[5] == '-' || mode > 0777)
 		return platter_fail(error, EINVAL, "%s: the mode must be octal, up to 777", text);
@@ -32,12 +30,38 @@ static int parse_mode(struct address *address, const char *text, struct platter_
 	return 0;
 }
 
+static int parse_option(struct address *address, const char *text, struct platter_error *error)
+{
+	if (strncmp(text, "tls=", 4) == 0 && text[4]) {
+		snprintf(address->tls, sizeof(address->tls), "%s", text + 4);
+		return 0;
+	}
+	if (address->is_unix && strncmp(text, "mode=", 5) == 0)
+		return parse_mode(address, text, error);
+	return platter_fail(error, EINVAL, address->is_unix ?
+			    "%s: not known behind a path; write mode=OCTAL or tls=MODE, and \\, for a comma in a path" :
+			    "%s: not known behind an address; write tls=MODE", text);
+}
+
+/* What stands behind commas; it is cut to pieces.  NULL: nothing. */
+static int parse_options(struct address *address, char *options, struct platter_error *error)
+{
+	int result = 0;
+
+	while (result == 0 && options) {
+		char *next = escape_cut(options, ",");
+
+		result = parse_option(address, options, error);
+		options = next;
+	}
+	return result;
+}
+
 /* TEXT is cut to pieces. */
 static int parse_unix(struct address *address, char *text, struct platter_error *error)
 {
-	char *option = escape_cut(text, ",");
+	char *options = escape_cut(text, ",");
 	const char *path = escape_remove(text);
-	int result = 0;
 
 	if (!*path)
 		return platter_fail(error, EINVAL, "unix: the path is missing; write unix:PATH");
@@ -46,16 +70,10 @@ static int parse_unix(struct address *address, char *text, struct platter_error 
 	address->is_unix = true;
 	address->mode = 0600;
 	snprintf(address->host, sizeof(address->host), "%s", path);
-	while (result == 0 && option) {
-		char *next = escape_cut(option, ",");
-
-		result = parse_mode(address, option, error);
-		option = next;
-	}
-	return result;
+	return parse_options(address, options, error);
 }
 
-static int parse_tcp(struct address *address, const char *text, struct platter_error *error)
+static int parse_host(struct address *address, const char *text, struct platter_error *error)
 {
 	const char *host = text;
 	const char *colon = strrchr(text, ':');
@@ -89,24 +107,36 @@ static int parse_tcp(struct address *address, const char *text, struct platter_e
 	return 0;
 }
 
-int address_parse_unix(struct address *address, const char *text, struct platter_error *error)
+/* TEXT is cut to pieces. */
+static int parse_tcp(struct address *address, char *text, struct platter_error *error)
+{
+	char *options = escape_cut(text, ",");
+	int result = parse_host(address, text, error);
+
+	return result < 0 ? result : parse_options(address, options, error);
+}
+
+static int parse_copy(struct address *address, const char *text, int (*parse)(struct address *, char *, struct platter_error *),
+		      struct platter_error *error)
 {
 	char *copy = strdup(text);
-	int result;
+	int result = copy ? parse(address, copy, error) : platter_fail(error, ENOMEM, "no memory");
 
-	*address = (struct address){ .is_unix = true };
-	if (!copy)
-		return platter_fail(error, ENOMEM, "no memory");
-	result = parse_unix(address, copy, error);
 	free(copy);
 	return result;
+}
+
+int address_parse_unix(struct address *address, const char *text, struct platter_error *error)
+{
+	*address = (struct address){ .is_unix = true };
+	return parse_copy(address, text, parse_unix, error);
 }
 
 int address_parse(struct address *address, const char *text, struct platter_error *error)
 {
 	*address = (struct address){ .is_unix = false };
 	if (strncmp(text, "tcp:", 4) == 0)
-		return parse_tcp(address, text + 4, error);
+		return parse_copy(address, text + 4, parse_tcp, error);
 	if (strncmp(text, "unix:", 5) != 0)
 		return platter_fail(error, EINVAL, "\"%s\": write unix:PATH or tcp:HOST[:PORT]", text);
 	return address_parse_unix(address, text + 5, error);

@@ -13,15 +13,19 @@ struct platter_error;
 
 struct address {
 	bool is_unix;
+	char tls[16];    /* the mode of TLS; "": it isn't said */
 	mode_t mode;     /* of a unix socket's file */
 	char host[256];  /* or its path */
 	char port[16];
 };
 
-/* unix:PATH[,mode=OCTAL], tcp:HOST, tcp:HOST:PORT, tcp:[IPV6]:PORT; HOST may be * for every address. */
+/*
+ * unix:PATH, tcp:HOST, tcp:HOST:PORT, tcp:[IPV6]:PORT; HOST may be * for every address.  Behind these, after commas:
+ * tls=MODE, which is not looked at, and mode=OCTAL behind a path.
+ */
 int address_parse(struct address *address, const char *text, struct platter_error *error);
 
-/* What may stand behind unix: PATH[,mode=OCTAL]. */
+/* Likewise what may stand behind "unix:". */
 int address_parse_unix(struct address *address, const char *text, struct platter_error *error);
 
 /*

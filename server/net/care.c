@@ -26,13 +26,15 @@ static bool waits_for_disk(const struct conn *conn)
 /* An idle connection that still receives into a large buffer: has it start again with its small one. */
 static void shrink(struct conn *conn)
 {
-	if (!conn->input.large || input_length(&conn->input) || conn->session.want != NBD_WANT_BYTES ||
-	    !(conn->in_flight & CONN_RECV))
+	if (!(conn->input.large || (conn->tls && tls_is_large(conn->tls))) || input_length(&conn->input) ||
+	    conn->session.want != NBD_WANT_BYTES || !(conn->in_flight & CONN_RECV))
 		return;
 	reactor_need_tick(conn->reactor);
 	if (conn->last_progress + 1 >= conn->reactor->ticks)
 		return;
 	conn->input.last = conn->input.lately = 0;
+	if (conn->tls)
+		tls_received(conn->tls, 0);
 	engine_cancel(conn->reactor->engine, &conn->recv_op);
 }
 

@@ -2,6 +2,7 @@
 #include "server/net/conn.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,11 +76,15 @@ static void conn_free(struct conn *conn)
 		disk_release(conn->session.export->disk);
 	nbd_destroy(&conn->session);
 	input_release(&conn->input);
+	tls_free(conn->tls);
 	buffer_put(conn->vector);
 	close(conn->fd);
 	free(conn);
-	if (atomic_fetch_sub(&total, 1) == 1)
+	if (atomic_fetch_sub(&total, 1) == 1) {
+		/* What hundreds of connections took the C library would keep where something small lies above it. */
+		malloc_trim(0);
 		reactors_nudge();
+	}
 }
 
 void conn_kill(struct conn *conn, const char *reason)
@@ -97,6 +102,13 @@ void conn_kill(struct conn *conn, const char *reason)
 /* Everything is answered and sent: says goodbye, and waits for the client's own, so that no reply is lost to a reset. */
 static void linger(struct conn *conn)
 {
+	if (conn->tls && !conn->tls_closed && !conn->session.muted) {
+		conn->tls_closed = true;
+		tls_close(conn->tls);
+		want_send(&conn->session);
+		if (conn_has_sealed(conn))
+			return;
+	}
 	if (!conn->lingering) {
 		conn->lingering = true;
 		shutdown(conn->fd, SHUT_WR);
@@ -112,7 +124,8 @@ static void linger(struct conn *conn)
 
 static bool all_sent(const struct conn *conn)
 {
-	return conn->session.in_flight == 0 && conn->session.out.length == 0 && !(conn->in_flight & CONN_SEND);
+	return conn->session.in_flight == 0 && conn->session.out.length == 0 && !(conn->in_flight & CONN_SEND) &&
+	       !conn_has_sealed(conn);
 }
 
 void conn_check(struct conn *conn)
@@ -123,7 +136,7 @@ void conn_check(struct conn *conn)
 			nbd_abandon(&conn->session);
 		if (!(conn->in_flight & CONN_SEND))
 			nbd_mute(&conn->session);
-		if (!conn->in_flight && conn->session.in_flight == 0 && !conn->opening)
+		if (!conn->in_flight && conn->session.in_flight == 0 && !conn->opening && !conn->shaking)
 			conn_free(conn);
 	} else if (conn->moving_to) {
 		if (!conn->in_flight)
@@ -153,12 +166,17 @@ static void recv_done(struct engine_op *op, int result)
 	conn_want_parse(conn);
 	if (conn->dead || result == -ECANCELED)
 		return;
-	if (conn->lingering) {
+	if (conn->securing) {
+		conn_secure_received(conn, result);
+	} else if (conn->lingering) {
 		if (result <= 0)
 			conn_kill(conn, NULL);
 	} else if (result <= 0) {
 		/* A reset is an end like any other: what was read before it is seen to. */
 		conn->ended = true;
+	} else if (conn->tls) {
+		tls_received(conn->tls, (size_t)result);
+		conn_unseal(conn);
 	} else {
 		input_received(&conn->input, (size_t)result);
 	}
@@ -175,7 +193,7 @@ static void hup_done(struct engine_op *op, int result)
 		nbd_hang_up(&conn->session);
 }
 
-void conn_accept(struct reactor *reactor, int fd, const char *peer)
+void conn_accept(struct reactor *reactor, int fd, const char *peer, enum nbd_tls tls)
 {
 	struct conn *conn;
 
@@ -200,7 +218,7 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer)
 	conn->reactor = reactor;
 	list_add_tail(&conn->link, &reactor->connections);
 	atomic_fetch_add(&reactor->load, 1);
-	nbd_init(&conn->session, &reactor->block, want_send, memory_ready);
+	nbd_init(&conn->session, &reactor->block, tls, want_send, memory_ready);
 	set_deadline(conn, HANDSHAKE_SECONDS);
 	want_send(&conn->session);
 	conn_want_parse(conn);
@@ -258,6 +276,16 @@ static void opener_done(struct disk_opener *opener)
 	free(opening);
 }
 
+void conn_release_export(struct conn *conn)
+{
+	struct nbd_session *session = &conn->session;
+
+	if (session->export)
+		disk_release(session->export->disk);
+	export_unuse(session->export);
+	session->export = NULL;
+}
+
 static void start_open(struct conn *conn)
 {
 	struct nbd_session *session = &conn->session;
@@ -269,10 +297,7 @@ static void start_open(struct conn *conn)
 		open_finished(conn, 0, NULL);
 		return;
 	}
-	if (session->export)
-		disk_release(session->export->disk);
-	export_unuse(session->export);
-	session->export = NULL;
+	conn_release_export(conn);
 	opening = malloc(sizeof(*opening));
 	if (!opening) {
 		open_finished(conn, -ENOMEM, "no memory");
@@ -344,6 +369,8 @@ static bool step(struct conn *conn)
 	case NBD_WANT_OPEN:
 		start_open(conn);
 		return !conn->opening && !conn->moving_to;
+	case NBD_WANT_TLS:
+		return conn_secure(conn);
 	case NBD_WANT_CLOSE:
 		finish(conn);
 		return false;
@@ -409,7 +436,7 @@ static bool parse_share(struct conn *conn)
 	unsigned steps = 0;
 
 	/* A receive in flight may be writing where the session would look. */
-	if (conn->in_flight & CONN_RECV || conn->opening || conn->moving_to)
+	if (conn->in_flight & CONN_RECV || conn->opening || conn->securing || conn->moving_to)
 		return false;
 	while (!conn->dead && !conn->finishing && step(conn))
 		if (++steps == TURN_STEPS && !alone)

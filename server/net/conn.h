@@ -13,8 +13,10 @@
 #include "common/list.h"
 #include "server/block/open.h"
 #include "server/engine/engine.h"
+#include "server/engine/pool.h"
 #include "server/nbd/session.h"
 #include "server/net/input.h"
+#include "server/net/tls.h"
 
 struct reactor;
 
@@ -32,6 +34,8 @@ struct conn {
 	int fd;
 	unsigned in_flight;            /* enum conn_op bits */
 	bool opening;                  /* waits for its disk to open */
+	bool securing;                 /* its TLS handshake isn't over... */
+	bool shaking;                  /* ...and a thread is at it */
 	bool ended;                    /* the client's last byte is here */
 	bool draining;                 /* reads no more: does what it has read whole, then finishes */
 	bool finishing;                /* takes no more: answers what it has taken, then closes */
@@ -45,6 +49,13 @@ struct conn {
 
 	struct nbd_session session;
 	struct engine_op recv_op, send_op, hup_op;
+
+	struct tls *tls;               /* NULL: plain text */
+	bool tls_closed;               /* said goodbye there */
+	size_t plain;                  /* bytes of output in what TLS made to be sent */
+	struct iovec sealed;           /* that */
+	enum tls_state handshake;
+	struct pool_job job;           /* the handshake's */
 
 	struct buffer *vector;         /* holds the iovecs of the send in flight */
 	size_t sent;                   /* of the first unsent thing in the session's output */
@@ -61,7 +72,7 @@ struct conn_limits {
 void conn_set_limits(const struct conn_limits *limits);
 
 /* A new client on FD, which the connection now owns; PEER is copied.  Refuses it, saying so, when there are too many. */
-void conn_accept(struct reactor *reactor, int fd, const char *peer);
+void conn_accept(struct reactor *reactor, int fd, const char *peer, enum nbd_tls tls);
 
 /* For the reactor: the phases of a turn, and the housekeeping. */
 void conn_parse(struct conn *conn);
@@ -85,6 +96,30 @@ void conn_op_started(struct conn *conn, enum conn_op op);
 void conn_op_back(struct conn *conn, enum conn_op op);
 /* Something was sent, or finished: perhaps it was the last. */
 void conn_check(struct conn *conn);
+
+/*
+ * secure.c.  The session wants TLS: begins, if all before is sent; false: it has to wait.  Something was received,
+ * or sent, during the handshake.
+ */
+bool conn_secure(struct conn *conn);
+void conn_secure_received(struct conn *conn, int result);
+void conn_secure_sent(struct conn *conn);
+/* Puts what TLS has for it into the targets of its input: false, there is nothing yet, or it is over. */
+bool conn_unseal(struct conn *conn);
+/* Starts receiving what TLS reads; -ENOMEM. */
+int conn_receive_sealed(struct conn *conn);
+/* Makes what is to be sent of IOV: false, there is nothing. */
+bool conn_seal(struct conn *conn, const struct iovec *iov, unsigned count);
+/* So much of it was sent: how much output that was. */
+size_t conn_sealed_sent(struct conn *conn, size_t bytes);
+bool conn_has_sealed(const struct conn *conn);
+/* None of it will be sent. */
+void conn_forget_sealed(struct conn *conn);
+/* The pool for handshakes. */
+void conn_set_pool(struct pool *pool);
+
+/* Its disk, which INFO keeps open, is released. */
+void conn_release_export(struct conn *conn);
 
 /* All reactors' connections. */
 unsigned conn_count(void);

@@ -181,10 +181,10 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 		if (result < 0)
 			return result;
 		input->direct = true;
+		input->targets = (unsigned)result;
 		input->asked = 0;
 		for (int i = 0; i < result; i++)
 			input->asked += input->segments[i].iov_len;
-		engine_recvv(engine, &conn->recv_op, conn->fd, input->segments, (unsigned)result);
 	} else {
 		result = make_room(input, need, &conn->reactor->block.buffers);
 		if (result < 0)
@@ -193,8 +193,16 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 		input->asked = capacity(input) - input->end;
 		if (input->asked > need + most_ahead(&conn->session))
 			input->asked = need + most_ahead(&conn->session);
-		engine_recv(engine, &conn->recv_op, conn->fd, input_bytes(input) + input_length(input), input->asked);
+		input->segments[0] = (struct iovec){ input_bytes(input) + input_length(input), input->asked };
+		input->targets = 1;
 	}
+	/* Who says goodbye reads only to see the end. */
+	if (conn->tls && !conn->lingering)
+		return conn_receive_sealed(conn);
+	if (input->direct)
+		engine_recvv(engine, &conn->recv_op, conn->fd, input->segments, input->targets);
+	else
+		engine_recv(engine, &conn->recv_op, conn->fd, input->segments[0].iov_base, input->segments[0].iov_len);
 	conn_op_started(conn, CONN_RECV);
 	return 0;
 }

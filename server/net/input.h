@@ -34,7 +34,8 @@ struct input {
 	size_t asked;             /* what it had room for */
 	bool direct;              /* it went into the payload's own segments */
 	uint64_t received;        /* of the payload in its own segments */
-	struct iovec segments[INPUT_SEGMENTS];
+	struct iovec segments[INPUT_SEGMENTS]; /* where the next bytes go... */
+	unsigned targets;         /* ...and how many there are */
 	uint8_t small[INPUT_SMALL_SIZE];
 };
 

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "server/net/address.h"
 #include "server/net/conn.h"
+#include "server/net/tls.h"
 #include "server/net/unix_socket.h"
 #include "server/reactor.h"
 
@@ -32,8 +33,11 @@ struct listener {
 	struct reactor *reactor;
 	struct engine_op accept_op, retry_op;
 	bool is_unix;
+	enum nbd_tls tls;
 	bool accepting, retrying, stopping;
 };
+
+static const char *const tls_modes[] = { [NBD_TLS_OFF] = "off", [NBD_TLS_ON] = "on", [NBD_TLS_REQUIRED] = "required" };
 
 static struct list_head listeners = LIST_HEAD_INIT(listeners);
 
@@ -88,7 +92,8 @@ static void accept_done(struct engine_op *op, int result)
 		if (listener->stopping)
 			close(result);
 		else
-			conn_accept(listener->reactor, result, listener->is_unix ? "unix" : address_of_peer(result, peer));
+			conn_accept(listener->reactor, result, listener->is_unix ? "unix" : address_of_peer(result, peer),
+				    listener->tls);
 	} else if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
 		log_ratelimited(WARNING, "no new connection can be accepted just now: %s", strerror(-result));
 		listener->retrying = true;
@@ -100,7 +105,7 @@ static void accept_done(struct engine_op *op, int result)
 }
 
 /* Takes FD; or BOUND, which has the same one, for a unix socket.  Unless it fails. */
-static int listener_add(int fd, const struct unix_socket *bound)
+static int listener_add(int fd, const struct unix_socket *bound, enum nbd_tls tls)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -108,20 +113,21 @@ static int listener_add(int fd, const struct unix_socket *bound)
 		return -ENOMEM;
 	listener->socket = bound ? *bound : (struct unix_socket){ .fd = fd };
 	listener->is_unix = bound != NULL;
+	listener->tls = tls;
 	listener->accept_op.done = accept_done;
 	listener->retry_op.done = retry_done;
 	list_add_tail(&listener->link, &listeners);
 	return 0;
 }
 
-static int listen_unix(const struct address *parsed, struct platter_error *error)
+static int listen_unix(const struct address *parsed, enum nbd_tls tls, struct platter_error *error)
 {
 	struct unix_socket bound;
 	int result = unix_socket_listen(&bound, parsed->host, parsed->mode, error);
 
 	if (result < 0)
 		return result;
-	result = listener_add(bound.fd, &bound);
+	result = listener_add(bound.fd, &bound, tls);
 	if (result < 0) {
 		unix_socket_close(&bound);
 		return platter_fail(error, -result, "unix:%s: %s", parsed->host, strerror(-result));
@@ -129,7 +135,7 @@ static int listen_unix(const struct address *parsed, struct platter_error *error
 	return 0;
 }
 
-static int bind_inet(const struct addrinfo *info)
+static int bind_inet(const struct addrinfo *info, enum nbd_tls tls)
 {
 	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool any6 = info->ai_family == AF_INET6 &&
@@ -145,7 +151,7 @@ static int bind_inet(const struct addrinfo *info)
 	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
 		result = -errno;
 	if (result == 0)
-		result = listener_add(fd, NULL);
+		result = listener_add(fd, NULL, tls);
 	if (result < 0) {
 		close(fd);
 		return result;
@@ -154,7 +160,7 @@ static int bind_inet(const struct addrinfo *info)
 }
 
 /* Binds to all that INFOS names and this machine has: how many, or what went wrong. */
-static int bind_all(const struct addrinfo *infos)
+static int bind_all(const struct addrinfo *infos, enum nbd_tls tls)
 {
 	int last = -EADDRNOTAVAIL;
 	int bound = 0;
@@ -164,7 +170,7 @@ static int bind_all(const struct addrinfo *infos)
 		int result;
 
 		do {
-			result = bind_inet(info);
+			result = bind_inet(info, tls);
 		} while (result < 0 && !address_in_use_for_long(result, &tries));
 		if (result >= 0) {
 			bound++;
@@ -177,7 +183,7 @@ static int bind_all(const struct addrinfo *infos)
 	return bound ? bound : last;
 }
 
-static int bind_host(const char *host, const char *port, struct platter_error *error)
+static int bind_host(const char *host, const char *port, enum nbd_tls tls, struct platter_error *error)
 {
 	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *infos;
@@ -185,32 +191,33 @@ static int bind_host(const char *host, const char *port, struct platter_error *e
 
 	if (result != 0)
 		return platter_fail(error, EINVAL, "tcp:%s:%s: %s", host, port, gai_strerror(result));
-	result = bind_all(infos);
+	result = bind_all(infos, tls);
 	freeaddrinfo(infos);
 	return result < 0 ? platter_fail(error, -result, "tcp:%s:%s: %s", host, port,
 					 result == -EADDRINUSE ? "another server has this port" : strerror(-result)) :
 			    0;
 }
 
-static int listen_tcp(const struct address *parsed, struct platter_error *error)
+static int listen_tcp(const struct address *parsed, enum nbd_tls tls, struct platter_error *error)
 {
 	int result;
 
 	if (strcmp(parsed->host, "*") != 0)
-		return bind_host(parsed->host, parsed->port, error);
+		return bind_host(parsed->host, parsed->port, tls, error);
 	/* :: takes the IPv4 addresses, too; a machine may have no IPv6 at all. */
-	result = bind_host("::", parsed->port, error);
-	return result == -EAFNOSUPPORT ? bind_host("0.0.0.0", parsed->port, error) : result;
+	result = bind_host("::", parsed->port, tls, error);
+	return result == -EAFNOSUPPORT ? bind_host("0.0.0.0", parsed->port, tls, error) : result;
 }
 
 static void log_listener(const struct listener *listener)
 {
+	const char *tls = listener->tls == NBD_TLS_OFF ? "" : listener->tls == NBD_TLS_ON ? ", TLS on" : ", TLS required";
 	char text[ADDRESS_TEXT];
 
 	if (listener->socket.path)
-		log_notice("listening on unix:%s", listener->socket.path);
+		log_notice("listening on unix:%s%s", listener->socket.path, tls);
 	else
-		log_notice("listening on tcp:%s", address_of_socket(listener->socket.fd, text));
+		log_notice("listening on tcp:%s%s", address_of_socket(listener->socket.fd, text), tls);
 }
 
 void listen_log(void)
@@ -221,14 +228,29 @@ void listen_log(void)
 		log_listener(container_of(node, struct listener, link));
 }
 
-int listen_add(const char *text, struct platter_error *error)
+int listen_parse_tls(enum nbd_tls *tls, const char *mode, struct platter_error *error)
+{
+	for (unsigned i = 0; i < sizeof(tls_modes) / sizeof(tls_modes[0]); i++) {
+		if (strcmp(mode, tls_modes[i]) == 0) {
+			*tls = (enum nbd_tls)i;
+			return 0;
+		}
+	}
+	return platter_fail(error, EINVAL, "tls=%s: write off, on or required", mode);
+}
+
+int listen_add(const char *text, enum nbd_tls tls, struct platter_error *error)
 {
 	struct address address;
 	int result = address_parse(&address, text, error);
 
+	if (result == 0 && address.tls[0])
+		result = listen_parse_tls(&tls, address.tls, error);
 	if (result < 0)
 		return result;
-	return address.is_unix ? listen_unix(&address, error) : listen_tcp(&address, error);
+	if (tls != NBD_TLS_OFF && !tls_is_configured())
+		return platter_fail(error, EINVAL, "%s: TLS needs --tls-certificates or --tls-psk", text);
+	return address.is_unix ? listen_unix(&address, tls, error) : listen_tcp(&address, tls, error);
 }
 
 void listen_start(struct reactor *reactor)

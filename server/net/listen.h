@@ -5,13 +5,18 @@
 
 #include <stdbool.h>
 
+#include "server/nbd/session.h"
+
 struct platter_error;
 struct reactor;
 
 #define LISTEN_DEFAULT "tcp:localhost"
 
-/* Binds ADDRESS, to all that its name resolves to.  Clients wait until listen_start(). */
-int listen_add(const char *address, struct platter_error *error);
+/* "off", "on", "required"; -EINVAL. */
+int listen_parse_tls(enum nbd_tls *tls, const char *mode, struct platter_error *error);
+
+/* Binds ADDRESS, to all that its name resolves to; with TLS unless it says so itself.  Clients wait until listen_start(). */
+int listen_add(const char *address, enum nbd_tls tls, struct platter_error *error);
 
 /* Logs where it listens. */
 void listen_log(void);

@@ -24,6 +24,8 @@ static void arrive(struct engine_message *message)
 	list_add_tail(&conn->link, &reactor->connections);
 	if (conn->input.large)
 		buffer_attach(conn->input.large, &reactor->block.buffers);
+	if (conn->tls)
+		tls_attach(conn->tls, &reactor->block.buffers);
 	conn_enter(conn);
 	if (reactor->stopping)
 		conn_drain(conn);
@@ -38,6 +40,8 @@ void conn_move(struct conn *conn)
 	/* What a client sent ahead of its GO's answer comes along. */
 	if (conn->input.large)
 		buffer_detach(conn->input.large);
+	if (conn->tls)
+		tls_detach(conn->tls);
 	buffer_put(conn->vector);
 	conn->vector = NULL;
 	list_del_init(&conn->link);

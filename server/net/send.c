@@ -81,7 +81,7 @@ static void fill(const struct conn *conn, struct gather *gather)
 
 static bool has_output(const struct conn *conn)
 {
-	return conn->session.out.length || !list_empty(&conn->session.replies);
+	return conn->session.out.length || !list_empty(&conn->session.replies) || conn_has_sealed(conn);
 }
 
 void conn_send(struct conn *conn)
@@ -98,6 +98,12 @@ void conn_send(struct conn *conn)
 	}
 	gather.iov = (struct iovec *)(void *)conn->vector->memory;
 	fill(conn, &gather);
+	if (conn->tls) {
+		if (!conn_seal(conn, gather.iov, gather.count))
+			return;
+		gather.iov = &conn->sealed;
+		gather.count = 1;
+	}
 	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count);
 	conn_op_started(conn, CONN_SEND);
 }
@@ -112,6 +118,7 @@ static void send_failed(struct conn *conn, int error)
 	log_debug("%s: replies cannot be sent: %s", conn->peer, strerror(-error));
 	/* On a unix socket it could go on sending for ever, and all of it would be held. */
 	shutdown(conn->fd, SHUT_RD);
+	conn_forget_sealed(conn);
 	conn->sent = 0;
 	nbd_mute(&conn->session);
 	nbd_hang_up(&conn->session);
@@ -126,9 +133,11 @@ void conn_send_done(struct engine_op *op, int result)
 	if (!conn->dead && result < 0)
 		send_failed(conn, result);
 	if (!conn->dead && result > 0) {
-		conn->sent += (size_t)result;
+		conn->sent += conn->tls ? conn_sealed_sent(conn, (size_t)result) : (size_t)result;
 		release_sent(conn);
 	}
+	if (!conn->dead && result > 0 && conn->securing)
+		conn_secure_sent(conn);
 	if (!conn->dead && has_output(conn)) {
 		conn->session.notify(&conn->session);
 	} else {
@@ -137,6 +146,6 @@ void conn_send_done(struct engine_op *op, int result)
 	}
 	/* What waited for room, or has nothing in flight now, may go on; what only waited for this may end or move. */
 	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM ||
-	    conn->session.want == NBD_WANT_MEMORY)
+	    conn->session.want == NBD_WANT_MEMORY || conn->session.want == NBD_WANT_TLS)
 		conn_want_parse(conn);
 }

@@ -108,7 +108,7 @@ static struct peer *peer_new(void)
 
 	peer->fake = fake_new();
 	peer->fake->at_once = true;
-	nbd_init(&peer->session, &peer->fake->block, no_notice, no_memory_ready);
+	nbd_init(&peer->session, &peer->fake->block, NBD_TLS_ON, no_notice, no_memory_ready);
 	collect_output(peer);
 	return peer;
 }

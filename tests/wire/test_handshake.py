@@ -8,12 +8,12 @@ import pytest
 
 from baseline import leaves_nothing
 from shared import own_daemon
-from wire_client import (ERR_INVALID, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE, IHAVEOPT, NBDMAGIC, NO_ZEROES, OPT_ABORT,
+from wire_client import (ERR_INVALID, ERR_POLICY, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE, IHAVEOPT, NBDMAGIC, NO_ZEROES, OPT_ABORT,
                          OPT_EXPORT_NAME, OPT_EXTENDED_HEADERS, OPT_GO, OPT_INFO, OPT_LIST,
                          OPT_PEEK_EXPORT, OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, Wire, go_data,
                          option)
 
-UNKNOWN = [OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_EXTENDED_HEADERS, 0, 12, 0x7654321, 0xFFFFFFFF]
+UNKNOWN = [OPT_PEEK_EXPORT, OPT_EXTENDED_HEADERS, 0, 12, 0x7654321, 0xFFFFFFFF]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_unknown_option_gets_unsup_and_stays_in_step(wire, number, length):
 
 @pytest.mark.parametrize("number, data, kind", [
     (0x7654321, b"", ERR_UNSUP),
-    (OPT_STARTTLS, b"", ERR_UNSUP),
+    (OPT_STARTTLS, b"", ERR_POLICY),
     (OPT_LIST, b"x", ERR_INVALID),
     (OPT_INFO, b"x", ERR_INVALID),
     (OPT_GO, go_data(b"missing"), ERR_UNKNOWN),

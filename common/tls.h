@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TLS contexts: which credentials a server has and what it allows: TLS 1.3,
+ * or 1.2, nothing older; no compression, renegotiation, early data, sessions
+ * or tickets.
+ */
+#ifndef COMMON_TLS_H
+#define COMMON_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX... */
+struct ssl_st;     /* ...and SSL */
+
+/* Of one identity or another a client proves to be; longer ones are refused. */
+#define TLS_MOST_IDENTITY 256
+
+/* Where the credentials lie; one of the two is needed. */
+struct tls_files {
+	/*
+	 * A directory with server-cert.pem (a chain may follow), server-key.pem and, to check clients' certificates,
+	 * ca-cert.pem and perhaps ca-crl.pem, which other NBD servers have under the same names; NULL.
+	 */
+	const char *certificates;
+	const char *psk;   /* a file of lines IDENTITY:KEY, the key in hexadecimal, as psktool makes it; NULL */
+	bool verify_peer;  /* clients must have a certificate that ca-cert.pem signed, unless they know a key */
+};
+
+/* A server's context, to be freed by SSL_CTX_free().  -errno, with the reason in TEXT. */
+int tls_load(struct ssl_ctx_st **ret, const struct tls_files *files, char *text, size_t size);
+
+/* Who SSL's other end has proved to be, after the handshake: its certificate's subject, the identity of its key, or "". */
+void tls_peer(struct ssl_st *ssl, char *text, size_t size);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TLS of a connection: records between its socket and the session's input and
+ * output, by way of buffers here.  No I/O: whoever has the connection receives
+ * into tls_room() and sends tls_output().
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct buffers;
+struct platter_error;
+struct tls;
+struct tls_files;
+
+/* What has become of the handshake. */
+enum tls_state { TLS_WANTS_INPUT, TLS_ESTABLISHED, TLS_FAILED };
+
+/* Has new connections use the credentials in FILES, now or instead of those before.  On failure all stays as it was. */
+int tls_configure(const struct tls_files *files, struct platter_error *error);
+/* Whether there are any. */
+bool tls_is_configured(void);
+void tls_forget(void);
+
+/* For one connection, with memory from BUFFERS, which change when it moves.  NULL: no memory. */
+struct tls *tls_new(struct buffers *buffers);
+/* NULL is allowed. */
+void tls_free(struct tls *tls);
+/* It leaves its reactor, and arrives at another one. */
+void tls_detach(struct tls *tls);
+void tls_attach(struct tls *tls, struct buffers *buffers);
+
+/* Room for received bytes, NULL: no memory; and so many came. */
+void *tls_room(struct tls *tls, size_t *size);
+void tls_received(struct tls *tls, size_t bytes);
+/* Whether it holds a large buffer for that. */
+bool tls_is_large(const struct tls *tls);
+
+/* Has room for output, before tls_handshake(); false: no memory. */
+bool tls_reserve(struct tls *tls);
+
+/*
+ * As much of the handshake as what was received allows; what is to be sent of it is output.  May take milliseconds: on
+ * a thread of its own, while nobody else uses TLS.
+ */
+enum tls_state tls_handshake(struct tls *tls);
+
+/* Fills IOV with what was received: how many bytes, 0: there aren't any yet; -1: the client has ended it; -EPROTO. */
+int64_t tls_read(struct tls *tls, const struct iovec *iov, unsigned count);
+
+/* Makes output of as much of IOV as there is room for: how many bytes; -ENOMEM, -EPROTO. */
+int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count);
+
+/* Says goodbye, as output. */
+void tls_close(struct tls *tls);
+
+/* What is to be sent: 0 bytes is none.  After BYTES of it were sent: the next. */
+size_t tls_output(const struct tls *tls, void **bytes);
+void tls_sent(struct tls *tls, size_t bytes);
+
+/* For people: why something failed; the version, the cipher and who the client is, "" where that isn't known. */
+const char *tls_reason(const struct tls *tls);
+const char *tls_version(const struct tls *tls);
+const char *tls_cipher(const struct tls *tls);
+const char *tls_identity(const struct tls *tls);
+
+#endif

@@ -1,0 +1,598 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""TLS (specification, "TLS support"): who gets it when, what is forgotten, and what goes through it."""
+
+import contextlib
+import os
+import random
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import warnings
+
+import pytest
+
+import tls_support
+from baseline import leaves_nothing
+from daemon import SANITIZED, Daemon, wait_for
+from shared import own_daemon
+from wire_client import (CMD_BLOCK_STATUS, CMD_READ, ERR_INVALID, ERR_POLICY, ERR_TLS_REQD, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE,
+                         NO_ZEROES, OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
+                         OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, REP_SERVER, SEND_DF, Closed, Wire,
+                         context_data, go_data, option, request)
+
+KIB, MIB = 1 << 10, 1 << 20
+CERTIFICATES = tls_support.certificates()
+KEYS = os.path.join(CERTIFICATES, "keys.psk")
+CLIENT = tls_support.context(CERTIFICATES)
+OPTIONS = ["--tls-certificates", CERTIFICATES, "--tls-psk", KEYS]
+EXPORTS = ["open=ram:64M", "secret=ram:4M,tls", "other=null:1G"]
+
+
+def daemon_with(*options):
+    @pytest.fixture(scope="module", params=["1", "2"], ids=["one reactor", "two reactors"])
+    def daemon(request):
+        with own_daemon(*EXPORTS, options=[*OPTIONS, *options, "--threads", request.param], tls=False) as running:
+            with leaves_nothing(running) if "--tls=on" in options else no_check():
+                yield running
+    return daemon
+
+
+class no_check:
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+
+required = daemon_with()
+selective = daemon_with("--tls=on")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with own_daemon("open=ram:64M", tls=False) as running:
+        yield running
+
+
+def secured(daemon, context=CLIENT, export=None, **keywords):
+    wire = Wire(daemon, **keywords)
+    wire.send(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
+    wire.starttls(context)
+    if export:
+        assert wire.option(OPT_GO, go_data(export))[-1][0] == REP_ACK
+    return wire
+
+
+def listed(wire):
+    return [data[4:4 + struct.unpack(">I", data[:4])[0]] for kind, data in wire.option(OPT_LIST) if kind == REP_SERVER]
+
+
+# --- Before TLS
+
+
+def test_a_server_without_tls_says_so(plain):
+    with Wire(plain) as wire:
+        wire.flags()
+        assert wire.option(OPT_STARTTLS)[0][0] == ERR_POLICY
+        assert wire.option(OPT_GO, go_data(b"open"))[-1][0] == REP_ACK
+
+
+@pytest.mark.parametrize("length", [1, 4096, 100000])
+def test_starttls_takes_no_data(required, length):
+    with Wire(required) as wire:
+        wire.flags()
+        assert wire.option(OPT_STARTTLS, bytes(length))[0][0] == ERR_INVALID
+        wire.starttls(CLIENT)
+        assert listed(wire) == [b"open", b"secret", b"other"]
+
+
+@pytest.mark.parametrize("number, data", [
+    (OPT_LIST, b""), (OPT_LIST, b"x"), (OPT_INFO, go_data(b"open")), (OPT_GO, go_data(b"open")), (OPT_GO, go_data(b"nobody")),
+    (OPT_GO, b""), (OPT_STRUCTURED_REPLY, b""), (OPT_LIST_META_CONTEXT, context_data(b"open")), (99, b""), (99, bytes(500))])
+def test_required_means_for_every_option(required, number, data):
+    with Wire(required) as wire:
+        wire.flags()
+        assert wire.option(number, data)[0][0] == ERR_TLS_REQD
+        wire.starttls(CLIENT)
+        assert wire.option(OPT_GO, go_data(b"open"))[-1][0] == REP_ACK
+        assert len(wire.read(0, 512)) == 512
+
+
+def test_abort_is_answered_without_tls(required):
+    with Wire(required) as wire:
+        wire.flags()
+        assert wire.option(OPT_ABORT) == [(REP_ACK, b"")]
+        assert wire.closed()
+
+
+def test_export_name_without_tls_ends_the_session(required, selective):
+    for daemon, name in ((required, b"open"), (selective, b"secret")):
+        with Wire(daemon) as wire:
+            wire.flags()
+            wire.send(option(OPT_EXPORT_NAME, name))
+            assert wire.closed()
+
+
+def test_who_cannot_have_tls(required, selective):
+    """Without "fixed newstyle" there is none."""
+    with Wire(required) as wire:
+        wire.flags(0)
+        assert wire.closed()
+    with Wire(selective) as wire:
+        wire.flags(0)
+        assert wire.option(OPT_STARTTLS)[0][0] == ERR_POLICY
+        assert wire.option(OPT_GO, go_data(b"secret"))[0][0] == ERR_UNKNOWN
+
+
+def test_exports_for_tls_are_as_unknown_ones(selective):
+    with Wire(selective) as wire:
+        wire.flags()
+        assert listed(wire) == [b"open", b"other"]
+        for number in (OPT_INFO, OPT_GO):
+            (secret,), (nobody,) = wire.option(number, go_data(b"secret")), wire.option(number, go_data(b"nobody"))
+            assert secret == nobody and secret[0] == ERR_TLS_REQD
+        assert wire.option(OPT_STRUCTURED_REPLY)[0][0] == REP_ACK
+        for number in (OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT):
+            secret, nobody = (wire.option(number, context_data(name, [b"base:allocation"])) for name in (b"secret", b"nobody"))
+            assert secret[0][0] == nobody[0][0] == ERR_UNKNOWN
+            assert secret[0][1].replace(b"secret", b"nobody") == nobody[0][1]
+        assert wire.option(OPT_GO, go_data(b"open"))[-1][0] == REP_ACK
+
+
+def test_the_default_export_is_the_first_that_one_may_know():
+    with own_daemon("secret=ram:1M,tls", "open=ram:2M", options=[*OPTIONS, "--tls=on"], tls=False) as daemon:
+        with Wire(daemon) as wire:
+            assert wire.go(b"").size == 2 * MIB
+        with Wire(daemon) as wire:
+            wire.tls = CLIENT
+            assert wire.go(b"").size == MIB
+    with own_daemon("secret=ram:1M,tls", options=[*OPTIONS, "--tls=on"], tls=False) as daemon, Wire(daemon) as wire:
+        wire.flags()
+        assert wire.option(OPT_GO, go_data(b""))[0][0] == ERR_TLS_REQD
+
+
+def test_partitions_are_as_secret_as_their_disk(directory):
+    image = os.path.join(directory, "disk")
+    with open(image, "wb") as file:
+        file.truncate(8 * MIB)
+    subprocess.run(["sfdisk", "-q", image], input="label: gpt\nstart=2048, size=4096\n", text=True, check=True)
+    with Daemon(directory, f"vm={image},tls,partitions", options=[*OPTIONS, "--tls=on"], tls=False) as daemon:
+        with Wire(daemon) as wire:
+            wire.flags()
+            assert listed(wire) == []
+            wire.starttls(CLIENT)
+            assert listed(wire) == [b"vm", b"vmp1"]
+
+
+# --- The change
+
+
+@pytest.mark.parametrize("behind", [option(OPT_LIST), option(OPT_STRUCTURED_REPLY) + option(OPT_LIST), b"\0"],
+                         ids=["an option", "two options", "a byte"])
+def test_plain_text_behind_starttls_ends_the_session(required, behind):
+    with Wire(required) as wire:
+        wire.flags()
+        wire.send(option(OPT_STARTTLS) + behind)
+        assert wire.option_reply() == (OPT_STARTTLS, REP_ACK, b"")
+        assert wire.closed()
+    with secured(required, export=b"open") as wire:
+        assert len(wire.read(0, 512)) == 512
+
+
+RUBBISH = {"a zero": bytes(1), "zeroes": bytes(5000), "a record that is too long": b"\x16\x03\x01\xff\xff" + bytes(70000),
+           "noise": random.Random(1).randbytes(1000), "an option": option(OPT_LIST)}
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)
+def test_what_is_no_handshake_ends_the_session(selective, rubbish):
+    with Wire(selective) as wire:
+        wire.flags()
+        assert wire.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+        try:
+            wire.send(rubbish)
+            wire.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        while True:
+            try:
+                wire.receive(1)
+            except (Closed, OSError):
+                break
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 100])
+def test_who_hangs_up_in_the_handshake_leaves_nothing(selective, length):
+    """The first bytes of a real one."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        CLIENT.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    hello = outgoing.read()
+    for _ in range(20):
+        with Wire(selective) as wire:
+            wire.flags()
+            assert wire.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+            wire.send(hello[:length])
+
+
+def test_what_was_negotiated_before_is_forgotten(selective):
+    with Wire(selective) as wire:
+        wire.flags()
+        assert wire.option(OPT_STRUCTURED_REPLY)[0][0] == REP_ACK
+        assert wire.set_contexts(b"open", [b"base:allocation"])
+        assert wire.option(OPT_INFO, go_data(b"open"))[-1][0] == REP_ACK
+        wire.structured = False
+        wire.starttls(CLIENT)
+        assert wire.option(OPT_SET_META_CONTEXT, context_data(b"open", [b"base:allocation"]))[0][0] == ERR_INVALID
+        replies = wire.option(OPT_GO, go_data(b"open"))
+        flags = next(struct.unpack(">HQH", data)[2] for _, data in replies if data[:2] == b"\0\0")
+        assert not flags & SEND_DF
+        # Simple replies, and no block status.
+        assert wire.command(CMD_READ, 0, 512)[0] == 0
+        assert wire.command(CMD_BLOCK_STATUS, 0, 512)[0] == 22
+
+
+def test_a_second_starttls_is_refused_and_nothing_wants_tls_any_more(required):
+    with secured(required) as wire:
+        assert wire.option(OPT_STARTTLS)[0][0] == ERR_INVALID
+        assert wire.option(OPT_STARTTLS, b"x")[0][0] == ERR_INVALID
+        assert wire.option(OPT_GO, go_data(b"nobody"))[0][0] == ERR_UNKNOWN
+        assert wire.option(99)[0][0] == ERR_UNSUP
+        assert wire.option(OPT_GO, go_data(b"secret"))[-1][0] == REP_ACK
+
+
+# --- Versions and identities
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_versions(required, version):
+    number = getattr(ssl.TLSVersion, version)
+    with secured(required, tls_support.context(CERTIFICATES, minimum_version=number, maximum_version=number), b"open") as wire:
+        assert wire.socket.version() == version.replace("_", ".")
+        assert wire.write(0, b"v" * 40000) == 0
+        assert wire.read(0, 40000) == b"v" * 40000
+        # A resumption would need these.
+        assert not wire.socket.session.has_ticket or wire.socket.session.ticket_lifetime_hint == 0
+        assert wire.socket.compression() is None
+
+
+def test_nothing_older(required):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old = tls_support.context(CERTIFICATES, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises((ssl.SSLError, OSError)):
+        secured(required, old)
+
+
+def test_tls_1_3_and_aes_128_by_choice(required):
+    with secured(required, export=b"open") as wire:
+        assert wire.socket.cipher()[:2] == ("TLS_AES_128_GCM_SHA256", "TLSv1.3")
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory):
+    """Certificates of another authority."""
+    return tls_support.make(str(tmp_path_factory.mktemp("strangers")))
+
+
+def test_without_verify_peer_anybody_may_come(required):
+    with secured(required, tls_support.context(CERTIFICATES, identity=False), b"open") as wire:
+        assert len(wire.read(0, 512)) == 512
+
+
+def refused(daemon, context):
+    """In TLS 1.3 the client learns of it with the first answer."""
+    try:
+        with secured(daemon, context) as wire:
+            wire.option(OPT_LIST)
+    except (ssl.SSLError, OSError, Closed):
+        return True
+    return False
+
+
+def test_a_certificate_of_somebody_else_is_refused(required, strangers):
+    assert refused(required, tls_support.context(strangers, authority=CERTIFICATES))
+    assert not refused(required, CLIENT)
+
+
+def test_verify_peer(strangers):
+    with own_daemon("open=ram:1M", options=[*OPTIONS, "--tls-verify-peer"], tls=False) as daemon:
+        assert refused(daemon, tls_support.context(CERTIFICATES, identity=False))
+        assert refused(daemon, tls_support.context(strangers, authority=CERTIFICATES))
+        assert not refused(daemon, CLIENT)
+        wait_for(lambda: "peer did not return a certificate" in daemon.ctl("dmesg"), "the reason is in the log")
+
+
+def test_what_was_revoked_is_refused(tmp_path):
+    directory = tls_support.make(str(tmp_path / "pki"))
+    context = tls_support.context(directory)
+    config = tmp_path / "ca.cnf"
+    config.write_text(f"[ca]\ndefault_ca=own\n[own]\ndatabase={tmp_path}/index\ndefault_md=sha256\ndefault_crl_days=30\n")
+    (tmp_path / "index").write_text("")
+
+    def ca(*arguments):
+        subprocess.run(["openssl", "ca", "-config", config, "-cert", directory + "/ca-cert.pem", "-keyfile",
+                        directory + "/ca-key.pem", *arguments], check=True, capture_output=True)
+
+    ca("-gencrl", "-out", directory + "/ca-crl.pem")
+    with own_daemon("open=ram:1M", options=["--tls-certificates", directory], tls=False) as daemon:
+        assert not refused(daemon, context)
+    ca("-revoke", directory + "/client-cert.pem")
+    ca("-gencrl", "-out", directory + "/ca-crl.pem")
+    with own_daemon("open=ram:1M", options=["--tls-certificates", directory], tls=False) as daemon:
+        assert refused(daemon, context)
+        wait_for(lambda: "certificate revoked" in daemon.ctl("dmesg"), "the reason is in the log")
+
+
+# --- Data
+
+
+@pytest.mark.parametrize("length", [1, 511, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, 256 * KIB, 256 * KIB + 13, MIB, 32 * MIB])
+@pytest.mark.parametrize("offset", [0, 4097])
+def test_lengths(required, length, offset):
+    data = os.urandom(min(length, MIB)) * max(1, length // MIB)
+    with secured(required, export=b"open") as wire:
+        assert wire.write(offset, data) == 0
+        assert wire.read(offset, len(data)) == data
+
+
+def test_a_batch(required):
+    with secured(required, export=b"open") as wire:
+        assert wire.write(0, b"".join(bytes([n]) * 4096 for n in range(200))) == 0
+        wire.send(b"".join(request(CMD_READ, n * 4096, 4096, cookie=n) for n in range(200)))
+        answers = {}
+        for _ in range(200):
+            error, cookie, data = wire.reply(4096)
+            assert error == 0
+            answers[cookie] = data
+        assert answers == {n: bytes([n]) * 4096 for n in range(200)}
+
+
+def test_bytes_one_by_one(required):
+    """A record each."""
+    with secured(required, export=b"open") as wire:
+        for byte in request(CMD_READ, 0, 16) + request(1, 4096, 5, cookie=2, payload=b"bytes"):
+            wire.send(bytes([byte]))
+        assert wire.reply(16)[:2] == (0, 1)
+        assert wire.reply()[:2] == (0, 2)
+        assert wire.read(4096, 5) == b"bytes"
+
+
+def test_goodbye_is_said_in_tls(required):
+    """So that nobody can cut the end off unnoticed: without it this socket would raise an error."""
+    with secured(required, export=b"open") as wire:
+        wire.send(request(CMD_READ, 0, 4096, cookie=9) + request(2))
+        assert wire.reply(4096)[:2] == (0, 9)
+        assert wire.socket.recv(1) == b""
+    with secured(required) as wire:
+        assert wire.option(OPT_ABORT) == [(REP_ACK, b"")]
+        assert wire.socket.recv(1) == b""
+
+
+def test_a_client_that_goes_without_a_word(required):
+    """Its connection goes, too, though replies could not be sent, nor goodbye be said."""
+    def connections():
+        return required.stats()["connections"]
+
+    wait_for(lambda: connections() == 0, "all earlier clients have gone")
+    for _ in range(10):
+        with secured(required, export=b"open") as wire:
+            wire.send(b"".join(request(CMD_READ, 0, 8 * MIB, cookie=n) for n in range(4)))
+            wire.receive(1)
+            wire.socket.close()
+    wait_for(lambda: connections() == 0, "these have gone")
+    with secured(required, export=b"open") as wire:
+        assert len(wire.read(0, 512)) == 512
+
+
+@pytest.mark.parametrize("pieces", [[600, 600, 600], [1024, 1], [1025], [5000]])
+def test_a_hello_in_pieces_with_more_behind_it(selective, pieces):
+    """What comes while the server's answer is on its way waits its turn."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        CLIENT.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    # A record that isn't whole follows.
+    stream = outgoing.read() + b"\x17\x03\x03\x40\x00" + bytes(10000)
+    for _ in range(10):
+        with Wire(selective) as wire:
+            wire.flags()
+            assert wire.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+            at = 0
+            for piece in pieces:
+                wire.send(stream[at:at + piece])
+                at += piece
+            assert wire.receive(1) == b"\x16"
+    with secured(selective, export=b"open") as wire:
+        assert len(wire.read(0, 512)) == 512
+
+
+def test_small_records_for_those_that_want_them(required, directory):
+    """openssl's client asks for fragments of 512 bytes and gets its answers in them."""
+    script = (struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES) + option(OPT_STARTTLS))
+    with Wire(required) as wire:
+        wire.send(script)
+        assert wire.option_reply() == (OPT_STARTTLS, REP_ACK, b"")
+        with proxied(wire.socket, os.path.join(directory, "proxy.sock")) as path:
+            client = subprocess.Popen(["openssl", "s_client", "-unix", path, "-quiet", "-maxfraglen", "512", "-CAfile",
+                                       os.path.join(CERTIFICATES, "ca-cert.pem")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL)
+            try:
+                client.stdin.write(option(OPT_GO, go_data(b"open")) + request(CMD_READ, 0, 100000, cookie=5))
+                client.stdin.flush()
+                answer = b""
+                while len(answer) < 100000:
+                    part = os.read(client.stdout.fileno(), 1 << 20)
+                    assert part
+                    answer += part
+            finally:
+                client.kill()
+                client.wait()
+
+
+@contextlib.contextmanager
+def proxied(upstream, path):
+    """A unix socket at PATH whose one client speaks with UPSTREAM."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+
+    def serve():
+        client, _ = listener.accept()
+        back = threading.Thread(target=copy, args=(upstream, client), daemon=True)
+        back.start()
+        copy(client, upstream)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield path
+    finally:
+        listener.close()
+        os.unlink(path)
+
+
+def test_the_end_of_the_server(directory):
+    with Daemon(directory, "open=ram:1M", options=OPTIONS, tls=False) as daemon:
+        wire = secured(daemon, export=b"open")
+        assert wire.write(0, b"last") == 0
+        assert daemon.stop() == 0
+        assert wire.socket.recv(1) == b""
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is its own")
+def test_an_idle_connection_costs_at_most_48_kib(directory):
+    with Daemon(directory, "open=ram:1M", options=OPTIONS, tls=False) as daemon:
+        first = [secured(daemon, export=b"open") for _ in range(10)]
+        before = daemon.memory()
+        idle = [secured(daemon, export=b"open") for _ in range(200)]
+        for wire in idle:
+            assert wire.write(0, bytes(256 * KIB)) == 0
+        wait_for(lambda: daemon.memory() - before <= 200 * 48 * KIB, "what the data took is given back")
+        for wire in first + idle:
+            wire.socket.close()
+
+
+# --- Pre-shared keys
+
+
+def nbdinfo(daemon, identity, keys, status=0, export="open"):
+    uri = f"nbds+unix://{identity}@/{export}?socket={daemon.socket}&tls-psk-file={keys}"
+    ran = subprocess.run(["nbdinfo", "--size", uri], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode == 0) == (status == 0), ran
+    return ran.stdout
+
+
+def test_pre_shared_keys(directory):
+    with Daemon(directory, "open=ram:64M", options=OPTIONS, tls=False) as daemon:
+        assert nbdinfo(daemon, "client", KEYS) == f"{64 * MIB}\n"
+        assert "TLSv1.3, TLS_AES_128_GCM_SHA256, client\n" in daemon.ctl("dmesg")
+        with secured(daemon):
+            assert "TLSv1.3, TLS_AES_128_GCM_SHA256, CN=client\n" in daemon.ctl("dmesg")
+
+
+def test_keys_are_enough_by_themselves(directory):
+    with Daemon(directory, "open=ram:1M", options=["--tls-psk", KEYS], tls=False) as daemon:
+        assert nbdinfo(daemon, "client", KEYS) == f"{MIB}\n"
+        assert refused(daemon, CLIENT)
+
+
+def test_clients_are_listed_with_what_is_known_of_them(directory):
+    with Daemon(directory, "open=ram:64M", options=[*OPTIONS, "--tls=on"], tls=False) as daemon:
+        with Wire(daemon).go(b"open"), secured(daemon, export=b"open"):
+            plain, tls = sorted(daemon.ctl_json("clients")["clients"], key=lambda one: one["tls"] is not None)
+            assert plain["tls"] is None
+            assert tls["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "identity": "CN=client"}
+            lines = [line.split() for line in daemon.ctl("clients").splitlines()]
+            assert lines[0][-3:] == ["TLS", "CIPHER", "IDENTITY"]
+            assert sorted(line[-3:] for line in lines[1:]) == [["-"] * 3, ["TLSv1.3", "TLS_AES_128_GCM_SHA256", "CN=client"]]
+
+
+def test_wrong_keys_and_identities_are_refused(directory):
+    wrong = os.path.join(directory, "wrong.psk")
+    with open(wrong, "w", encoding="ascii") as file:
+        file.write(f"client:{'ab' * 32}\nnobody:{'cd' * 32}\n")
+    with Daemon(directory, "open=ram:1M", options=OPTIONS, tls=False) as daemon:
+        nbdinfo(daemon, "client", wrong, status=1)
+        nbdinfo(daemon, "nobody", wrong, status=1)
+        assert nbdinfo(daemon, "client", KEYS) == f"{MIB}\n"
+
+
+# --- Credentials that cannot be used
+
+
+def refusal(directory, *options):
+    with pytest.raises(AssertionError) as error:
+        with Daemon(directory, "open=ram:1M", options=options, tls=False):
+            pass
+    return str(error.value)
+
+
+@pytest.mark.parametrize("text, complaint", [
+    ("", "there is no key in it"), ("# nothing\n\n", "there is no key in it"), ("client\n", "line 1: not IDENTITY:KEY"),
+    ("# first\nclient:abc\n", "line 2: not IDENTITY:KEY"), ("client:xy\n", "line 1"), (":abcd\n", "line 1"), ("client:\n", "line 1"),
+    (f"client:{'ab' * 65}\n", "line 1"), (f"{'i' * 256}:abcd\n", "line 1"),
+    ("bell\a:abcd\n", "line 1")])
+def test_keys_that_are_none(directory, text, complaint):
+    path = os.path.join(directory, "keys")
+    with open(path, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(text)
+    assert complaint in refusal(directory, "--tls-psk", path)
+
+
+def test_secrets_that_everybody_may_read(directory):
+    own = tls_support.make(os.path.join(directory, "pki"))
+    os.chmod(own + "/keys.psk", 0o604)
+    assert "everybody on this machine may read or change it" in refusal(directory, "--tls-psk", own + "/keys.psk")
+    os.chmod(own + "/server-key.pem", 0o644)
+    assert "everybody on this machine may read or change it" in refusal(directory, "--tls-certificates", own)
+
+
+@pytest.mark.parametrize("missing", ["server-cert.pem", "server-key.pem"])
+def test_certificates_that_are_missing(directory, missing):
+    own = tls_support.make(os.path.join(directory, "pki"))
+    os.unlink(os.path.join(own, missing))
+    assert missing in refusal(directory, "--tls-certificates", own)
+
+
+def test_certificates_that_do_not_fit(directory):
+    own = tls_support.make(os.path.join(directory, "pki"))
+    os.replace(own + "/client-key.pem", own + "/server-key.pem")
+    assert "server-key.pem" in refusal(directory, "--tls-certificates", own)
+    os.unlink(own + "/ca-cert.pem")
+    own = tls_support.make(os.path.join(directory, "pki2"))
+    os.unlink(own + "/ca-cert.pem")
+    assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own, "--tls-verify-peer")
+    with open(own + "/ca-cert.pem", "w", encoding="ascii") as file:
+        file.write("no certificate")
+    assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own)
+
+
+def test_options_that_need_credentials(directory):
+    assert "--tls-certificates" in refusal(directory, "--tls-verify-peer")
+    assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--tls=required")
+    assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--listen", "tcp:127.0.0.1:0,tls=on")
+    assert "write off, on or required" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=maybe")
+    assert "not known behind an address" in refusal(directory, "--listen", "tcp:127.0.0.1:0,mode=600")
+    assert "not known behind an address" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=")
+    assert "--control" in refusal(directory, *OPTIONS, "--control", directory + "/other.sock,tls=on")
+    assert "nobody could use it" in refusal(directory, "secret=ram:1M,tls")
+
+
+def test_listeners_differ(directory):
+    with Daemon(directory, "open=ram:1M", "secret=ram:1M,tls", options=[*OPTIONS, "--tls=off", "--listen", "tcp:127.0.0.1:0,tls=required"],
+                tls=False) as daemon:
+        assert "TLS required" in daemon.log()
+        with Wire(daemon) as wire:
+            assert wire.go(b"open").read(0, 512) == bytes(512)
+        with Wire(daemon) as wire:
+            wire.flags()
+            assert wire.option(OPT_STARTTLS)[0][0] == ERR_POLICY
+            assert wire.option(OPT_GO, go_data(b"secret"))[0][0] == ERR_UNKNOWN
+            assert listed(wire) == [b"open"]
