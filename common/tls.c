@@ -19,7 +19,7 @@
 /* The first two hashes belong to PSKs: theirs is SHA-256, which the chosen suite has to have, so that goes first. */
 #define SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define SUITES_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES128-GCM-SHA256:DHE-PSK-AES256-GCM-SHA384"
-#define GROUPS "X25519:P-256:P-384"
+static char groups[] = "X25519:P-256:P-384"; /* never written to; the macro that takes it wants no constant */
 
 #define MOST_KEY 64 /* bytes */
 
@@ -102,14 +102,14 @@ static void free_keys(void *parent, void *keys, CRYPTO_EX_DATA *data, int index,
 /* The callback of OpenSSL: IDENTITY's key and its length, or 0: it has none. */
 static unsigned find_key(SSL *ssl, const char *identity, unsigned char *bytes, unsigned most)
 {
-	const struct key *key = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
+	struct key *key = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
 
 	while (key && strcmp(key->identity, identity) != 0)
 		key = key->next;
 	if (!key || key->length > most)
 		return 0;
 	/* It lives as long as the context, and so longer than SSL. */
-	SSL_set_ex_data(ssl, identity_index, (char *)(uintptr_t)key->identity);
+	SSL_set_ex_data(ssl, identity_index, key->identity);
 	memcpy(bytes, key->bytes, key->length);
 	return key->length;
 }
@@ -265,7 +265,7 @@ static bool set_rules(SSL_CTX *context)
 	return SSL_CTX_set_num_tickets(context, 0) && SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context)) &&
 	       SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) &&
 	       SSL_CTX_set_ciphersuites(context, SUITES_1_3) && SSL_CTX_set_cipher_list(context, SUITES_1_2) &&
-	       SSL_CTX_set1_groups_list(context, GROUPS);
+	       SSL_CTX_set1_groups_list(context, groups);
 }
 
 int tls_load(SSL_CTX **ret, const struct tls_files *files, char *text, size_t size)

@@ -191,12 +191,12 @@ void option_skipped(struct nbd_session *session)
 	case NBD_OPT_STRUCTURED_REPLY:
 		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
 		break;
-	case NBD_OPT_SET_META_CONTEXT:
-		context_forget(session);
-		/* fall through */
-	case NBD_OPT_LIST_META_CONTEXT:
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
+	case NBD_OPT_LIST_META_CONTEXT:
+	case NBD_OPT_SET_META_CONTEXT:
+		if (session->option == NBD_OPT_SET_META_CONTEXT)
+			context_forget(session);
 		option_reply(session, NBD_REP_ERR_TOO_BIG, "the option's data is too long");
 		break;
 	default:
