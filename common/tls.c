@@ -13,6 +13,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "common/utf8.h"
 
@@ -296,26 +297,112 @@ int tls_load(SSL_CTX **ret, const struct tls_files *files, char *text, size_t si
  * The identity whose key was used; NULL: none was.  Asking for one proves nothing: where its hash doesn't fit the
  * suite, the handshake goes on without it.
  */
-static const char *key_identity(SSL *ssl)
+const char *tls_key_identity(struct ssl_st *ssl)
 {
 	if (SSL_version(ssl) >= TLS1_3_VERSION)
 		return SSL_session_reused(ssl) ? SSL_get_ex_data(ssl, identity_index) : NULL;
 	return SSL_get_psk_identity(ssl);
 }
 
+/* The subject of CERTIFICATE; how long it is, 0: it can't be told. */
+static int subject_of(X509 *certificate, char *text, size_t size)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	int length = 0;
+
+	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
+		length = BIO_read(bio, text, (int)size - 1);
+	BIO_free(bio);
+	if (length < 0)
+		length = 0;
+	text[length] = '\0';
+	return length;
+}
+
 void tls_peer(struct ssl_st *ssl, char *text, size_t size)
 {
 	X509 *certificate = SSL_get0_peer_certificate(ssl);
-	const char *identity = key_identity(ssl);
-	BIO *bio = certificate ? BIO_new(BIO_s_mem()) : NULL;
-	int length = 0;
+	const char *identity = tls_key_identity(ssl);
 
 	text[0] = '\0';
-	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
-		length = BIO_read(bio, text, (int)size - 1);
-	if (length > 0)
-		text[length] = '\0';
-	if (!certificate && identity)
+	if (certificate)
+		subject_of(certificate, text, size);
+	else if (identity)
 		snprintf(text, size, "%s", identity);
-	BIO_free(bio);
+}
+
+/* Names, one behind the other. */
+struct names {
+	char *bytes;
+	size_t length, size;
+};
+
+/* One of LENGTH bytes; what has a NUL inside is none.  Without memory it is missing, and so can't let anybody in. */
+static void add_name(struct names *names, const char *name, size_t length)
+{
+	if (length == 0 || memchr(name, '\0', length))
+		return;
+	if (names->length + length + 2 > names->size) {
+		size_t size = 2 * (names->length + length + 2);
+		char *bytes = realloc(names->bytes, size);
+
+		if (!bytes)
+			return;
+		names->bytes = bytes;
+		names->size = size;
+	}
+	memcpy(names->bytes + names->length, name, length);
+	names->length += length;
+	names->bytes[names->length++] = '\0';
+	names->bytes[names->length] = '\0';
+}
+
+/* A name that nobody can take for a subject. */
+static void add_string(struct names *names, const ASN1_STRING *string)
+{
+	unsigned char *text = NULL;
+	int length = ASN1_STRING_to_UTF8(&text, string);
+
+	if (length > 0 && !memchr(text, '=', (size_t)length))
+		add_name(names, (const char *)text, (size_t)length);
+	if (length >= 0)
+		OPENSSL_free(text);
+}
+
+static void add_common_name(struct names *names, X509 *certificate)
+{
+	X509_NAME *subject = X509_get_subject_name(certificate);
+	int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+
+	if (index >= 0)
+		add_string(names, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+}
+
+static void add_alternatives(struct names *names, X509 *certificate)
+{
+	GENERAL_NAMES *alternatives = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+
+	for (int i = 0; alternatives && i < sk_GENERAL_NAME_num(alternatives); i++) {
+		int type;
+		const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(alternatives, i), &type);
+
+		if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI)
+			add_string(names, value);
+	}
+	GENERAL_NAMES_free(alternatives);
+}
+
+char *tls_certificate_names(struct ssl_st *ssl)
+{
+	X509 *certificate = SSL_get0_peer_certificate(ssl);
+	struct names names = { .bytes = NULL };
+	char subject[1024];
+
+	if (!certificate)
+		return NULL;
+	add_name(&names, subject, (size_t)subject_of(certificate, subject, sizeof(subject)));
+	add_common_name(&names, certificate);
+	add_alternatives(&names, certificate);
+	ERR_clear_error();
+	return names.bytes;
 }

@@ -33,4 +33,14 @@ int tls_load(struct ssl_ctx_st **ret, const struct tls_files *files, char *text,
 /* Who SSL's other end has proved to be, after the handshake: its certificate's subject, the identity of its key, or "". */
 void tls_peer(struct ssl_st *ssl, char *text, size_t size);
 
+/* The identity of the key that SSL's other end was let in by, as long as SSL; NULL: none was. */
+const char *tls_key_identity(struct ssl_st *ssl);
+
+/*
+ * The names in the certificate that SSL's other end has proved to be its own: the subject as in RFC 2253, with an equal
+ * sign in it, and the common name and alternative names that have none.  Each has its end, and an empty one is
+ * behind the last; to be freed.  NULL: there is no certificate, or no memory.
+ */
+char *tls_certificate_names(struct ssl_st *ssl);
+
 #endif

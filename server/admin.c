@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "server/block/access.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/partitions.h"
@@ -35,7 +36,7 @@ static int add_export(const struct spec *spec, struct disk *disk, struct platter
 {
 	const char *name = spec->disk ? spec->name : disk->name;
 	int result = export_add(name, spec->disk ? spec->description : NULL, disk,
-				spec->read_only || disk->read_only, spec->tls);
+				spec->read_only || disk->read_only, spec->tls, spec->access);
 
 	if (result == -EEXIST)
 		return platter_fail(error, EEXIST, "there is already an export of this name");
@@ -94,6 +95,13 @@ static int finish(struct disk *disk, struct platter_error *error)
 	return result < 0 ? result : 0;
 }
 
+/* For its partitions. */
+static void keep_rules(struct disk *disk, const struct spec *spec)
+{
+	disk->tls = spec->tls;
+	disk->access = access_get(spec->access);
+}
+
 static int check_tls(const struct spec *spec, struct platter_error *error)
 {
 	if (!spec->tls || tls_is_configured())
@@ -117,7 +125,7 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 	if (result == 0 && !spec.disk)
 		disk->unlisted = spec.unlisted;
 	if (result == 0 && !spec.disk)
-		disk->tls = spec.tls;
+		keep_rules(disk, &spec);
 	if (result == 0 && !spec.unlisted) {
 		result = add_export(&spec, disk, error);
 		if (result < 0 && !spec.disk)

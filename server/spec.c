@@ -8,6 +8,7 @@
 #include "common/escape.h"
 #include "common/utf8.h"
 #include "common/wire.h"
+#include "server/block/access.h"
 #include "server/block/args.h"
 #include "server/block/driver.h"
 #include "server/block/error.h"
@@ -64,6 +65,8 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		return parse_bool(key, value, &spec->read_only, error);
 	if (strcmp(key, "tls") == 0)
 		return parse_bool(key, value, &spec->tls, error);
+	if (strcmp(key, "allow") == 0)
+		return access_add(&spec->access, value ? value : "", error);
 	if (strcmp(key, "description") == 0) {
 		if (!value || spec->description)
 			return platter_fail(error, EINVAL, "description: %s", value ? "given twice" : "a text is missing");
@@ -74,7 +77,7 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
 	}
 	if (!spec->driver)
-		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, tls, description)",
+		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, tls, allow, description)",
 				    key);
 	if (strcmp(key, "export") == 0) {
 		bool exported = true;
@@ -197,5 +200,6 @@ void spec_free(struct spec *spec)
 	free(spec->disk);
 	free(spec->name);
 	free(spec->description);
+	access_put(spec->access);
 	*spec = (struct spec){ .args = NULL };
 }

@@ -12,6 +12,7 @@
 
 #include "server/block/limits.h"
 
+struct access;
 struct args;
 struct platter_driver;
 struct platter_error;
@@ -23,6 +24,7 @@ struct spec {
 	char *description; /* NULL: the driver's, or the disk's */
 	bool read_only;
 	bool tls;          /* for clients that use TLS only */
+	struct access *access; /* who may use it; NULL: everybody */
 	bool unlisted;     /* the disk gets no export */
 	bool partitions;   /* its partitions become disks */
 	struct disk_limits limits; /* of its queue, as far as they are set */

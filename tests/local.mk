@@ -3,6 +3,7 @@
 
 if HAVE_CMOCKA
 UNIT_TESTS = \
+	tests/unit/test_access \
 	tests/unit/test_account \
 	tests/unit/test_deadline \
 	tests/unit/test_device \
@@ -42,6 +43,9 @@ TESTS = $(UNIT_TESTS)
 unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
 
+tests_unit_test_access_SOURCES = tests/unit/test_access.c tests/unit/unit.h
+tests_unit_test_access_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_access_LDADD = $(unit_ldadd)
 tests_unit_test_account_SOURCES = tests/unit/test_account.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_account_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_account_LDADD = $(unit_ldadd)

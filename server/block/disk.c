@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "server/block/access.h"
 #include "server/block/args.h"
 #include "server/block/block.h"
 #include "server/block/device.h"
@@ -76,6 +77,7 @@ static void disk_free(struct disk *disk)
 	open_destroy(&disk->open);
 	pthread_mutex_destroy(&disk->calls);
 	args_free(disk->args);
+	access_put(disk->access);
 	driver_put(disk->driver);
 	disk_put(disk->whole);
 	for (unsigned i = 0; disk->queues && i < reactor_count; i++)

@@ -66,7 +66,8 @@ struct disk {
 	bool tied;                       /* stands on one that only its home reactor may call */
 	enum disk_partitions partitions;
 	bool unlisted;                   /* neither it nor its partitions are exported by themselves */
-	bool tls;                        /* its partitions are for clients with TLS only, as itself */
+	bool tls;                        /* its partitions are for clients with TLS only, as itself... */
+	struct access *access;           /* ...and for whom this allows; NULL: everybody */
 	const struct platter_driver *driver; /* a reference */
 	struct args *args;
 	char *name;

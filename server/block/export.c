@@ -7,6 +7,7 @@
 
 #include <platter/driver.h>
 
+#include "server/block/access.h"
 #include "server/block/disk.h"
 #include "server/block/registry.h"
 #include "server/block/usage.h"
@@ -72,6 +73,7 @@ struct export *export_other(const struct disk *disk, const char *name)
 static void export_free(struct export *export)
 {
 	disk_put(export->disk);
+	access_put(export->access);
 	free(export->name);
 	free(export->description);
 	free(export);
@@ -94,7 +96,7 @@ static struct export *export_new(const char *name, const char *description, stru
 	return export;
 }
 
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls)
+int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls, struct access *access)
 {
 	struct export *export = export_new(name, description, disk);
 	int result = 0;
@@ -103,6 +105,7 @@ int export_add(const char *name, const char *description, struct disk *disk, boo
 		return -ENOMEM;
 	export->read_only = read_only;
 	export->tls = tls;
+	export->access = access_get(access);
 	registry_lock();
 	/* A disk's own name is kept for it, even while it isn't exported under it. */
 	if (export_exists(name) || disk_name_is_other(name, disk))

@@ -11,6 +11,7 @@
 
 #include "common/list.h"
 
+struct access;
 struct disk;
 struct patience;
 struct platter_error;
@@ -27,13 +28,14 @@ struct export {
 	struct disk *disk;     /* a reference */
 	bool read_only;
 	bool tls;              /* for clients that use TLS only */
+	struct access *access; /* who may use it; NULL: everybody */
 };
 
 /*
- * Exports DISK under NAME, for clients with TLS only, or for all.  DESCRIPTION NULL: the disk's.
- * -EEXIST; -ENODEV when the disk is being removed; -ENOMEM.
+ * Exports DISK under NAME, for clients with TLS only, or for all, and that ACCESS allows, of which it takes a
+ * reference.  DESCRIPTION NULL: the disk's.  -EEXIST; -ENODEV when the disk is being removed; -ENOMEM.
  */
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls);
+int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls, struct access *access);
 
 /*
  * For sessions: the one that NAME (not terminated) belongs to; an empty name means the first.  Of those for clients with

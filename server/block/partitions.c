@@ -194,7 +194,7 @@ static int add(struct disk *whole, const struct partition *partition, struct pla
 		return platter_fail(error, ENOMEM, "no memory");
 	result = disk_add_partition(&part, whole, &part_driver.driver, name, description, partition->start, partition->length, error);
 	if (result == 0 && !whole->unlisted)
-		result = export_add(name, NULL, part, whole->read_only, whole->tls);
+		result = export_add(name, NULL, part, whole->read_only, whole->tls, whole->access);
 	if (result < 0)
 		log_warning("%s: not added: %s", name, error->text[0] ? error->text : strerror(-result));
 	if (result < 0 && part)

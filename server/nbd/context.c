@@ -116,6 +116,11 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 		option_refuse_unknown(session, name, name_length);
 		return;
 	}
+	if (!option_may_use(session, export, true)) {
+		option_refuse_access(session);
+		export_unuse(export);
+		return;
+	}
 	if (list) {
 		export_unuse(export);
 	} else {

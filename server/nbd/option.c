@@ -59,6 +59,16 @@ static void close_session(struct nbd_session *session, enum nbd_want want, const
 	session->reason = reason;
 }
 
+bool option_may_use(struct nbd_session *session, const struct export *export, bool tell)
+{
+	return !export->access || (session->may_use && session->may_use(session, export, tell));
+}
+
+void option_refuse_access(struct nbd_session *session)
+{
+	option_reply(session, NBD_REP_ERR_POLICY, "the server's rules don't allow that");
+}
+
 void option_refuse_unknown(struct nbd_session *session, const char *name, uint32_t length)
 {
 	char printable[81];
@@ -79,10 +89,13 @@ static void answer_export_name(struct nbd_session *session, const uint8_t *data,
 {
 	struct export *export = option_is_string(data, length) ? export_use((const char *)data, length, session->secure) : NULL;
 
-	if (export)
+	if (export && option_may_use(session, export, true)) {
 		want_open(session, export);
-	else
-		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME for an export that doesn't exist");
+		return;
+	}
+	close_session(session, NBD_WANT_DROP, export ? "NBD_OPT_EXPORT_NAME for an export that the client may not use" :
+						       "NBD_OPT_EXPORT_NAME for an export that doesn't exist");
+	export_unuse(export);
 }
 
 static void answer_list(struct nbd_session *session)
@@ -96,7 +109,7 @@ static void answer_list(struct nbd_session *session)
 		size_t name = strlen(export->name);
 		size_t description = strlen(text);
 
-		if (export->removing || (export->tls && !session->secure))
+		if (export->removing || (export->tls && !session->secure) || !option_may_use(session, export, false))
 			continue;
 		option_reply_header(session, NBD_REP_SERVER, 4 + name + description);
 		output_be32(&session->out, (uint32_t)name);
@@ -132,13 +145,17 @@ static void answer_info(struct nbd_session *session, const uint8_t *data, uint32
 		session->infos |= info_bit(get_be16(data + 6 + name_length + 2u * i));
 	session->by_default = name_length == 0;
 	export = export_use((const char *)data + 4, name_length, session->secure);
-	if (export)
+	if (export && option_may_use(session, export, true)) {
 		want_open(session, export);
-	else if (session->tls != NBD_TLS_OFF && !session->secure)
+	} else if (export) {
+		option_refuse_access(session);
+		export_unuse(export);
+	} else if (session->tls != NBD_TLS_OFF && !session->secure) {
 		/* Whether there is one isn't told. */
 		option_reply(session, NBD_REP_ERR_TLS_REQD, "there is no such export, or it needs TLS");
-	else
+	} else {
 		option_refuse_unknown(session, (const char *)data + 4, name_length);
+	}
 }
 
 static void answer_abort(struct nbd_session *session)

@@ -7,11 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct export;
 struct nbd_session;
 
 /* For all that answer options: a reply's header, LENGTH bytes to follow; a reply without data, or with TEXT for the user. */
 void option_reply_header(struct nbd_session *session, uint32_t type, size_t length);
 void option_reply(struct nbd_session *session, uint32_t type, const char *text);
+
+/* Whether the client may use EXPORT; a refusal is logged if TELL. */
+bool option_may_use(struct nbd_session *session, const struct export *export, bool tell);
+
+/* It may not: NBD_REP_ERR_POLICY. */
+void option_refuse_access(struct nbd_session *session);
 
 /* There is none: NBD_REP_ERR_UNKNOWN. */
 void option_refuse_unknown(struct nbd_session *session, const char *name, uint32_t length);

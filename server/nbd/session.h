@@ -75,6 +75,8 @@ struct nbd_session {
 	/* Handshake */
 	enum nbd_tls tls;
 	bool secure;                 /* TLS is in use */
+	/* The connection's: whether the client meets the rules of an export that has some; a refusal is logged if TELL. */
+	bool (*may_use)(struct nbd_session *session, const struct export *export, bool tell);
 	bool no_zeroes;
 	unsigned options;            /* so far */
 	uint32_t option;             /* the one being answered */

@@ -219,6 +219,7 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer, enum nbd_tls
 	list_add_tail(&conn->link, &reactor->connections);
 	atomic_fetch_add(&reactor->load, 1);
 	nbd_init(&conn->session, &reactor->block, tls, want_send, memory_ready);
+	conn->session.may_use = conn_may_use;
 	set_deadline(conn, HANDSHAKE_SECONDS);
 	want_send(&conn->session);
 	conn_want_parse(conn);

@@ -115,6 +115,9 @@ size_t conn_sealed_sent(struct conn *conn, size_t bytes);
 bool conn_has_sealed(const struct conn *conn);
 /* None of it will be sent. */
 void conn_forget_sealed(struct conn *conn);
+/* permit.c, for the session: whether its client may use EXPORT, whose rules it has to meet; refusals are logged if TELL. */
+bool conn_may_use(struct nbd_session *session, const struct export *export, bool tell);
+
 /* The pool for handshakes. */
 void conn_set_pool(struct pool *pool);
 

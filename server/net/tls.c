@@ -459,3 +459,13 @@ const char *tls_identity(const struct tls *tls)
 {
 	return tls->identity;
 }
+
+char *tls_names(const struct tls *tls)
+{
+	return tls_certificate_names(tls->ssl);
+}
+
+const char *tls_key(const struct tls *tls)
+{
+	return tls_key_identity(tls->ssl);
+}

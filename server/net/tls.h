@@ -64,6 +64,9 @@ void tls_sent(struct tls *tls, size_t bytes);
 
 /* For people: why something failed; the version, the cipher and who the client is, "" where that isn't known. */
 const char *tls_reason(const struct tls *tls);
+/* All names of the client's certificate, see tls_certificate_names(); the identity of its key; NULL: it has none. */
+char *tls_names(const struct tls *tls);
+const char *tls_key(const struct tls *tls);
 const char *tls_version(const struct tls *tls);
 const char *tls_cipher(const struct tls *tls);
 const char *tls_identity(const struct tls *tls);
