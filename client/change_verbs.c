@@ -148,11 +148,25 @@ static int ioctl(int argc, char **argv)
 	return status;
 }
 
+static int reload_tls(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status;
+
+	(void)argv;
+	if (argc != 1)
+		return verb_usage("reload-tls takes no arguments");
+	status = call_method("tls.reload", NULL, &result);
+	verb_print(result, NULL);
+	return status;
+}
+
 const struct verb change_verbs[] = {
 	{ "export", "add SPEC...", "export a disk; SPEC as on platterd's command line", export },
 	{ "export", "remove [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
 	{ "export", "resize NAME SIZE", "make a disk larger, or smaller while nobody uses it", export },
 	{ "check", "DISK", "see whether its medium or size has changed", check },
 	{ "ioctl", "DISK [COMMAND [ARG...]]", "the driver's own commands; without one, their list", ioctl },
+	{ "reload-tls", "", "read certificates and keys again", reload_tls },
 	{ .name = NULL },
 };

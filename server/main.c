@@ -139,12 +139,35 @@ static int start_reactors(const struct options *options)
 	return result;
 }
 
+static struct pool *tls_pool;
+
+static void reload_run(struct pool_job *job)
+{
+	struct platter_error error = { "" };
+
+	free(job);
+	if (tls_reload(&error) < 0)
+		log_error("TLS: what was is kept: %s", error.text);
+}
+
+/* Reading files is nothing for a reactor. */
+static bool reload(void)
+{
+	struct pool_job *job = tls_is_configured() ? malloc(sizeof(*job)) : NULL;
+
+	if (!job)
+		return tls_is_configured();
+	*job = (struct pool_job){ .run = reload_run };
+	pool_run(tls_pool, job);
+	return true;
+}
+
 static void serve(void)
 {
 	struct reactor *reactor = reactor_at(0);
 	int result;
 
-	signals_watch(stop);
+	signals_watch(stop, reload);
 	startup_run(listen_start);
 	if (disk_events_start() < 0)
 		log_warning("no thread to look for disks that change: they are looked at only on request");
@@ -191,7 +214,7 @@ static int prepare(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct pool *io_pool = NULL, *control_pool = NULL, *tls_pool = NULL;
+	struct pool *io_pool = NULL, *control_pool = NULL;
 	struct options options;
 	int status;
 

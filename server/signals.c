@@ -27,6 +27,7 @@ static struct {
 	struct engine_op op, settle_op;
 	bool settling; /* what comes now is still the first signal */
 	void (*stop)(void);
+	bool (*reload)(void);
 	volatile uint64_t since; /* CLOCK_MONOTONIC, ns: when the end was asked for; 0: it wasn't */
 } signals;
 
@@ -74,7 +75,7 @@ static void signals_done(struct engine_op *op, int result)
 	while (read(signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			stats_log();
-		else
+		else if (info.ssi_signo != SIGHUP || signals.since || !signals.reload())
 			end((int)info.ssi_signo);
 	}
 	wait_for_more();
@@ -114,9 +115,10 @@ int signals_block(void)
 	return signals.fd < 0 ? -errno : 0;
 }
 
-void signals_watch(void (*stop)(void))
+void signals_watch(void (*stop)(void), bool (*reload)(void))
 {
 	signals.stop = stop;
+	signals.reload = reload;
 	wait_for_more();
 }
 

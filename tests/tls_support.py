@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Certificates and keys for tests, and what clients of ours make of them."""
 
+import atexit
 import functools
 import os
 import shutil
 import ssl
+import struct
 import subprocess
 import tempfile
-import atexit
+
+from wire_client import FIXED_NEWSTYLE, NO_ZEROES, OPT_GO, OPT_LIST, REP_ACK, REP_SERVER, Closed, Wire, go_data
 
 MAKE_CERTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts", "make-certs")
 
@@ -34,3 +37,41 @@ def context(directory, authority=None, identity=True, **versions):
     for name, version in versions.items():
         setattr(made, name, version)
     return made
+
+
+@functools.lru_cache(maxsize=None)
+def strangers():
+    """The same of another authority."""
+    directory = tempfile.mkdtemp(prefix="platter-certs-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return make(directory)
+
+
+def options():
+    """A server's: certificates and keys."""
+    return ["--tls-certificates", certificates(), "--tls-psk", os.path.join(certificates(), "keys.psk")]
+
+
+def secured(daemon, client=None, export=None, **keywords):
+    """A connection inside TLS, with the handshake's options to come or, for EXPORT, over."""
+    wire = Wire(daemon, **keywords)
+    wire.send(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
+    wire.starttls(client or context(certificates()))
+    if export:
+        assert wire.option(OPT_GO, go_data(export))[-1][0] == REP_ACK
+    return wire
+
+
+def refused(daemon, client):
+    """In TLS 1.3 the client learns of it with the first answer."""
+    try:
+        with secured(daemon, client) as wire:
+            wire.option(OPT_LIST)
+    except (ssl.SSLError, OSError, Closed):
+        return True
+    return False
+
+
+def listed(wire):
+    """The names of the exports that the server shows."""
+    return [data[4:4 + struct.unpack(">I", data[:4])[0]] for kind, data in wire.option(OPT_LIST) if kind == REP_SERVER]

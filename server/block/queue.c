@@ -140,8 +140,13 @@ static void request_back(struct request *request);
 /* A merged request is back.  When it failed, nobody knows which of its members did: each is tried by itself. */
 static void merged_back(struct request *merged)
 {
-	bool again = merged->error && !(merged->sync && flush_is_disk_failure(merged));
+	bool again;
 	struct request *member;
+
+	/* One that was answered with another length is as good as failed, too. */
+	if (merged->error == 0)
+		merged->error = check_answer(merged);
+	again = merged->error && !(merged->sync && flush_is_disk_failure(merged));
 
 	while ((member = merge_take_member(merged))) {
 		member->submitted = merged->submitted;

@@ -14,6 +14,7 @@
 #include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
+#include "server/net/tls.h"
 
 #define IOCTL_MOST_ARGUMENTS 32
 
@@ -161,11 +162,23 @@ static int disk_ioctl_method(struct call *call)
 	return result;
 }
 
+static int tls_reload_method(struct call *call)
+{
+	int result = method_params(call, "{!}");
+
+	if (result == 0)
+		result = tls_reload(&call->error);
+	if (result == 0)
+		log_info("TLS: reloaded (user %u)", call->peer->uid);
+	return result;
+}
+
 const struct method change_methods[] = {
 	{ .name = "export.add", .changes = true, .run = export_add_method },
 	{ .name = "export.remove", .changes = true, .run = export_remove_method },
 	{ .name = "disk.resize", .changes = true, .run = disk_resize_method },
 	{ .name = "disk.check", .changes = true, .run = disk_check_method },
 	{ .name = "disk.ioctl", .changes = true, .run = disk_ioctl_method },
+	{ .name = "tls.reload", .changes = true, .run = tls_reload_method },
 	{ .name = NULL },
 };

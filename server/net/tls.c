@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <platter/driver.h>
 
+#include "common/log.h"
 #include "common/tls.h"
 #include "server/block/buffer.h"
 
@@ -37,6 +38,7 @@ struct tls {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static SSL_CTX *current;
+static struct tls_files configured;
 static BIO_METHOD *method;
 
 /* --- Between OpenSSL and the buffers */
@@ -123,9 +125,26 @@ int tls_configure(const struct tls_files *files, struct platter_error *error)
 		method = make_method();
 	old = current;
 	current = method ? context : old;
+	configured = *files;
 	pthread_mutex_unlock(&lock);
 	SSL_CTX_free(current == context ? old : context);
 	return current == context ? 0 : platter_fail(error, ENOMEM, "no memory");
+}
+
+int tls_reload(struct platter_error *error)
+{
+	struct tls_files files;
+	int result;
+
+	pthread_mutex_lock(&lock);
+	files = configured;
+	pthread_mutex_unlock(&lock);
+	if (!files.certificates && !files.psk)
+		return platter_fail(error, ENOENT, "TLS isn't used: the server was started without --tls-certificates and --tls-psk");
+	result = tls_configure(&files, error);
+	if (result == 0)
+		log_notice("TLS: certificates and keys read again: new connections use them");
+	return result;
 }
 
 bool tls_is_configured(void)

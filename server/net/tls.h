@@ -22,6 +22,8 @@ enum tls_state { TLS_WANTS_INPUT, TLS_ESTABLISHED, TLS_FAILED };
 
 /* Has new connections use the credentials in FILES, now or instead of those before.  On failure all stays as it was. */
 int tls_configure(const struct tls_files *files, struct platter_error *error);
+/* Likewise from the files of the last time, whose names are still there.  -ENOENT: there was none.  May block. */
+int tls_reload(struct platter_error *error);
 /* Whether there are any. */
 bool tls_is_configured(void);
 void tls_forget(void);

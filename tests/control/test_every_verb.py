@@ -177,6 +177,11 @@ def clear_error(daemon):
     assert daemon.ctl_json("clear-error", "a") == {"cleared": False}
 
 
+def reload_tls(daemon):
+    """This one has none."""
+    assert "TLS isn't used" in daemon.ctl("reload-tls", status=1)
+
+
 def stats(daemon):
     with Wire(daemon).go(b"a") as wire:
         wire.read(0, 4096)
@@ -193,7 +198,7 @@ VERBS = {
     "export remove": export_remove, "export resize": export_resize, "check": check, "ioctl": ioctl, "lsmod": lsmod, "insmod": insmod,
     "rmmod": rmmod, "modprobe": modprobe, "modprobe -r": modprobe_r, "modinfo": modinfo, "depmod": depmod, "param": param,
     "symbols": symbols, "dmesg": dmesg, "watch": watch, "version": version, "queue": queue, "clear-error": clear_error,
-    "stats": stats, "iostat": iostat,
+    "stats": stats, "iostat": iostat, "reload-tls": reload_tls,
 }
 
 

@@ -137,6 +137,28 @@ static void test_a_change_that_fails_badly_is_not_synced_over(void **state)
 	end(fake);
 }
 
+/* A driver that lends without having said so: then there is nothing where the data should be. */
+static void test_members_of_one_of_another_length_are_tried_one_by_one(void **state)
+{
+	struct fake *fake = new_with("merge");
+
+	(void)state;
+	add(fake, PLATTER_OP_READ, 0, 512, 0);
+	add(fake, PLATTER_OP_READ, 512, 512, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R0+2");
+	assert_int_equal(platter_request_lend(fake->submitted[0], fake->memory, 1024), 0);
+	fake_complete(fake, 0, 0);
+	fake_dispatch(fake);
+	assert_driver_has(fake, "R0+1 R1+1");
+	assert_int_equal(platter_request_lend(fake->submitted[0], fake->memory, 512), 0);
+	fake_complete(fake, 0, 0);
+	complete_all(fake, 0);
+	assert_int_equal(requests[0]->error, -EIO);
+	assert_int_equal(requests[1]->error, 0);
+	end(fake);
+}
+
 static void test_members_of_a_failed_one_are_tried_one_by_one(void **state)
 {
 	struct fake *fake = new_with("merge");
@@ -466,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_fua_merges_only_with_fua),
 		cmocka_unit_test(test_a_clients_flush_syncs_for_the_group),
 		cmocka_unit_test(test_a_change_that_fails_badly_is_not_synced_over),
+		cmocka_unit_test(test_members_of_one_of_another_length_are_tried_one_by_one),
 		cmocka_unit_test(test_members_of_a_failed_one_are_tried_one_by_one),
 		cmocka_unit_test(test_failed_fua_is_not_tried_again),
 		cmocka_unit_test(test_fua_without_space_is_tried_one_by_one),

@@ -17,16 +17,16 @@ import tls_support
 from baseline import leaves_nothing
 from daemon import SANITIZED, Daemon, wait_for
 from shared import own_daemon
+from tls_support import listed, refused, secured
 from wire_client import (CMD_BLOCK_STATUS, CMD_READ, ERR_INVALID, ERR_POLICY, ERR_TLS_REQD, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE,
                          NO_ZEROES, OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
-                         OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, REP_SERVER, SEND_DF, Closed, Wire,
+                         OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, SEND_DF, Closed, Wire,
                          context_data, go_data, option, request)
 
 KIB, MIB = 1 << 10, 1 << 20
 CERTIFICATES = tls_support.certificates()
-KEYS = os.path.join(CERTIFICATES, "keys.psk")
 CLIENT = tls_support.context(CERTIFICATES)
-OPTIONS = ["--tls-certificates", CERTIFICATES, "--tls-psk", KEYS]
+OPTIONS = tls_support.options()
 EXPORTS = ["open=ram:64M", "secret=ram:4M,tls", "other=null:1G"]
 
 
@@ -55,19 +55,6 @@ selective = daemon_with("--tls=on")
 def plain():
     with own_daemon("open=ram:64M", tls=False) as running:
         yield running
-
-
-def secured(daemon, context=CLIENT, export=None, **keywords):
-    wire = Wire(daemon, **keywords)
-    wire.send(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
-    wire.starttls(context)
-    if export:
-        assert wire.option(OPT_GO, go_data(export))[-1][0] == REP_ACK
-    return wire
-
-
-def listed(wire):
-    return [data[4:4 + struct.unpack(">I", data[:4])[0]] for kind, data in wire.option(OPT_LIST) if kind == REP_SERVER]
 
 
 # --- Before TLS
@@ -272,36 +259,20 @@ def test_tls_1_3_and_aes_128_by_choice(required):
         assert wire.socket.cipher()[:2] == ("TLS_AES_128_GCM_SHA256", "TLSv1.3")
 
 
-@pytest.fixture(scope="module")
-def strangers(tmp_path_factory):
-    """Certificates of another authority."""
-    return tls_support.make(str(tmp_path_factory.mktemp("strangers")))
-
-
 def test_without_verify_peer_anybody_may_come(required):
     with secured(required, tls_support.context(CERTIFICATES, identity=False), b"open") as wire:
         assert len(wire.read(0, 512)) == 512
 
 
-def refused(daemon, context):
-    """In TLS 1.3 the client learns of it with the first answer."""
-    try:
-        with secured(daemon, context) as wire:
-            wire.option(OPT_LIST)
-    except (ssl.SSLError, OSError, Closed):
-        return True
-    return False
-
-
-def test_a_certificate_of_somebody_else_is_refused(required, strangers):
-    assert refused(required, tls_support.context(strangers, authority=CERTIFICATES))
+def test_a_certificate_of_somebody_else_is_refused(required):
+    assert refused(required, tls_support.context(tls_support.strangers(), authority=CERTIFICATES))
     assert not refused(required, CLIENT)
 
 
-def test_verify_peer(strangers):
+def test_verify_peer():
     with own_daemon("open=ram:1M", options=[*OPTIONS, "--tls-verify-peer"], tls=False) as daemon:
         assert refused(daemon, tls_support.context(CERTIFICATES, identity=False))
-        assert refused(daemon, tls_support.context(strangers, authority=CERTIFICATES))
+        assert refused(daemon, tls_support.context(tls_support.strangers(), authority=CERTIFICATES))
         assert not refused(daemon, CLIENT)
         wait_for(lambda: "peer did not return a certificate" in daemon.ctl("dmesg"), "the reason is in the log")
 
@@ -477,122 +448,3 @@ def test_an_idle_connection_costs_at_most_48_kib(directory):
         wait_for(lambda: daemon.memory() - before <= 200 * 48 * KIB, "what the data took is given back")
         for wire in first + idle:
             wire.socket.close()
-
-
-# --- Pre-shared keys
-
-
-def nbdinfo(daemon, identity, keys, status=0, export="open"):
-    uri = f"nbds+unix://{identity}@/{export}?socket={daemon.socket}&tls-psk-file={keys}"
-    ran = subprocess.run(["nbdinfo", "--size", uri], capture_output=True, text=True, check=False, timeout=60)
-    assert (ran.returncode == 0) == (status == 0), ran
-    return ran.stdout
-
-
-def test_pre_shared_keys(directory):
-    with Daemon(directory, "open=ram:64M", options=OPTIONS, tls=False) as daemon:
-        assert nbdinfo(daemon, "client", KEYS) == f"{64 * MIB}\n"
-        assert "TLSv1.3, TLS_AES_128_GCM_SHA256, client\n" in daemon.ctl("dmesg")
-        with secured(daemon):
-            assert "TLSv1.3, TLS_AES_128_GCM_SHA256, CN=client\n" in daemon.ctl("dmesg")
-
-
-def test_keys_are_enough_by_themselves(directory):
-    with Daemon(directory, "open=ram:1M", options=["--tls-psk", KEYS], tls=False) as daemon:
-        assert nbdinfo(daemon, "client", KEYS) == f"{MIB}\n"
-        assert refused(daemon, CLIENT)
-
-
-def test_clients_are_listed_with_what_is_known_of_them(directory):
-    with Daemon(directory, "open=ram:64M", options=[*OPTIONS, "--tls=on"], tls=False) as daemon:
-        with Wire(daemon).go(b"open"), secured(daemon, export=b"open"):
-            plain, tls = sorted(daemon.ctl_json("clients")["clients"], key=lambda one: one["tls"] is not None)
-            assert plain["tls"] is None
-            assert tls["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "identity": "CN=client"}
-            lines = [line.split() for line in daemon.ctl("clients").splitlines()]
-            assert lines[0][-3:] == ["TLS", "CIPHER", "IDENTITY"]
-            assert sorted(line[-3:] for line in lines[1:]) == [["-"] * 3, ["TLSv1.3", "TLS_AES_128_GCM_SHA256", "CN=client"]]
-
-
-def test_wrong_keys_and_identities_are_refused(directory):
-    wrong = os.path.join(directory, "wrong.psk")
-    with open(wrong, "w", encoding="ascii") as file:
-        file.write(f"client:{'ab' * 32}\nnobody:{'cd' * 32}\n")
-    with Daemon(directory, "open=ram:1M", options=OPTIONS, tls=False) as daemon:
-        nbdinfo(daemon, "client", wrong, status=1)
-        nbdinfo(daemon, "nobody", wrong, status=1)
-        assert nbdinfo(daemon, "client", KEYS) == f"{MIB}\n"
-
-
-# --- Credentials that cannot be used
-
-
-def refusal(directory, *options):
-    with pytest.raises(AssertionError) as error:
-        with Daemon(directory, "open=ram:1M", options=options, tls=False):
-            pass
-    return str(error.value)
-
-
-@pytest.mark.parametrize("text, complaint", [
-    ("", "there is no key in it"), ("# nothing\n\n", "there is no key in it"), ("client\n", "line 1: not IDENTITY:KEY"),
-    ("# first\nclient:abc\n", "line 2: not IDENTITY:KEY"), ("client:xy\n", "line 1"), (":abcd\n", "line 1"), ("client:\n", "line 1"),
-    (f"client:{'ab' * 65}\n", "line 1"), (f"{'i' * 256}:abcd\n", "line 1"),
-    ("bell\a:abcd\n", "line 1")])
-def test_keys_that_are_none(directory, text, complaint):
-    path = os.path.join(directory, "keys")
-    with open(path, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(text)
-    assert complaint in refusal(directory, "--tls-psk", path)
-
-
-def test_secrets_that_everybody_may_read(directory):
-    own = tls_support.make(os.path.join(directory, "pki"))
-    os.chmod(own + "/keys.psk", 0o604)
-    assert "everybody on this machine may read or change it" in refusal(directory, "--tls-psk", own + "/keys.psk")
-    os.chmod(own + "/server-key.pem", 0o644)
-    assert "everybody on this machine may read or change it" in refusal(directory, "--tls-certificates", own)
-
-
-@pytest.mark.parametrize("missing", ["server-cert.pem", "server-key.pem"])
-def test_certificates_that_are_missing(directory, missing):
-    own = tls_support.make(os.path.join(directory, "pki"))
-    os.unlink(os.path.join(own, missing))
-    assert missing in refusal(directory, "--tls-certificates", own)
-
-
-def test_certificates_that_do_not_fit(directory):
-    own = tls_support.make(os.path.join(directory, "pki"))
-    os.replace(own + "/client-key.pem", own + "/server-key.pem")
-    assert "server-key.pem" in refusal(directory, "--tls-certificates", own)
-    os.unlink(own + "/ca-cert.pem")
-    own = tls_support.make(os.path.join(directory, "pki2"))
-    os.unlink(own + "/ca-cert.pem")
-    assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own, "--tls-verify-peer")
-    with open(own + "/ca-cert.pem", "w", encoding="ascii") as file:
-        file.write("no certificate")
-    assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own)
-
-
-def test_options_that_need_credentials(directory):
-    assert "--tls-certificates" in refusal(directory, "--tls-verify-peer")
-    assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--tls=required")
-    assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--listen", "tcp:127.0.0.1:0,tls=on")
-    assert "write off, on or required" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=maybe")
-    assert "not known behind an address" in refusal(directory, "--listen", "tcp:127.0.0.1:0,mode=600")
-    assert "not known behind an address" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=")
-    assert "--control" in refusal(directory, *OPTIONS, "--control", directory + "/other.sock,tls=on")
-    assert "nobody could use it" in refusal(directory, "secret=ram:1M,tls")
-
-
-def test_listeners_differ(directory):
-    with Daemon(directory, "open=ram:1M", "secret=ram:1M,tls", options=[*OPTIONS, "--tls=off", "--listen", "tcp:127.0.0.1:0,tls=required"],
-                tls=False) as daemon:
-        assert "TLS required" in daemon.log()
-        with Wire(daemon) as wire:
-            assert wire.go(b"open").read(0, 512) == bytes(512)
-        with Wire(daemon) as wire:
-            wire.flags()
-            assert wire.option(OPT_STARTTLS)[0][0] == ERR_POLICY
-            assert wire.option(OPT_GO, go_data(b"secret"))[0][0] == ERR_UNKNOWN
-            assert listed(wire) == [b"open"]
