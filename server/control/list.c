@@ -137,9 +137,10 @@ static int list_exports(struct call *call)
 	list_for_each(node, export_list()) {
 		struct export *export = container_of(node, struct export, link);
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:s, s:i}", "name", export->name,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:i}", "name", export->name,
 						      "disk", export->disk->name, "size", size_of(export->disk),
 						      "read_only", (int)(export->read_only || export->disk->read_only),
+						      "tls", (int)export->tls, "restricted", export->access != NULL,
 						      "description", export_description(export),
 						      "clients", (int)export->users));
 	}

@@ -18,6 +18,8 @@ struct pool {
 	unsigned threads, max;
 	bool closing;
 	const char *name;
+	pthread_t ended;  /* the last thread that went at the pool's end, to be joined... */
+	bool has_ended;   /* ...if there is one */
 };
 
 int pool_create(struct pool **ret, const char *name, unsigned max)
@@ -74,6 +76,26 @@ static struct pool_job *pool_next(struct pool *pool)
 	return job;
 }
 
+/*
+ * The calling thread ends, with the lock held, which it gives back.  Libraries clean up behind a thread's last line: at
+ * the pool's end each waits for the one that went before it, and the pool for the last.
+ */
+static void leave(struct pool *pool)
+{
+	bool closing = pool->closing, joins = closing && pool->has_ended;
+	pthread_t before = pool->ended;
+
+	pool->ended = pthread_self();
+	pool->has_ended = closing;
+	pool->threads--;
+	pthread_cond_broadcast(&pool->gone);
+	pthread_mutex_unlock(&pool->lock);
+	if (joins)
+		pthread_join(before, NULL);
+	if (!closing)
+		pthread_detach(pthread_self());
+}
+
 static void *pool_thread(void *argument)
 {
 	struct pool *pool = argument;
@@ -86,23 +108,16 @@ static void *pool_thread(void *argument)
 		job_run(job);
 		pthread_mutex_lock(&pool->lock);
 	}
-	pool->threads--;
-	pthread_cond_broadcast(&pool->gone);
-	pthread_mutex_unlock(&pool->lock);
+	leave(pool);
 	return NULL;
 }
 
 /* With the lock held. */
 static bool pool_grow(struct pool *pool)
 {
-	pthread_attr_t attributes;
 	pthread_t thread;
-	int result;
+	int result = pthread_create(&thread, NULL, pool_thread, pool);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	result = pthread_create(&thread, &attributes, pool_thread, pool);
-	pthread_attr_destroy(&attributes);
 	if (result == 0)
 		pool->threads++;
 	return result == 0;
@@ -139,6 +154,8 @@ void pool_destroy(struct pool *pool)
 	while (pool->threads)
 		pthread_cond_wait(&pool->gone, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
+	if (pool->has_ended)
+		pthread_join(pool->ended, NULL);
 	pthread_cond_destroy(&pool->work);
 	pthread_cond_destroy(&pool->gone);
 	pthread_mutex_destroy(&pool->lock);

@@ -56,6 +56,8 @@ static void handshake_back(struct engine_message *message)
 	conn_want_parse(conn);
 	if (conn->dead)
 		return;
+	/* What was reserved for output and isn't needed. */
+	tls_sent(conn->tls, 0);
 	if (conn->handshake == TLS_FAILED) {
 		fail_handshake(conn);
 		return;

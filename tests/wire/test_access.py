@@ -68,6 +68,7 @@ def test_certificates(directory):
         nobody = tls_support.context(CERTIFICATES, identity=False)
         assert not may(daemon, b"client", nobody) and not may(daemon, b"secret", nobody)
         assert "may not use other: TLS, CN=client" in daemon.ctl("dmesg")
+        assert [one["name"] for one in daemon.ctl_json("exports")["exports"] if one["tls"]] == ["secret"]
 
 
 def test_keys(directory):
@@ -89,6 +90,7 @@ def test_a_disk_has_partitions_for_the_same_clients(directory):
     subprocess.run(["sfdisk", "-q", image], input="label: gpt\nstart=2048, size=4096\n", text=True, check=True)
     with Daemon(directory, f"vm={image},allow=uid:12345,partitions", f"all=disk:vm,allow=uid:{os.getuid()}", tls=False) as daemon:
         assert not may(daemon, b"vm") and not may(daemon, b"vmp1") and may(daemon, b"all")
+        assert all(export["restricted"] and not export["tls"] for export in daemon.ctl_json("exports")["exports"])
 
 
 def test_rules_in_a_file(directory):

@@ -30,9 +30,9 @@ def nbdinfo(daemon, identity, keys, status=0, export="open"):
 def test_pre_shared_keys(directory):
     with Daemon(directory, "open=ram:64M", options=OPTIONS, tls=False) as daemon:
         assert nbdinfo(daemon, "client", KEYS) == f"{64 * MIB}\n"
-        assert "TLSv1.3, TLS_AES_128_GCM_SHA256, client\n" in daemon.ctl("dmesg")
+        wait_for(lambda: "TLSv1.3, TLS_AES_128_GCM_SHA256, client\n" in daemon.ctl("dmesg"), "who it was is in the log")
         with secured(daemon):
-            assert "TLSv1.3, TLS_AES_128_GCM_SHA256, CN=client\n" in daemon.ctl("dmesg")
+            wait_for(lambda: "TLSv1.3, TLS_AES_128_GCM_SHA256, CN=client\n" in daemon.ctl("dmesg"), "who it was is in the log")
 
 
 def test_keys_are_enough_by_themselves(directory):
