@@ -219,7 +219,9 @@ def test_the_default_is_in_the_user_s_runtime_directory(directory):
     with subprocess.Popen([*command, PLATTERD, "--listen", f"unix:{directory}/n.sock", "ram:1M"],
                           stderr=subprocess.DEVNULL, env={**os.environ, **environment}) as process:
         path = os.path.join(directory, "platter", "control.sock")
-        wait_for(lambda: os.path.exists(path) or process.poll() is not None, "the socket is there")
+        # It listens when it is ready for signals; the control socket is there before.
+        wait_for(lambda: os.path.exists(f"{directory}/n.sock") or process.poll() is not None, "it listens")
+        assert os.path.exists(path)
         process.terminate()
         assert process.wait(60) == 0
         assert not os.path.exists(path)
