@@ -108,14 +108,14 @@ static void enter_again(struct queue *queue, struct request *request)
 /* What a driver says isn't believed: a reply of another length would be the end of all that follow on its connection. */
 static int check_answer(const struct request *request)
 {
-	const char *name = request->queue->disk->name;
-
 	if (request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
-		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error", name);
+		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error",
+				request->queue->disk->name);
 		return -EIO;
 	}
 	if (request->driver.op == PLATTER_OP_EXTENTS && !request->extents->count) {
-		log_ratelimited(ERROR, "%s: its driver has told no extent, or there was no memory; that is an I/O error", name);
+		log_ratelimited(ERROR, "%s: its driver has told no extent, or there was no memory; that is an I/O error",
+				request->queue->disk->name);
 		return -EIO;
 	}
 	return 0;

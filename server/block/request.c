@@ -75,7 +75,8 @@ void request_put(struct request *request)
 		return;
 	block = request->block;
 	request_release_data(request);
-	extents_free(request->extents);
+	if (request->extents)
+		extents_free(request->extents);
 	request->next = block->free_requests;
 	block->free_requests = request;
 	block->free_request_count++;
