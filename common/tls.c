@@ -60,7 +60,7 @@ static int fail_openssl(const struct reason *reason, const char *what)
 }
 
 /* OpenSSL's reason for a failure with PATH, or the system's. */
-static int fail_ssl(const struct reason *reason, const char *path)
+static int fail_file(const struct reason *reason, const char *path)
 {
 	int error = access(path, R_OK) < 0 ? errno : 0;
 
@@ -213,7 +213,7 @@ static int load_revoked(SSL_CTX *context, const char *path, const struct reason 
 	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
 	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
-		return fail_ssl(reason, path);
+		return fail_file(reason, path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return 0;
 }
@@ -228,7 +228,7 @@ static int load_authority(SSL_CTX *context, const struct tls_files *files, const
 	if (access(authority, F_OK) < 0 && errno == ENOENT && !files->verify_peer)
 		return 0;
 	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
-		return fail_ssl(reason, authority);
+		return fail_file(reason, authority);
 	SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(authority));
 	SSL_CTX_set_verify(context, mode, NULL);
 	/* An absent list revokes nothing; one that can't be read isn't absent. */
@@ -248,16 +248,16 @@ static int load_certificates(SSL_CTX *context, const struct tls_files *files, co
 	if (result < 0)
 		return result;
 	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-		return fail_ssl(reason, certificate);
+		return fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1)
-		return fail_ssl(reason, key);
+		return fail_file(reason, key);
 	return load_authority(context, files, reason);
 }
 
 static bool set_rules(SSL_CTX *context)
 {
 	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-				     SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
+				     SSL_OP_NO_TICKET);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_early_data(context, 0);
@@ -313,7 +313,8 @@ static int subject_of(X509 *certificate, char *text, size_t size)
 	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
 		length = BIO_read(bio, text, (int)size - 1);
 	BIO_free(bio);
-	if (length < 0)
+	/* One that doesn't fit might look like another. */
+	if (length < 0 || length == (int)size - 1)
 		length = 0;
 	text[length] = '\0';
 	return length;

@@ -112,8 +112,10 @@ static int listen_all(const char *const *addresses, const char *mode)
 	enum nbd_tls tls = tls_is_configured() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
 	struct platter_error error = { "" };
 
-	if (mode)
-		listen_parse_tls(&tls, mode, &error);
+	if (mode && listen_parse_tls(&tls, mode, &error) < 0) {
+		log_error("--%s", error.text);
+		return -1;
+	}
 	for (; *addresses; addresses++) {
 		if (listen_add(*addresses, tls, &error) < 0) {
 			log_error("%s", error.text);
@@ -153,10 +155,15 @@ static void reload_run(struct pool_job *job)
 /* Reading files is nothing for a reactor. */
 static bool reload(void)
 {
-	struct pool_job *job = tls_is_configured() ? malloc(sizeof(*job)) : NULL;
+	struct pool_job *job;
 
-	if (!job)
-		return tls_is_configured();
+	if (!tls_is_configured())
+		return false;
+	job = malloc(sizeof(*job));
+	if (!job) {
+		log_error("TLS: what was is kept: no memory");
+		return true;
+	}
 	*job = (struct pool_job){ .run = reload_run };
 	pool_run(tls_pool, job);
 	return true;

@@ -17,7 +17,7 @@
 
 #define EXIT_USAGE 2
 #define POLL_AUTO_NS 50000u
-#define POLL_IO_NS 200000
+#define POLL_IO_NS 200000u
 #define LEAST_MEMORY (1u << 20)
 #define MOST_THREADS 1024
 #define MOST_CORES (1 << 20)
@@ -27,8 +27,8 @@ static const char usage_head[] =
 	"       platterd [OPTION...] [NAME=]PATH[,KEY=VALUE...] ...\n"
 	"Serve RAM disks, files and block devices over the network (NBD).\n"
 	"\n"
-	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT]; may be repeated\n"
-	"                           (tcp:localhost:10809)\n"
+	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT], both with [,tls=MODE];\n"
+	"                           may be repeated (tcp:localhost:10809)\n"
 	"      --tls=MODE           off, on: for clients that want it, or required, where an address doesn't\n"
 	"                           say tls=MODE itself (required, if there are certificates or keys)\n"
 	"      --tls-certificates=DIR  where ca-cert.pem, server-cert.pem and server-key.pem lie\n"
@@ -51,9 +51,11 @@ static const char usage_head[] =
 	"      --version            print the version\n"
 	"  -h, --help               print this\n"
 	"\n"
-	"Every export takes: readonly, description=TEXT; its disk: export=off,\n"
-	"partitions, queue.ATTRIBUTE=VALUE (see platterctl queue).  A key alone means\n"
-	"KEY=on; a backslash takes the meaning from a comma, colon or equal sign behind it.\n";
+	"Every export takes: readonly, description=TEXT, tls (for clients with TLS only),\n"
+	"allow=cert:NAME|psk:IDENTITY|uid:USER|gid:GROUP|net:ADDRESS[/BITS]|@FILE, which may\n"
+	"be repeated; its disk: export=off, partitions, queue.ATTRIBUTE=VALUE (see platterctl\n"
+	"queue).  A key alone means KEY=on; a backslash takes the meaning from a comma, colon\n"
+	"or equal sign behind it.\n";
 
 static void print_help(void)
 {
@@ -167,7 +169,7 @@ static bool set_option(struct options *options, int option, const char *value, s
 		return true;
 	case OPTION_TLS:
 		options->tls = value;
-		return strcmp(value, "off") == 0 || strcmp(value, "on") == 0 || strcmp(value, "required") == 0;
+		return true;
 	case OPTION_TLS_CERTIFICATES:
 		options->tls_certificates = value;
 		return *value != '\0';
@@ -204,8 +206,6 @@ static bool set_option(struct options *options, int option, const char *value, s
 static const char *values_of(int option)
 {
 	switch (option) {
-	case OPTION_TLS:
-		return "off, on or required";
 	case OPTION_TLS_CERTIFICATES:
 	case OPTION_TLS_PSK:
 		return "a path";

@@ -21,8 +21,8 @@ def make(directory, *names, client="client"):
 
 
 @functools.lru_cache(maxsize=None)
-def certificates():
-    """A directory that all tests of a process share."""
+def certificates(authority="ours"):
+    """A directory that all tests of a process share; another one, of another authority, under another name."""
     directory = tempfile.mkdtemp(prefix="platter-certs-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return make(directory)
@@ -37,14 +37,6 @@ def context(directory, authority=None, identity=True, **versions):
     for name, version in versions.items():
         setattr(made, name, version)
     return made
-
-
-@functools.lru_cache(maxsize=None)
-def strangers():
-    """The same of another authority."""
-    directory = tempfile.mkdtemp(prefix="platter-certs-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return make(directory)
 
 
 def options():

@@ -154,7 +154,7 @@ void platter_request_complete(struct platter_request *request, int error);
  * The memory stays in place until the disk is released; its content may change while the reply is on its way.
  * In submit or, before the request is completed, elsewhere on its reactor.  -ENOBUFS when
  * there is no room for another segment: room for one in each 256 KiB of the request, and
- * two more, is certain; for others it takes memory.
+ * two more, is certain; for others it takes memory.  -EINVAL: the request isn't so long.
  */
 int platter_request_lend(struct platter_request *request, const void *memory, size_t length);
 
@@ -162,7 +162,8 @@ int platter_request_lend(struct platter_request *request, const void *memory, si
  * Answers part of an EXTENTS request: the next LENGTH bytes, behind those told
  * before, the first ones at the request's offset, are of KIND (PLATTER_EXTENT_*).
  * Neighbours of one kind become one extent, and what lies beyond the range is cut off.  True: no more is wanted.  A
- * request may be completed before all of its range was told, but not before anything was.  Any thread that has the request.
+ * request may be completed before all of its range was told, but not before anything was.  Of other requests nothing is
+ * wanted.  Any thread that has the request.
  */
 bool platter_request_extent(struct platter_request *request, uint64_t length, uint32_t kind);
 

@@ -67,7 +67,7 @@ static bool parse_group(struct rule *rule, const char *text)
 	return group;
 }
 
-static void map_ipv4(struct in6_addr *address, const struct in_addr *from)
+void access_map_ipv4(struct in6_addr *address, const struct in_addr *from)
 {
 	*address = (struct in6_addr){ .s6_addr = { [10] = 0xff, [11] = 0xff } };
 	memcpy(&address->s6_addr[12], from, sizeof(*from));
@@ -94,7 +94,7 @@ static bool parse_network(struct rule *rule, const char *text)
 		return false;
 	snprintf(host, sizeof(host), "%.*s", (int)length, text);
 	if (inet_pton(AF_INET, host, &ipv4) == 1) {
-		map_ipv4(&rule->address, &ipv4);
+		access_map_ipv4(&rule->address, &ipv4);
 		most = 32;
 	} else if (inet_pton(AF_INET6, host, &rule->address) != 1) {
 		return false;

@@ -40,6 +40,9 @@ int access_add(struct access **access, const char *rule, struct platter_error *e
 struct access *access_get(struct access *access);
 void access_put(struct access *access);
 
+/* How an IPv4 address is written in six. */
+void access_map_ipv4(struct in6_addr *address, const struct in_addr *from);
+
 /* ACCESS NULL allows everybody, one without rules nobody. */
 bool access_allows(const struct access *access, const struct access_client *client);
 

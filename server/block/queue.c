@@ -547,13 +547,19 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 
 bool platter_request_extent(struct platter_request *driver_side, uint64_t length, uint32_t kind)
 {
-	return extents_add(request_of(driver_side)->extents, length, kind);
+	struct extents *extents = request_of(driver_side)->extents;
+
+	return !extents || extents_add(extents, length, kind);
 }
 
 int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)
 {
 	struct request *request = request_of(driver_side);
 
+	if (length == 0)
+		return 0;
+	if (length > driver_side->length)
+		return -EINVAL;
 	if (driver_side->iovcnt == request->capacity && request_grow_segments(request) < 0)
 		return -ENOBUFS;
 	driver_side->iov[driver_side->iovcnt++] = (struct iovec){ (void *)(uintptr_t)memory, length };

@@ -34,7 +34,7 @@ static void shrink(struct conn *conn)
 		return;
 	conn->input.last = conn->input.lately = 0;
 	if (conn->tls)
-		tls_received(conn->tls, 0);
+		tls_received(conn->tls, 0); /* which is little, so that it takes its small one, too */
 	engine_cancel(conn->reactor->engine, &conn->recv_op);
 }
 

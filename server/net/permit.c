@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Whether a connection's client may use an export: who it is, by its socket and by TLS. */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "common/log.h"
@@ -21,7 +20,7 @@ static void look_at_process(int fd, struct access_client *client)
 	client->uid = credentials.uid;
 	client->groups[0] = credentials.gid;
 	client->group_count = 1;
-	/* Who is in more groups than we look at is in those that we know. */
+	/* Of who is in more groups than there is room for only the first is known. */
 	length = sizeof(client->groups) - sizeof(client->groups[0]);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, &client->groups[1], &length) == 0)
 		client->group_count += length / sizeof(client->groups[0]);
@@ -38,8 +37,7 @@ static void look_at_address(int fd, struct access_client *client)
 		look_at_process(fd, client);
 	if (storage.ss_family == AF_INET) {
 		client->remote = true;
-		client->address = (struct in6_addr){ .s6_addr = { [10] = 0xff, [11] = 0xff } };
-		memcpy(&client->address.s6_addr[12], &((struct sockaddr_in *)(void *)&storage)->sin_addr, 4);
+		access_map_ipv4(&client->address, &((struct sockaddr_in *)(void *)&storage)->sin_addr);
 	}
 	if (storage.ss_family == AF_INET6) {
 		client->remote = true;

@@ -219,46 +219,26 @@ void tls_attach(struct tls *tls, struct buffers *buffers)
 		buffer_attach(tls->out, buffers);
 }
 
-/* A receive that filled the small buffer is a sign of more; what is left of it comes along. */
-static bool change_buffer(struct tls *tls)
-{
-	struct buffer *large = buffer_get(tls->buffers, BUFFER_SEGMENT);
-
-	if (!large)
-		return false;
-	memcpy(large->memory, tls->small + tls->start, tls->end - tls->start);
-	tls->end -= tls->start;
-	tls->start = 0;
-	tls->large = large;
-	return true;
-}
-
 void *tls_room(struct tls *tls, size_t *size)
 {
-	size_t whole;
-
-	if (tls->start == tls->end) {
-		tls->start = tls->end = 0;
-		if (tls->large && tls->last <= SMALL / 2) {
-			buffer_put(tls->large);
-			tls->large = NULL;
-		}
+	tls->start = tls->end = 0;
+	if (tls->large && tls->last <= SMALL / 2) {
+		buffer_put(tls->large);
+		tls->large = NULL;
+	} else if (!tls->large && tls->last == SMALL) {
+		/* One that filled the small buffer is a sign of more. */
+		tls->large = buffer_get(tls->buffers, BUFFER_SEGMENT);
+		if (!tls->large)
+			return NULL;
 	}
-	if (!tls->large && (tls->last == SMALL || tls->end == SMALL) && !change_buffer(tls))
-		return NULL;
-	whole = tls->large ? buffer_class_size(tls->large->class) : SMALL;
-	/* OpenSSL takes what there is: only a part of a record's header can be left. */
-	memmove(received(tls), received(tls) + tls->start, tls->end - tls->start);
-	tls->end -= tls->start;
-	tls->start = 0;
-	*size = whole - tls->end;
-	return received(tls) + tls->end;
+	*size = tls->large ? buffer_class_size(tls->large->class) : SMALL;
+	return received(tls);
 }
 
 void tls_received(struct tls *tls, size_t bytes)
 {
 	tls->last = bytes;
-	tls->end += bytes;
+	tls->end = bytes;
 }
 
 /* Keeps OpenSSL's reason for what has just failed. */

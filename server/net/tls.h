@@ -36,7 +36,7 @@ void tls_free(struct tls *tls);
 void tls_detach(struct tls *tls);
 void tls_attach(struct tls *tls, struct buffers *buffers);
 
-/* Room for received bytes, NULL: no memory; and so many came. */
+/* Room for received bytes, once all that came before was read or used: NULL, no memory.  So many came. */
 void *tls_room(struct tls *tls, size_t *size);
 void tls_received(struct tls *tls, size_t bytes);
 /* Whether it holds a large buffer for that. */

@@ -159,6 +159,31 @@ static void test_members_of_one_of_another_length_are_tried_one_by_one(void **st
 	end(fake);
 }
 
+/* Nothing is no segment, and no more is taken than was asked for; what isn't asked about extents isn't told. */
+static void test_what_a_driver_lends_and_tells_is_looked_at(void **state)
+{
+	struct fake *fake = new_with("none");
+	struct platter_request *read;
+
+	(void)state;
+	fake->disk->geometry.capabilities |= PLATTER_DISK_LENDS;
+	add(fake, PLATTER_OP_READ, 0, 1024, 0);
+	fake_dispatch(fake);
+	read = fake->submitted[0];
+	assert_int_equal(platter_request_lend(read, NULL, 0), 0);
+	assert_int_equal(platter_request_lend(read, fake->memory, 0), 0);
+	assert_int_equal(platter_request_lend(read, NULL, SIZE_MAX), -EINVAL);
+	assert_int_equal(platter_request_lend(read, fake->memory, 1025), -EINVAL);
+	read->iovcnt = 0; /* the fixture's own segments */
+	assert_int_equal(platter_request_lend(read, NULL, 1024), 0);
+	assert_int_equal(read->iovcnt, 1);
+	assert_true(platter_request_extent(read, 1024, 0));
+	fake->count = 0;
+	platter_request_complete(read, 0);
+	assert_int_equal(requests[0]->error, 0);
+	end(fake);
+}
+
 static void test_members_of_a_failed_one_are_tried_one_by_one(void **state)
 {
 	struct fake *fake = new_with("merge");
@@ -489,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_a_clients_flush_syncs_for_the_group),
 		cmocka_unit_test(test_a_change_that_fails_badly_is_not_synced_over),
 		cmocka_unit_test(test_members_of_one_of_another_length_are_tried_one_by_one),
+		cmocka_unit_test(test_what_a_driver_lends_and_tells_is_looked_at),
 		cmocka_unit_test(test_members_of_a_failed_one_are_tried_one_by_one),
 		cmocka_unit_test(test_failed_fua_is_not_tried_again),
 		cmocka_unit_test(test_fua_without_space_is_tried_one_by_one),

@@ -16,6 +16,7 @@ from wire_client import ERR_POLICY, ERR_UNKNOWN, OPT_GO, OPT_STARTTLS, Wire, go_
 MIB = 1 << 20
 CERTIFICATES = tls_support.certificates()
 KEYS = os.path.join(CERTIFICATES, "keys.psk")
+STRANGERS = tls_support.certificates("strangers")
 CLIENT = tls_support.context(CERTIFICATES)
 OPTIONS = tls_support.options()
 
@@ -113,6 +114,7 @@ def test_options_that_need_credentials(directory):
     assert "--tls-certificates" in refusal(directory, "--tls-verify-peer")
     assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--tls=required")
     assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--listen", "tcp:127.0.0.1:0,tls=on")
+    assert "--tls=sometimes: write off, on or required" in refusal(directory, *OPTIONS, "--tls=sometimes")
     assert "write off, on or required" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=maybe")
     assert "not known behind an address" in refusal(directory, "--listen", "tcp:127.0.0.1:0,mode=600")
     assert "not known behind an address" in refusal(directory, *OPTIONS, "--listen", "tcp:127.0.0.1:0,tls=")
@@ -124,7 +126,7 @@ def test_options_that_need_credentials(directory):
 def test_reload(directory, how):
     """New connections have the new certificate, old ones go on; what cannot be used changes nothing."""
     own = tls_support.make(os.path.join(directory, "pki"))
-    old, new = tls_support.context(own), tls_support.context(tls_support.strangers())
+    old, new = tls_support.context(own), tls_support.context(STRANGERS)
 
     def reload(daemon, works):
         said = daemon.log().count("read again") if works else daemon.log().count("what was is kept")
@@ -137,8 +139,8 @@ def test_reload(directory, how):
     with Daemon(directory, "open=ram:1M", options=["--tls-certificates", own], tls=False) as daemon:
         with secured(daemon, old, b"open") as wire:
             assert refused(daemon, new)
-            for name in os.listdir(tls_support.strangers()):
-                shutil.copy(os.path.join(tls_support.strangers(), name), own)
+            for name in os.listdir(STRANGERS):
+                shutil.copy(os.path.join(STRANGERS, name), own)
             reload(daemon, True)
             assert refused(daemon, old) and not refused(daemon, new)
             os.unlink(own + "/server-cert.pem")

@@ -25,6 +25,7 @@ from wire_client import (CMD_BLOCK_STATUS, CMD_READ, ERR_INVALID, ERR_POLICY, ER
 
 KIB, MIB = 1 << 10, 1 << 20
 CERTIFICATES = tls_support.certificates()
+STRANGERS = tls_support.certificates("strangers")
 CLIENT = tls_support.context(CERTIFICATES)
 OPTIONS = tls_support.options()
 EXPORTS = ["open=ram:64M", "secret=ram:4M,tls", "other=null:1G"]
@@ -265,14 +266,14 @@ def test_without_verify_peer_anybody_may_come(required):
 
 
 def test_a_certificate_of_somebody_else_is_refused(required):
-    assert refused(required, tls_support.context(tls_support.strangers(), authority=CERTIFICATES))
+    assert refused(required, tls_support.context(STRANGERS, authority=CERTIFICATES))
     assert not refused(required, CLIENT)
 
 
 def test_verify_peer():
     with own_daemon("open=ram:1M", options=[*OPTIONS, "--tls-verify-peer"], tls=False) as daemon:
         assert refused(daemon, tls_support.context(CERTIFICATES, identity=False))
-        assert refused(daemon, tls_support.context(tls_support.strangers(), authority=CERTIFICATES))
+        assert refused(daemon, tls_support.context(STRANGERS, authority=CERTIFICATES))
         assert not refused(daemon, CLIENT)
         wait_for(lambda: "peer did not return a certificate" in daemon.ctl("dmesg"), "the reason is in the log")
 
