@@ -72,6 +72,7 @@ static void test_what_is_lent_may_come_in_many_pieces(void **state)
 	(void)state;
 	block_init(&block, 0, UINT64_C(1) << 30);
 	request = request_get(&block);
+	request->driver.length = 16385;
 	for (unsigned i = 0; i < 16384; i++)
 		assert_int_equal(platter_request_lend(&request->driver, memory + i, 1), 0);
 	assert_int_equal(platter_request_lend(&request->driver, memory, 1), -ENOBUFS);
@@ -81,6 +82,26 @@ static void test_what_is_lent_may_come_in_many_pieces(void **state)
 	request_put(request);
 	block_destroy(&block);
 	assert_int_equal(block.buffers.bytes, 0);
+}
+
+static void test_a_longer_piece_than_was_asked_for_is_not_lent(void **state)
+{
+	static const char memory[8192];
+	struct request *request;
+	struct block block;
+
+	(void)state;
+	block_init(&block, 0, UINT64_C(1) << 30);
+	request = request_get(&block);
+	request->driver.length = 4096;
+	assert_int_equal(platter_request_lend(&request->driver, memory, 0), 0);
+	assert_int_equal(request->driver.iovcnt, 0);
+	assert_int_equal(platter_request_lend(&request->driver, memory, 4097), -EINVAL);
+	assert_int_equal(request->driver.iovcnt, 0);
+	assert_int_equal(platter_request_lend(&request->driver, memory, 4096), 0);
+	assert_int_equal(request_segments_length(request), 4096);
+	request_put(request);
+	block_destroy(&block);
 }
 
 static void test_unused_requests_are_freed(void **state)
@@ -184,6 +205,7 @@ int main(void)
 		cmocka_unit_test(test_buffers_come_back_and_go_when_unused),
 		cmocka_unit_test(test_segments_cover_any_length),
 		cmocka_unit_test(test_what_is_lent_may_come_in_many_pieces),
+		cmocka_unit_test(test_a_longer_piece_than_was_asked_for_is_not_lent),
 		cmocka_unit_test(test_unused_requests_are_freed),
 		cmocka_unit_test(test_the_budget_serves_in_order),
 		cmocka_unit_test(test_drivers_are_not_believed),
