@@ -92,5 +92,5 @@ bool extents_add(struct extents *extents, uint64_t length, uint64_t kind)
 	}
 	if (extents->left && length)
 		add_partial(extents, length, kind);
-	return extents->left == 0;
+	return extents->left <= extents->ahead;
 }

@@ -20,6 +20,7 @@ struct extents {
 	unsigned count, capacity;
 	unsigned most;        /* that are wanted */
 	uint32_t block;       /* a power of two */
+	uint64_t ahead;       /* the last bytes of the range, which are only told of with what is before them */
 	uint64_t left;        /* bytes of the range that nothing was told of yet; 0: or that nobody wants to know about */
 	uint32_t partial;     /* bytes told of a block that isn't whole... */
 	uint64_t partial_kind; /* ...and which bits they have in common */

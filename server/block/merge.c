@@ -18,8 +18,8 @@ bool merge_allowed(const struct queue *queue, const struct request *request)
 		return false;
 	switch (request->driver.op) {
 	case PLATTER_OP_READ:
-		/* What is lent isn't known before it is back. */
-		return !(capabilities & PLATTER_DISK_LENDS);
+		/* What is lent, or is a hole, isn't known before it is back. */
+		return !(capabilities & PLATTER_DISK_LENDS) && !request->sparse;
 	case PLATTER_OP_WRITE:
 	case PLATTER_OP_TRIM:
 	case PLATTER_OP_ZEROES:

@@ -130,6 +130,8 @@ void queue_finish(struct request *request, int error)
 	while ((node = list_pop(&request->waiters)))
 		enter_again(queue, container_of(node, struct request, link));
 	request->error = error == 0 ? check_answer(request) : error;
+	if (request->sparse && request->error == 0)
+		sparse_finish(request);
 	account_end(&queue->account, request);
 	software_queue_closed(request);
 	request->done(request);
@@ -365,14 +367,31 @@ static void submit(struct request *request)
 		handle_start(request);
 }
 
+/* Asks where a sparse READ finds data; false: it reads all. */
+static bool look(struct request *request)
+{
+	struct request *part = sparse_look(request);
+
+	request->sparse = part;
+	request->submitted = request->block->now;
+	if (part)
+		submit(part);
+	return part;
+}
+
 /* Hands the request, or its next part, to the driver. */
 static void issue(struct request *request)
 {
 	const struct platter_geometry *geometry = &request->queue->disk->geometry;
-	uint64_t length = split_length(request, geometry);
 	struct request *part;
+	uint64_t length;
 
-	if (request->issued == 0) {
+	if (request->sparse && !request->extents && look(request))
+		return;
+	length = split_length(request, geometry);
+	if (request->sparse)
+		length = sparse_length(request, length);
+	if (request->issued == 0 && !request->sparse) {
 		run_join(request->queue, request);
 		merge_count(request->queue, request);
 		request->submitted = request->block->now;
@@ -411,6 +430,7 @@ void queue_add(struct queue *queue, struct request *request)
 	request->sync = flush_concerns(request);
 	if (request->sync && is_change(request))
 		request->driver.flags |= PLATTER_REQ_ONCE;
+	request->sparse = request->sparse && sparse_wanted(queue, request);
 	request->arrived = queue->block->now;
 	if (!from_connection)
 		request->from = &queue->own;
@@ -488,8 +508,13 @@ void queue_dispatch(struct queue *queue)
 static void part_back(struct request *part)
 {
 	struct request *whole = part->whole;
-	int error = part->error;
+	bool looked = part->driver.op != whole->driver.op;
+	int error = looked ? 0 : part->error;
 
+	if (looked)
+		sparse_looked(whole, part);
+	else if (whole->sparse)
+		sparse_skip(whole);
 	request_put(part);
 	if (error == 0 && whole->issued < whole->driver.length) {
 		if (turn_limit(whole))

@@ -25,6 +25,7 @@
 #include "server/block/overlap.h"
 #include "server/block/run.h"
 #include "server/block/software_queue.h"
+#include "server/block/sparse.h"
 
 struct block;
 struct disk;
@@ -55,6 +56,8 @@ struct queue {
 	unsigned in_driver;             /* requests that the driver has... */
 	unsigned changes_in_driver;     /* ...and that change data... */
 	uint64_t change_bytes;          /* ...so much of it */
+
+	struct sparse sparse;           /* where there is nothing but data */
 
 	struct queue_account account;   /* what was counted of its requests */
 };

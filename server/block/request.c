@@ -45,6 +45,7 @@ struct request *request_get(struct block *block)
 	request->from = NULL;
 	request->side = SOFTWARE_ALL;
 	request->mergeable = false;
+	request->sparse = false;
 	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;

@@ -32,6 +32,7 @@ struct request {
 	struct list_head change;       /* where its queue's overlaps find it, if it changes data */
 	bool sync;                     /* a FLUSH, or came with FUA */
 	bool mergeable;                /* in the elevator: it may be merged.  Not what was merged once, and failed so. */
+	bool sparse;                   /* a READ whose owner may be told of holes; in its queue: that looks for some */
 	bool with_driver;              /* submitted and not completed */
 	bool watched;                  /* its driver has it for too long, and that was said */
 	uint32_t since;                /* block->ticks when it was submitted */
@@ -57,7 +58,8 @@ struct request {
 	int error;                     /* 0 or -errno, when done */
 	unsigned capacity;             /* of driver.iov */
 
-	struct extents *extents;       /* of an EXTENTS request: what was told, the driver's first; else NULL */
+	/* Of an EXTENTS request: what was told, the driver's first; of a sparse READ: where it reads; else NULL. */
+	struct extents *extents;
 	/* Where the data is: either own buffers, or inside an input buffer that others use, too. */
 	struct buffer *buffers;
 	struct buffer *input;

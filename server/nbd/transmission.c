@@ -125,6 +125,7 @@ static struct request *take(struct nbd_session *session, const struct header *he
 	request->from = &session->software;
 	request->cookie = header->cookie;
 	request->unfragmented = header->flags & NBD_CMD_FLAG_DF;
+	request->sparse = header->type == NBD_CMD_READ && session->structured && !request->unfragmented;
 	request->driver.flags = 0;
 	request->driver.offset = header->offset;
 	request->driver.length = header->length;
