@@ -55,6 +55,7 @@ enum nbd_opt {
 #define NBD_REP_ERR_SHUTDOWN (NBD_REP_FLAG_ERROR + 7)
 #define NBD_REP_ERR_BLOCK_SIZE_REQD (NBD_REP_FLAG_ERROR + 8)
 #define NBD_REP_ERR_TOO_BIG (NBD_REP_FLAG_ERROR + 9)
+#define NBD_REP_ERR_EXT_HEADER_REQD (NBD_REP_FLAG_ERROR + 10)
 
 enum nbd_info {
 	NBD_INFO_EXPORT = 0,
@@ -75,6 +76,7 @@ enum nbd_info {
 #define NBD_FLAG_CAN_MULTI_CONN (1u << 8)
 #define NBD_FLAG_SEND_CACHE (1u << 10)
 #define NBD_FLAG_SEND_FAST_ZERO (1u << 11)
+#define NBD_FLAG_BLOCK_STATUS_PAYLOAD (1u << 12)
 
 /* Transmission: "Request message", "Simple reply message", "Structured reply chunk message" */
 #define NBD_REQUEST_MAGIC UINT32_C(0x25609513)
@@ -85,12 +87,21 @@ enum nbd_info {
 #define NBD_CHUNK_HEADER_SIZE 20 /* magic, flags, type, cookie, length */
 #define NBD_DESCRIPTOR_SIZE 8    /* of a NBD_REPLY_TYPE_BLOCK_STATUS: length, flags */
 
+/* The same with extended headers (the specification's branch extension-ext-header) */
+#define NBD_EXTENDED_REQUEST_MAGIC UINT32_C(0x21e41c71)
+#define NBD_EXTENDED_REPLY_MAGIC UINT32_C(0x6e8a278c)
+#define NBD_EXTENDED_REQUEST_SIZE 32    /* magic, flags, type, cookie, offset, length */
+#define NBD_EXTENDED_CHUNK_SIZE 32      /* magic, flags, type, cookie, offset, length */
+#define NBD_EXTENDED_DESCRIPTOR_SIZE 16 /* of a NBD_REPLY_TYPE_BLOCK_STATUS_EXT: length, flags */
+#define NBD_STATUS_PAYLOAD_SIZE 8       /* of a NBD_CMD_BLOCK_STATUS, before the contexts: the length */
+
 /* "Structured reply flags", "Structured reply types" */
 #define NBD_REPLY_FLAG_DONE (1u << 0)
 #define NBD_REPLY_TYPE_NONE 0
 #define NBD_REPLY_TYPE_OFFSET_DATA 1
 #define NBD_REPLY_TYPE_OFFSET_HOLE 2
 #define NBD_REPLY_TYPE_BLOCK_STATUS 5
+#define NBD_REPLY_TYPE_BLOCK_STATUS_EXT 6
 #define NBD_REPLY_TYPE_ERROR 0x8001
 #define NBD_REPLY_TYPE_ERROR_OFFSET 0x8002
 
@@ -110,6 +121,7 @@ enum nbd_cmd {
 #define NBD_CMD_FLAG_DF (1u << 2)
 #define NBD_CMD_FLAG_REQ_ONE (1u << 3)
 #define NBD_CMD_FLAG_FAST_ZERO (1u << 4)
+#define NBD_CMD_FLAG_PAYLOAD_LEN (1u << 5)
 
 /* "Error values" */
 #define NBD_SUCCESS 0

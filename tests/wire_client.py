@@ -10,21 +10,24 @@ REP_MAGIC = 0x3E889045565A9
 REQUEST_MAGIC = 0x25609513
 REPLY_MAGIC = 0x67446698
 STRUCTURED_MAGIC = 0x668E33EF
+EXTENDED_REQUEST_MAGIC = 0x21E41C71
+EXTENDED_REPLY_MAGIC = 0x6E8A278C
 
 FIXED_NEWSTYLE, NO_ZEROES = 1, 2
 OPT_EXPORT_NAME, OPT_ABORT, OPT_LIST, OPT_PEEK_EXPORT, OPT_STARTTLS, OPT_INFO, OPT_GO = range(1, 8)
 OPT_STRUCTURED_REPLY, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_EXTENDED_HEADERS = range(8, 12)
 REP_ACK, REP_SERVER, REP_INFO, REP_META_CONTEXT = 1, 2, 3, 4
 ERR_UNSUP, ERR_POLICY, ERR_INVALID, ERR_PLATFORM, ERR_TLS_REQD, ERR_UNKNOWN, ERR_SHUTDOWN, ERR_BLOCK_SIZE_REQD, \
-    ERR_TOO_BIG = (2**31 + n for n in range(1, 10))
+    ERR_TOO_BIG, ERR_EXT_HEADER_REQD = (2**31 + n for n in range(1, 11))
 INFO_EXPORT, INFO_NAME, INFO_DESCRIPTION, INFO_BLOCK_SIZE = range(4)
 CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS = range(8)
-FLAG_FUA, FLAG_NO_HOLE, FLAG_DF, FLAG_REQ_ONE, FLAG_FAST_ZERO = (1 << n for n in range(5))
+FLAG_FUA, FLAG_NO_HOLE, FLAG_DF, FLAG_REQ_ONE, FLAG_FAST_ZERO, FLAG_PAYLOAD_LEN = (1 << n for n in range(6))
 HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, ROTATIONAL, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF, CAN_MULTI_CONN = (
     1 << n for n in range(9))
-SEND_CACHE, SEND_FAST_ZERO = 1 << 10, 1 << 11
+SEND_CACHE, SEND_FAST_ZERO, SEND_STATUS_PAYLOAD = 1 << 10, 1 << 11, 1 << 12
 REPLY_DONE = 1
-TYPE_NONE, TYPE_OFFSET_DATA, TYPE_OFFSET_HOLE, TYPE_BLOCK_STATUS, TYPE_ERROR, TYPE_ERROR_OFFSET = 0, 1, 2, 5, 0x8001, 0x8002
+TYPE_NONE, TYPE_OFFSET_DATA, TYPE_OFFSET_HOLE, TYPE_BLOCK_STATUS, TYPE_BLOCK_STATUS_EXT = 0, 1, 2, 5, 6
+TYPE_ERROR, TYPE_ERROR_OFFSET = 0x8001, 0x8002
 EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN = 1, 5, 12, 22, 28, 75, 95, 108
 
 
@@ -38,6 +41,13 @@ def go_data(name=b"", infos=()):
 
 def request(command, offset=0, length=0, flags=0, cookie=1, payload=b"", magic=REQUEST_MAGIC):
     return struct.pack(">IHHQQI", magic, flags, command, cookie, offset, length) + payload
+
+
+def extended_request(command, offset=0, length=0, flags=0, cookie=1, payload=b"", magic=EXTENDED_REQUEST_MAGIC):
+    """With extended headers; a WRITE's flags say that its payload follows."""
+    if command == CMD_WRITE:
+        flags |= FLAG_PAYLOAD_LEN
+    return struct.pack(">IHHQQQ", magic, flags, command, cookie, offset, length) + payload
 
 
 def context_data(name=b"", queries=()):
@@ -63,6 +73,16 @@ def contents(chunks):
     return pieces[0][0], b"".join(data for _, data in pieces)
 
 
+def check_error_offset(chunk, error, offset):
+    """CHUNK (type, payload) tells of ERROR at OFFSET, with a text for people."""
+    kind, payload = chunk
+    assert kind == TYPE_ERROR_OFFSET
+    found, length = struct.unpack(">IH", payload[:6])
+    assert found == error
+    assert length and payload[6:6 + length].decode().isprintable()
+    assert struct.unpack(">Q", payload[6 + length:]) == (offset,)
+
+
 class Closed(Exception):
     """The server closed the connection."""
 
@@ -78,6 +98,7 @@ class Wire:
             self.socket.connect(daemon.socket)
         self.socket.settimeout(timeout)
         self.structured = False
+        self.extended = False
         self.tls = daemon.tls
         if greet:
             self.greeting = self.receive(18)
@@ -139,14 +160,17 @@ class Wire:
             assert answered == number
             replies.append((kind, reply))
             self.structured |= (number, kind) == (OPT_STRUCTURED_REPLY, REP_ACK)
+            self.extended |= (number, kind) == (OPT_EXTENDED_HEADERS, REP_ACK)
             if kind == REP_ACK or kind >= 2**31:
                 return replies
 
-    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES, structured=False, contexts=()):
+    def go(self, name=b"", infos=(), flags=FIXED_NEWSTYLE | NO_ZEROES, structured=False, contexts=(), extended=False):
         """The whole handshake; sets size, transmission_flags and, when asked for, block_sizes (min, preferred, max)."""
         self.flags(flags)
         if structured:
             assert self.option(OPT_STRUCTURED_REPLY) == [(REP_ACK, b"")]
+        if extended:
+            assert self.option(OPT_EXTENDED_HEADERS) == [(REP_ACK, b"")]
         if contexts:
             self.contexts = self.set_contexts(name, contexts)
         replies = self.option(OPT_GO, go_data(name, infos))
@@ -167,23 +191,34 @@ class Wire:
 
     def status(self, offset, length, flags=0, cookie=1):
         """{id: [(length, flags), ...]} of a BLOCK_STATUS that succeeds."""
-        self.send(request(CMD_BLOCK_STATUS, offset, length, flags, cookie))
+        self.send(self.request(CMD_BLOCK_STATUS, offset, length, flags, cookie))
+        return self.status_answer(cookie)
+
+    def status_answer(self, cookie=1):
         answered, chunks = self.chunks()
         assert answered == cookie
         found = {}
         for kind, payload in chunks:
-            assert kind == TYPE_BLOCK_STATUS, (kind, payload)
+            assert kind == (TYPE_BLOCK_STATUS_EXT if self.extended else TYPE_BLOCK_STATUS), (kind, payload)
             context, = struct.unpack(">I", payload[:4])
             assert context not in found
-            found[context] = list(struct.iter_unpack(">II", payload[4:]))
+            if self.extended:
+                found[context] = list(struct.iter_unpack(">QQ", payload[8:]))
+                assert struct.unpack(">I", payload[4:8]) == (len(found[context]),)
+            else:
+                found[context] = list(struct.iter_unpack(">II", payload[4:]))
             assert found[context] and all(size for size, _ in found[context])
         return found
+
+    def request(self, *arguments, **more):
+        """A request in the form that was negotiated."""
+        return (extended_request if self.extended else request)(*arguments, **more)
 
     def reply(self, length=0):
         """One reply: (error, cookie, data); data of LENGTH bytes follows a success."""
         header = self.receive(16)
         magic, error, cookie = struct.unpack(">IIQ", header)
-        if self.structured and magic == STRUCTURED_MAGIC:
+        if (self.structured and magic == STRUCTURED_MAGIC) or (self.extended and magic == EXTENDED_REPLY_MAGIC):
             return self.reply_in_chunks(header)
         assert magic == REPLY_MAGIC
         return error, cookie, self.receive(length) if error == 0 and length else b""
@@ -209,13 +244,17 @@ class Wire:
 
     def chunk(self, begun=b""):
         """One chunk of a structured reply, of whose header BEGUN was received: (flags, type, cookie, payload)."""
-        magic, flags, kind, cookie, length = struct.unpack(">IHHQI", begun + self.receive(20 - len(begun)))
-        assert magic == STRUCTURED_MAGIC, hex(magic)
+        if self.extended:
+            magic, flags, kind, cookie, self.offset, length = struct.unpack(">IHHQQQ", begun + self.receive(32 - len(begun)))
+            assert magic == EXTENDED_REPLY_MAGIC, hex(magic)
+        else:
+            magic, flags, kind, cookie, length = struct.unpack(">IHHQI", begun + self.receive(20 - len(begun)))
+            assert magic == STRUCTURED_MAGIC, hex(magic)
         return flags, kind, cookie, self.receive(length)
 
     def command(self, command, offset=0, length=0, flags=0, payload=b"", cookie=1):
         """Sends a request and returns its (error, data)."""
-        self.send(request(command, offset, length, flags, cookie, payload))
+        self.send(self.request(command, offset, length, flags, cookie, payload))
         error, answered, data = self.reply(length if command == CMD_READ else 0)
         assert answered == cookie
         return error, data
@@ -230,7 +269,7 @@ class Wire:
 
     def disconnect(self):
         """Says goodbye and waits for the server to do so."""
-        self.send(request(CMD_DISC))
+        self.send(self.request(CMD_DISC))
         assert self.closed()
         self.socket.close()
 

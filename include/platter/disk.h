@@ -149,6 +149,12 @@ struct platter_disk_ops {
 void platter_request_complete(struct platter_request *request, int error);
 
 /*
+ * Says of a REQUEST that will be completed with an error how many bytes, from its beginning on, were done as it asked;
+ * a client that can be told learns where the error was.  A READ's are then in its segments.  Whoever has the request.
+ */
+void platter_request_progress(struct platter_request *request, uint64_t bytes);
+
+/*
  * Answers part of a READ of a PLATTER_DISK_LENDS disk with LENGTH bytes at
  * MEMORY, behind the parts lent before; NULL: with zeroes, of which clients that can take it so are only told.
  * The memory stays in place until the disk is released; its content may change while the reply is on its way.

@@ -36,6 +36,8 @@ enum platter_fd_op {
  * may have merged it with something that fails.
  */
 #define PLATTER_FD_ONCE (1u << 3)
+/* READ, WRITE: REQUEST, of which it is all, is told how far it came, if it fails. */
+#define PLATTER_FD_PROGRESS (1u << 4)
 
 /*
  * One operation on a file descriptor, usually in the request's data.  The
@@ -51,7 +53,8 @@ struct platter_fd_io {
 	const struct iovec *iov;
 	uint64_t offset;
 	uint64_t length;  /* READ, WRITE: the sum of the segments */
-	struct platter_request *request; /* EXTENTS: is told them */
+	/* For EXTENTS and PLATTER_FD_PROGRESS; of others it means nothing. */
+	struct platter_request *request;
 	/* RESULT: 0 or -errno; for READ the bytes read, fewer than LENGTH only at the file's end. */
 	void (*done)(struct platter_fd_io *io, int64_t result);
 	void *host[16];   /* the host's own */

@@ -127,8 +127,12 @@ static void finish_only(struct file_request *state, int64_t result)
 	struct platter_request *request = state->request;
 
 	/* The file has become shorter than the disk: what isn't there cannot be read, and must not look like data. */
-	if (request->op == PLATTER_OP_READ && result >= 0)
-		result = (uint64_t)result == request->length ? 0 : -EIO;
+	if (request->op == PLATTER_OP_READ && result >= 0 && (uint64_t)result < request->length) {
+		platter_request_progress(request, (uint64_t)result);
+		result = -EIO;
+	}
+	if (request->op == PLATTER_OP_READ && result > 0)
+		result = 0;
 	if (request->op == PLATTER_OP_CACHE)
 		result = 0;
 	if ((request->op == PLATTER_OP_WRITE || request->op == PLATTER_OP_ZEROES) && result == 0)
@@ -202,6 +206,7 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 	state->written = 0;
 	state->io.done = finished;
 	state->io.fd = file->fd;
+	state->io.request = request;
 	state->io.flags = io_flags(file, request);
 	state->io.iov = request->iov;
 	state->io.iovcnt = request->iovcnt;
@@ -209,9 +214,11 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 	state->io.length = request->length;
 	switch (request->op) {
 	case PLATTER_OP_READ:
+		state->io.flags |= PLATTER_FD_PROGRESS;
 		issue(state, PLATTER_FD_READ, STEP_ONLY);
 		break;
 	case PLATTER_OP_WRITE:
+		state->io.flags |= PLATTER_FD_PROGRESS;
 		issue(state, PLATTER_FD_WRITE, STEP_ONLY);
 		break;
 	case PLATTER_OP_FLUSH:
@@ -224,7 +231,6 @@ void file_submit(struct platter_disk *disk, struct platter_request *request)
 		start_zeroes(state, file);
 		break;
 	case PLATTER_OP_EXTENTS:
-		state->io.request = request;
 		issue(state, PLATTER_FD_EXTENTS, STEP_ONLY);
 		break;
 	default:

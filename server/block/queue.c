@@ -130,7 +130,7 @@ void queue_finish(struct request *request, int error)
 	while ((node = list_pop(&request->waiters)))
 		enter_again(queue, container_of(node, struct request, link));
 	request->error = error == 0 ? check_answer(request) : error;
-	if (request->sparse && request->error == 0)
+	if (request->sparse && (request->error == 0 || request->progress))
 		sparse_finish(request);
 	account_end(&queue->account, request);
 	software_queue_closed(request);
@@ -511,6 +511,8 @@ static void part_back(struct request *part)
 	bool looked = part->driver.op != whole->driver.op;
 	int error = looked ? 0 : part->error;
 
+	if (error)
+		whole->progress = part->driver.offset - whole->driver.offset + part->progress;
 	if (looked)
 		sparse_looked(whole, part);
 	else if (whole->sparse)
@@ -568,6 +570,11 @@ void platter_request_complete(struct platter_request *driver_side, int error)
 	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
 	if (!head)
 		home->wake(home);
+}
+
+void platter_request_progress(struct platter_request *driver_side, uint64_t bytes)
+{
+	request_of(driver_side)->progress = bytes < driver_side->length ? bytes : 0;
 }
 
 bool platter_request_extent(struct platter_request *driver_side, uint64_t length, uint32_t kind)

@@ -46,6 +46,7 @@ struct request *request_get(struct block *block)
 	request->side = SOFTWARE_ALL;
 	request->mergeable = false;
 	request->sparse = false;
+	request->progress = 0;
 	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;
@@ -62,7 +63,10 @@ void request_release_data(struct request *request)
 	}
 	buffer_put(request->input);
 	request->input = NULL;
+	/* The segments may have been in one of these buffers. */
+	request->driver.iov = request->inline_segments;
 	request->driver.iovcnt = 0;
+	request->capacity = REQUEST_INLINE_SEGMENTS;
 	if (request->reserved)
 		budget_release(&request->block->budget, request->reserved);
 	request->reserved = 0;
@@ -140,6 +144,16 @@ int request_grow_segments(struct request *request)
 	if (result == 0)
 		memcpy(request->driver.iov, segments, request->driver.iovcnt * sizeof(*segments));
 	return result;
+}
+
+void request_cut(struct request *request, uint64_t length)
+{
+	unsigned i = 0;
+
+	while (length >= request->driver.iov[i].iov_len)
+		length -= request->driver.iov[i++].iov_len;
+	request->driver.iov[i].iov_len = length;
+	request->driver.iovcnt = i + (length > 0);
 }
 
 uint64_t request_segments_length(const struct request *request)

@@ -56,6 +56,7 @@ struct request {
 	void (*done)(struct request *request);
 	void *owner;
 	int error;                     /* 0 or -errno, when done */
+	uint64_t progress;             /* when it failed: so many of its first bytes are done as asked; 0: nobody knows */
 	unsigned capacity;             /* of driver.iov */
 
 	/* Of an EXTENTS request: what was told, the driver's first; of a sparse READ: where it reads; else NULL. */
@@ -69,13 +70,16 @@ struct request {
 	uint64_t issued;
 	struct request *whole;
 
-	/* The owner's: the name that the client gave the request, and its answer: its header, and how long it is with the data. */
+	/* The owner's: what the client calls the request, and its answer: its header, and how long it is with the data. */
 	uint64_t cookie;
+	uint64_t position;             /* where the client says that it begins: of a partition, say, in that */
 	bool unfragmented;             /* a READ's data is to come in one piece */
+	uint8_t form;                  /* of the answer: enum reply_form */
+	uint32_t contexts;             /* of which an EXTENTS request tells, as bits */
 	uint64_t answer_length;
 	uint8_t header_length;
 	union {
-		uint8_t header[32];
+		uint8_t header[40];
 		struct pool_job job;   /* while the driver's `handle` has it */
 	};
 
@@ -121,6 +125,9 @@ int request_extend(struct request *request);
 
 /* Its data is LENGTH bytes at DATA inside INPUT, which gains a user. */
 void request_borrow(struct request *request, struct buffer *input, uint8_t *data);
+
+/* Its segments end after LENGTH bytes, of which there are more. */
+void request_cut(struct request *request, uint64_t length);
 
 /* The sum of its segments. */
 uint64_t request_segments_length(const struct request *request);

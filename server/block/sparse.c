@@ -13,8 +13,10 @@
 #define MOST_EXTENTS 256
 /* So much of a disk is asked for at once: where all of it is data, what follows needn't ask. */
 #define LOOK_AHEAD (UINT64_C(1) << 30)
-/* Of so many reads at least one looks. */
-#define MOST_PASSED 64
+/* From so many looks in vain on, one read after each doesn't look, then two, four, and so on... */
+#define FEW_VAIN 4
+/* ...up to 64. */
+#define MOST_VAIN (FEW_VAIN + 6)
 
 bool sparse_wanted(struct queue *queue, const struct request *request)
 {
@@ -90,14 +92,19 @@ static void learn(struct sparse *sparse, const struct request *request)
 	const struct extents *extents = request->extents;
 	uint64_t at = request->driver.offset;
 
+	if (!extents->count)
+		return;
 	for (unsigned i = 0; i + 1 < extents->count; i++)
 		at += extents->list[i].length;
-	if (extents->count && !is_hole(&extents->list[extents->count - 1])) {
+	if (!is_hole(&extents->list[extents->count - 1])) {
 		sparse->data = at;
 		sparse->data_end = at + extents->list[extents->count - 1].length;
 	}
-	sparse->vain = has_hole(request) ? 0 : sparse->vain + 1;
-	sparse->pass = sparse->vain == 0 ? 0 : sparse->vain < 7 ? (1u << (sparse->vain - 1)) : MOST_PASSED;
+	if (has_hole(request))
+		sparse->vain = 0;
+	else if (sparse->vain < MOST_VAIN)
+		sparse->vain++;
+	sparse->pass = sparse->vain < FEW_VAIN ? 0 : 1u << (sparse->vain - FEW_VAIN);
 }
 
 void sparse_looked(struct request *whole, struct request *look)

@@ -102,13 +102,15 @@ static bool advance(struct platter_fd_io *io, int64_t result)
 
 	if (result == -EINTR || result == -EAGAIN)
 		return false;
+	if (result == 0 && io->op == PLATTER_FD_WRITE)
+		result = -ENOSPC;
 	if (result < 0) {
+		if (io->flags & PLATTER_FD_PROGRESS)
+			platter_request_progress(io->request, (uint64_t)host->result);
 		host->result = result;
 		return true;
 	}
 	host->result += result;
-	if (result == 0 && io->op == PLATTER_FD_WRITE)
-		host->result = -ENOSPC;
 	if (result == 0 || (uint64_t)host->result == io->length) {
 		if (io->op == PLATTER_FD_WRITE && host->result > 0)
 			host->result = 0;

@@ -32,6 +32,7 @@
 	X(platter_request_complete) \
 	X(platter_request_extent) \
 	X(platter_request_lend) \
+	X(platter_request_progress) \
 	X(platter_timer_start) \
 	X(platter_unregister_blkdev) \
 	X(platter_unregister_driver)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/nbd/context.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/wire.h"
+#include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/extents.h"
 #include "server/block/request.h"
@@ -102,7 +104,7 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 
 	if (!list)
 		context_forget(session);
-	if (!session->structured) {
+	if (session->form == REPLY_SIMPLE) {
 		option_reply(session, NBD_REP_ERR_INVALID, "structured replies have to be negotiated before that");
 		return;
 	}
@@ -137,26 +139,63 @@ void context_forget(struct nbd_session *session)
 	session->contexts = 0;
 }
 
-void context_start(struct nbd_session *session)
+/* Those that count: of the export that is used, and no other. */
+uint32_t context_all(const struct nbd_session *session)
 {
-	unsigned contexts = session->contexts_of == session->export ? session->contexts : 0;
+	return session->contexts_of == session->export ? session->contexts : 0;
+}
 
-	context_forget(session);
-	session->contexts = contexts;
+/* IDs are the numbers of the bits, from 1 on. */
+uint32_t context_by_ids(const struct nbd_session *session, const uint8_t *ids, size_t length)
+{
+	uint32_t found = 0;
+
+	if (length % 4)
+		return 0;
+	for (; length; ids += 4, length -= 4) {
+		uint32_t id = get_be32(ids);
+		uint32_t bit = id >= 1 && id <= CONTEXT_MOST ? UINT32_C(1) << (id - 1) : 0;
+
+		if (!(bit & context_all(session) & ~found))
+			return 0;
+		found |= bit;
+	}
+	return found;
+}
+
+uint64_t context_memory(uint32_t contexts, bool one)
+{
+	return one ? 0 : (uint64_t)__builtin_popcount(contexts) * CONTEXT_MOST_EXTENTS * sizeof(struct extent);
+}
+
+int context_prepare(const struct nbd_session *session, struct request *request)
+{
+	unsigned most = request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS;
+
+	request->extents = extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
+	return request->extents ? 0 : -ENOMEM;
 }
 
 void context_put_status(struct request *request)
 {
 	struct extents *extents = request->extents;
+	bool extended = request->form == REPLY_EXTENDED;
 	uint8_t *at = (uint8_t *)extents->list;
 
-	/* In place: descriptors are smaller than what they are made of. */
-	for (unsigned i = 0; i < extents->count; i++, at += NBD_DESCRIPTOR_SIZE) {
+	_Static_assert(NBD_EXTENDED_DESCRIPTOR_SIZE <= sizeof(struct extent), "descriptors take the place of extents");
+	for (unsigned i = 0; i < extents->count; i++) {
 		struct extent extent = extents->list[i];
 
-		/* Neither requests nor what is told of them exceeds 32 bits. */
-		put_be32(at, (uint32_t)extent.length);
-		put_be32(at + 4, (uint32_t)extent.kind);
+		if (extended) {
+			put_be64(at, extent.length);
+			put_be64(at + 8, extent.kind);
+			at += NBD_EXTENDED_DESCRIPTOR_SIZE;
+		} else {
+			/* Requests have no more than 32 bits, and so has what is told of them. */
+			put_be32(at, (uint32_t)extent.length);
+			put_be32(at + 4, (uint32_t)extent.kind);
+			at += NBD_DESCRIPTOR_SIZE;
+		}
 	}
-	reply_put_status(request, 1, extents->list, (size_t)extents->count * NBD_DESCRIPTOR_SIZE);
+	reply_put_status(request, 1, extents->list, extents->count);
 }

@@ -6,13 +6,15 @@
 #ifndef NBD_CONTEXT_H
 #define NBD_CONTEXT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct nbd_session;
 struct request;
 
-/* As bits of session->contexts; its number, from 1 on, is the context's id on the wire. */
-#define CONTEXT_ALLOCATION (1u << 0) /* base:allocation */
+/* Contexts of an export: bits of session->contexts; a bit's number, from 1 on, is the context's id on the wire. */
+#define CONTEXT_MOST 31
 
 /* Descriptors of one context in an answer; more than these are asked for again. */
 #define CONTEXT_MOST_EXTENTS (16u << 10)
@@ -23,8 +25,17 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 /* Nothing is selected any more. */
 void context_forget(struct nbd_session *session);
 
-/* The session begins to transmit: what was selected counts only for the export that it was selected for. */
-void context_start(struct nbd_session *session);
+/* What was selected, as bits; it counts only for the export that it was selected for. */
+uint32_t context_all(const struct nbd_session *session);
+
+/* Of these the ones with LENGTH bytes of IDS; 0: one isn't selected, or is named twice. */
+uint32_t context_by_ids(const struct nbd_session *session, const uint8_t *ids, size_t length);
+
+/* Memory that an answer about CONTEXTS, of ONE extent each or of many, may take. */
+uint64_t context_memory(uint32_t contexts, bool one);
+
+/* Room for what the disk will tell REQUEST; -ENOMEM. */
+int context_prepare(const struct nbd_session *session, struct request *request);
 
 /* Puts what was told of REQUEST, which asked for it and has succeeded, into its answer. */
 void context_put_status(struct request *request);

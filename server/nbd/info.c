@@ -4,6 +4,7 @@
 #include "common/wire.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/nbd/context.h"
 #include "server/nbd/session.h"
 
 unsigned info_bit(uint16_t type)
@@ -29,8 +30,10 @@ uint16_t info_flags(const struct nbd_session *session)
 	bool read_only = session->export->read_only || disk->read_only;
 	uint16_t flags = NBD_FLAG_HAS_FLAGS | (read_only ? NBD_FLAG_READ_ONLY : 0);
 
-	if (session->structured)
+	if (session->form != REPLY_SIMPLE)
 		flags |= NBD_FLAG_SEND_DF;
+	if (session->form == REPLY_EXTENDED && context_all(session))
+		flags |= NBD_FLAG_BLOCK_STATUS_PAYLOAD;
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
 		if ((disk->geometry.capabilities & map[i].capability) && !(map[i].writes && read_only))
 			flags |= map[i].flags;

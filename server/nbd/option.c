@@ -87,8 +87,13 @@ static void want_open(struct nbd_session *session, struct export *export)
 
 static void answer_export_name(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	struct export *export = option_is_string(data, length) ? export_use((const char *)data, length, session->secure) : NULL;
+	struct export *export;
 
+	if (session->form == REPLY_EXTENDED) {
+		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME after NBD_OPT_EXTENDED_HEADERS");
+		return;
+	}
+	export = option_is_string(data, length) ? export_use((const char *)data, length, session->secure) : NULL;
 	if (export && option_may_use(session, export, true)) {
 		want_open(session, export);
 		return;
@@ -176,6 +181,17 @@ static void answer_starttls(struct nbd_session *session)
 	}
 }
 
+/* Extended headers have them, and can't be taken back. */
+static void answer_structured_reply(struct nbd_session *session)
+{
+	if (session->form == REPLY_EXTENDED) {
+		option_reply(session, NBD_REP_ERR_EXT_HEADER_REQD, "extended headers were negotiated, which come with structured replies");
+		return;
+	}
+	session->form = REPLY_STRUCTURED;
+	option_reply(session, NBD_REP_ACK, NULL);
+}
+
 /* Whether the option has to wait for TLS: then that was said. */
 static bool refuse_insecure(struct nbd_session *session)
 {
@@ -189,6 +205,18 @@ static bool refuse_insecure(struct nbd_session *session)
 	return true;
 }
 
+/* Whether the server stops: then that was said. */
+static bool refuse_late(struct nbd_session *session)
+{
+	if (!session->shutting_down || session->option == NBD_OPT_ABORT)
+		return false;
+	if (session->option == NBD_OPT_EXPORT_NAME)
+		close_session(session, NBD_WANT_DROP, NULL);
+	else
+		option_reply(session, NBD_REP_ERR_SHUTDOWN, "the server is shutting down");
+	return true;
+}
+
 static void refuse_unsupported(struct nbd_session *session)
 {
 	option_reply(session, NBD_REP_ERR_UNSUP, "this server doesn't know the option");
@@ -196,7 +224,7 @@ static void refuse_unsupported(struct nbd_session *session)
 
 void option_skipped(struct nbd_session *session)
 {
-	if (refuse_insecure(session))
+	if (refuse_insecure(session) || refuse_late(session))
 		return;
 	switch (session->option) {
 	case NBD_OPT_ABORT:
@@ -206,6 +234,7 @@ void option_skipped(struct nbd_session *session)
 	case NBD_OPT_LIST:
 	case NBD_OPT_STARTTLS:
 	case NBD_OPT_STRUCTURED_REPLY:
+	case NBD_OPT_EXTENDED_HEADERS:
 		option_reply(session, NBD_REP_ERR_INVALID, "the option takes no data");
 		break;
 	case NBD_OPT_INFO:
@@ -223,7 +252,7 @@ void option_skipped(struct nbd_session *session)
 
 void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t length)
 {
-	if (refuse_insecure(session))
+	if (refuse_insecure(session) || refuse_late(session))
 		return;
 	switch (session->option) {
 	case NBD_OPT_EXPORT_NAME:
@@ -239,7 +268,10 @@ void option_answer(struct nbd_session *session, const uint8_t *data, uint32_t le
 		answer_starttls(session);
 		break;
 	case NBD_OPT_STRUCTURED_REPLY:
-		session->structured = true;
+		answer_structured_reply(session);
+		break;
+	case NBD_OPT_EXTENDED_HEADERS:
+		session->form = REPLY_EXTENDED;
 		option_reply(session, NBD_REP_ACK, NULL);
 		break;
 	case NBD_OPT_INFO:
@@ -300,6 +332,9 @@ void option_opened(struct nbd_session *session, int result, const char *reason)
 {
 	session->want = NBD_WANT_BYTES;
 	session->need = NBD_OPTION_HEADER_SIZE;
+	/* It may have begun before. */
+	if (refuse_late(session))
+		return;
 	if (result < 0 && session->option == NBD_OPT_EXPORT_NAME) {
 		close_session(session, NBD_WANT_DROP, "NBD_OPT_EXPORT_NAME for an export that cannot be opened");
 	} else if (result < 0) {

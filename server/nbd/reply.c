@@ -61,30 +61,45 @@ static void put_simple(struct request *request, uint32_t error)
 	request->header_length = NBD_SIMPLE_REPLY_SIZE;
 }
 
-/* PAYLOAD bytes follow it. */
-static void put_chunk_header(uint8_t *at, const struct request *request, uint16_t flags, uint16_t type, uint64_t payload)
+/* What precedes the data or text of a chunk goes with its header. */
+#define OFFSET_SIZE 8 /* of NBD_REPLY_TYPE_OFFSET_DATA: where the data begins */
+#define HOLE_SIZE 4   /* of NBD_REPLY_TYPE_OFFSET_HOLE, behind the offset: how long it is */
+#define ERROR_SIZE 6  /* of NBD_REPLY_TYPE_ERROR: the error, the text's length */
+#define ERROR_SEGMENTS 3 /* an error's chunk with its text and offset */
+#define STATUS_SIZE 8 /* of NBD_REPLY_TYPE_BLOCK_STATUS: the context's id; of the one with 64 bits the count, too */
+
+_Static_assert(NBD_EXTENDED_CHUNK_SIZE + STATUS_SIZE <= sizeof(((struct request *)NULL)->header), "there is room for it");
+
+/* PAYLOAD bytes follow it.  Returns how long it is. */
+static size_t put_chunk_header(uint8_t *at, const struct request *request, uint16_t flags, uint16_t type, uint64_t payload)
 {
-	put_be32(at, NBD_STRUCTURED_REPLY_MAGIC);
+	bool extended = request->form == REPLY_EXTENDED;
+
+	put_be32(at, extended ? NBD_EXTENDED_REPLY_MAGIC : NBD_STRUCTURED_REPLY_MAGIC);
 	put_be16(at + 4, flags);
 	put_be16(at + 6, type);
 	put_be64(at + 8, request->cookie);
-	put_be32(at + 16, (uint32_t)payload);
+	if (!extended) {
+		put_be32(at + 16, (uint32_t)payload);
+		return NBD_CHUNK_HEADER_SIZE;
+	}
+	put_be64(at + 16, request->position);
+	put_be64(at + 24, payload);
+	return NBD_EXTENDED_CHUNK_SIZE;
 }
 
 /* The only chunk of a reply. */
 static void put_chunk(struct request *request, uint16_t type, uint64_t payload)
 {
-	put_chunk_header(request->header, request, NBD_REPLY_FLAG_DONE, type, payload);
-	request->header_length = NBD_CHUNK_HEADER_SIZE;
+	request->header_length = (uint8_t)put_chunk_header(request->header, request, NBD_REPLY_FLAG_DONE, type, payload);
 }
 
-/* What precedes the data or text of a chunk goes with its header. */
-#define OFFSET_SIZE 8 /* of NBD_REPLY_TYPE_OFFSET_DATA: where the data begins */
-#define HOLE_SIZE 4   /* of NBD_REPLY_TYPE_OFFSET_HOLE, behind the offset: how long it is */
-#define ERROR_SIZE 6  /* of NBD_REPLY_TYPE_ERROR: the error, the text's length */
-#define CONTEXT_SIZE 4 /* of NBD_REPLY_TYPE_BLOCK_STATUS: the context's id */
-
-_Static_assert(NBD_CHUNK_HEADER_SIZE + OFFSET_SIZE <= sizeof(((struct request *)NULL)->header), "there is room for it");
+/* The error and the text's length, behind the header that ends AT. */
+static void put_error_fields(uint8_t *at, uint32_t error, size_t length)
+{
+	put_be32(at, error);
+	put_be16(at + 4, (uint16_t)length);
+}
 
 static void put_error(struct request *request, uint32_t error)
 {
@@ -92,8 +107,7 @@ static void put_error(struct request *request, uint32_t error)
 	size_t length = strlen(reason);
 
 	put_chunk(request, NBD_REPLY_TYPE_ERROR, ERROR_SIZE + length);
-	put_be32(request->header + NBD_CHUNK_HEADER_SIZE, error);
-	put_be16(request->header + NBD_CHUNK_HEADER_SIZE + 4, (uint16_t)length);
+	put_error_fields(request->header + request->header_length, error, length);
 	request->header_length += ERROR_SIZE;
 	request->driver.iov[0] = (struct iovec){ (void *)(uintptr_t)reason, length };
 	request->driver.iovcnt = 1;
@@ -104,13 +118,14 @@ static void put_error(struct request *request, uint32_t error)
  * Content chunks: a READ's segments, of which some stand for zeroes (they are at NULL), one chunk for each row of a
  * kind, with the headers in front of them.
  */
-#define CONTENT_HEADER (NBD_CHUNK_HEADER_SIZE + OFFSET_SIZE + HOLE_SIZE)
+#define CONTENT_HEADER (NBD_EXTENDED_CHUNK_SIZE + OFFSET_SIZE + HOLE_SIZE)
 
 struct contents {
 	const struct request *request;
 	const struct iovec *from;   /* the segments that are left */
 	unsigned left;
 	uint64_t offset;            /* where they begin */
+	bool last;                  /* nothing comes behind them */
 };
 
 /* The next row: how many segments, and bytes; at least one of each. */
@@ -126,17 +141,20 @@ static unsigned count_row(const struct contents *contents, uint64_t *bytes)
 	return count;
 }
 
-/* Its header; returns how long that is. */
-static size_t put_content_header(uint8_t *at, const struct contents *contents, bool last, uint64_t bytes)
+/* The header of a row of COUNT segments; returns how long that is. */
+static size_t put_content_header(uint8_t *at, const struct contents *contents, unsigned count, uint64_t bytes)
 {
 	bool hole = !contents->from->iov_base;
+	uint16_t flags = contents->last && count == contents->left ? NBD_REPLY_FLAG_DONE : 0;
+	size_t length = put_chunk_header(at, contents->request, flags, hole ? NBD_REPLY_TYPE_OFFSET_HOLE : NBD_REPLY_TYPE_OFFSET_DATA,
+					 OFFSET_SIZE + (hole ? HOLE_SIZE : bytes));
 
-	put_chunk_header(at, contents->request, last ? NBD_REPLY_FLAG_DONE : 0,
-			 hole ? NBD_REPLY_TYPE_OFFSET_HOLE : NBD_REPLY_TYPE_OFFSET_DATA, OFFSET_SIZE + (hole ? HOLE_SIZE : bytes));
-	put_be64(at + NBD_CHUNK_HEADER_SIZE, contents->offset);
-	if (hole)
-		put_be32(at + NBD_CHUNK_HEADER_SIZE + OFFSET_SIZE, (uint32_t)bytes);
-	return NBD_CHUNK_HEADER_SIZE + OFFSET_SIZE + (hole ? HOLE_SIZE : 0);
+	put_be64(at + length, contents->offset);
+	length += OFFSET_SIZE;
+	if (!hole)
+		return length;
+	put_be32(at + length, (uint32_t)bytes);
+	return length + HOLE_SIZE;
 }
 
 static unsigned count_rows(const struct request *request)
@@ -148,13 +166,13 @@ static unsigned count_rows(const struct request *request)
 	return rows;
 }
 
-/* False: there is no memory for so many headers. */
-static bool put_contents(struct request *request)
+/* Leaves room for so many segments BEHIND them; 0: they are all.  False: there is no memory for so many headers. */
+static bool put_contents(struct request *request, unsigned behind)
 {
 	unsigned rows = count_rows(request);
-	struct contents contents = { request, request->driver.iov, request->driver.iovcnt, request->driver.offset };
+	struct contents contents = { request, request->driver.iov, request->driver.iovcnt, request->position, behind == 0 };
 	uint8_t *headers = request_get_memory(request, (uint64_t)rows * CONTENT_HEADER);
-	struct iovec *to = request_get_memory(request, (uint64_t)(rows + contents.left) * sizeof(*to));
+	struct iovec *to = request_get_memory(request, (uint64_t)(rows + contents.left + behind) * sizeof(*to));
 
 	if (!headers || !to)
 		return false;
@@ -164,7 +182,7 @@ static bool put_contents(struct request *request)
 	for (; contents.left; headers += CONTENT_HEADER) {
 		uint64_t bytes;
 		unsigned count = count_row(&contents, &bytes);
-		size_t length = put_content_header(headers, &contents, count == contents.left, bytes);
+		size_t length = put_content_header(headers, &contents, count, bytes);
 		bool data = contents.from->iov_base;
 
 		*to++ = (struct iovec){ headers, length };
@@ -218,47 +236,103 @@ static bool has_holes(const struct request *request)
 static void put_data(struct request *request)
 {
 	put_chunk(request, NBD_REPLY_TYPE_OFFSET_DATA, OFFSET_SIZE + request->driver.length);
-	put_be64(request->header + NBD_CHUNK_HEADER_SIZE, request->driver.offset);
+	put_be64(request->header + request->header_length, request->position);
 	request->header_length += OFFSET_SIZE;
 }
 
-void reply_put_status(struct request *request, uint32_t id, void *descriptors, size_t length)
+/*
+ * An error in the middle of the request: what was read before it, and where it was.  What there is to write of its chunk
+ * lies in the driver's part of the request.  False: it has to be told without.
+ */
+static bool put_error_offset(struct request *request, uint32_t error)
 {
-	put_chunk(request, NBD_REPLY_TYPE_BLOCK_STATUS, CONTEXT_SIZE + length);
-	put_be32(request->header + NBD_CHUNK_HEADER_SIZE, id);
-	request->header_length += CONTEXT_SIZE;
+	const char *reason = reason_of(error);
+	size_t text = strlen(reason), length;
+	uint8_t *offset = request->driver.data, *at = offset + OFFSET_SIZE;
+	struct iovec *to;
+
+	_Static_assert(OFFSET_SIZE + NBD_EXTENDED_CHUNK_SIZE + ERROR_SIZE <= PLATTER_REQUEST_DATA_SIZE, "it fits");
+	if (request->driver.op == PLATTER_OP_READ) {
+		request_cut(request, request->progress);
+		if ((request->unfragmented && has_holes(request)) || !put_contents(request, ERROR_SEGMENTS))
+			return false;
+	} else {
+		request->header_length = 0;
+		request->answer_length = 0;
+	}
+	put_be64(offset, request->position + request->progress);
+	length = put_chunk_header(at, request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_ERROR_OFFSET, ERROR_SIZE + text + OFFSET_SIZE);
+	put_error_fields(at + length, error, text);
+	length += ERROR_SIZE;
+	to = request->driver.iov + request->driver.iovcnt;
+	to[0] = (struct iovec){ at, length };
+	to[1] = (struct iovec){ (void *)(uintptr_t)reason, text };
+	to[2] = (struct iovec){ offset, OFFSET_SIZE };
+	request->driver.iovcnt += ERROR_SEGMENTS;
+	request->answer_length += length + text + OFFSET_SIZE;
+	return true;
+}
+
+void reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count)
+{
+	bool extended = request->form == REPLY_EXTENDED;
+	size_t length = (size_t)count * (extended ? NBD_EXTENDED_DESCRIPTOR_SIZE : NBD_DESCRIPTOR_SIZE);
+	size_t fields = extended ? 8 : 4;
+
+	put_chunk(request, extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS, fields + length);
+	put_be32(request->header + request->header_length, id);
+	if (extended)
+		put_be32(request->header + request->header_length + 4, count);
+	request->header_length += fields;
 	request->driver.iov[0] = (struct iovec){ descriptors, length };
 	request->driver.iovcnt = 1;
 	request->answer_length = request->header_length + length;
 }
 
-void reply_build(struct request *request, bool structured)
+bool reply_has_data(const struct request *request)
+{
+	return request->driver.op == PLATTER_OP_READ ? request->error == 0 || (request->form != REPLY_SIMPLE && request->progress) :
+						       request->driver.op == PLATTER_OP_EXTENTS && request->error == 0;
+}
+
+static uint32_t error_of(const struct request *request)
+{
+	uint32_t error = reply_error(request->error);
+
+	/* The specification knows it only as the answer to FAST_ZERO. */
+	return error == NBD_ENOTSUP && !(request->driver.flags & PLATTER_REQ_FAST_ZERO) ? NBD_EIO : error;
+}
+
+/* A success, and any simple reply. */
+static void put_result(struct request *request, uint32_t error)
 {
 	bool reads = request->driver.op == PLATTER_OP_READ;
-	uint32_t error;
 
-	if (reads && request->error == 0 && has_holes(request)) {
-		if (structured && !request->unfragmented && put_contents(request))
-			return;
-		request->error = fill_holes(request);
-	}
-	error = reply_error(request->error);
-	/* The specification knows it only as the answer to FAST_ZERO. */
-	if (error == NBD_ENOTSUP && !(request->driver.flags & PLATTER_REQ_FAST_ZERO))
-		error = NBD_EIO;
-	if (structured && error) {
-		put_error(request, error);
-		return;
-	}
-	if (request->driver.op == PLATTER_OP_EXTENTS) {
-		context_put_status(request);
-		return;
-	}
-	if (!structured || !reads)
+	if (request->form == REPLY_SIMPLE || (request->form == REPLY_STRUCTURED && !reads))
 		put_simple(request, error);
-	else if (request->driver.length)
+	else if (reads && request->driver.length)
 		put_data(request);
 	else
 		put_chunk(request, NBD_REPLY_TYPE_NONE, 0);
 	request->answer_length = request->header_length + (request->driver.iovcnt ? request->driver.length : 0);
+}
+
+void reply_build(struct request *request)
+{
+	uint32_t error;
+
+	if (request->driver.op == PLATTER_OP_READ && request->error == 0 && has_holes(request)) {
+		if (request->form != REPLY_SIMPLE && !request->unfragmented && put_contents(request, 0))
+			return;
+		request->error = fill_holes(request);
+	}
+	error = error_of(request);
+	if (error && request->form != REPLY_SIMPLE) {
+		if (!request->progress || !put_error_offset(request, error))
+			put_error(request, error);
+	} else if (request->driver.op == PLATTER_OP_EXTENTS) {
+		context_put_status(request);
+	} else {
+		put_result(request, error);
+	}
 }

@@ -12,13 +12,23 @@ struct request;
 /* 0 or a negative errno as an NBD error. */
 uint32_t reply_error(int error);
 
+/* What replies a client has negotiated; in request->form. */
+enum reply_form {
+	REPLY_SIMPLE,
+	REPLY_STRUCTURED,
+	REPLY_EXTENDED, /* with extended headers */
+};
+
+/* Whether the answer to REQUEST, which is done, needs its data. */
+bool reply_has_data(const struct request *request);
+
 /*
  * Fills in the answer to REQUEST, which is done: its header, and, where there is no data, a text for people in its
- * segments.  STRUCTURED: the client takes structured replies.
+ * segments.
  */
-void reply_build(struct request *request, bool structured);
+void reply_build(struct request *request);
 
-/* For context.c: makes REQUEST's answer that of context ID: LENGTH bytes of DESCRIPTORS, which stay in place until it is sent. */
-void reply_put_status(struct request *request, uint32_t id, void *descriptors, size_t length);
+/* For context.c: makes REQUEST's answer that of context ID: COUNT of DESCRIPTORS, which stay in place until it is sent. */
+void reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count);
 
 #endif

@@ -44,7 +44,7 @@ void nbd_skipped(struct nbd_session *session)
 		handshake_skipped(session);
 	} else {
 		session->want = NBD_WANT_BYTES;
-		session->need = NBD_REQUEST_SIZE;
+		session->need = transmission_header_size(session);
 	}
 }
 
@@ -52,7 +52,7 @@ void nbd_secured(struct nbd_session *session)
 {
 	session->secure = true;
 	/* What was said in plain text may have been said by anybody. */
-	session->structured = false;
+	session->form = REPLY_SIMPLE;
 	context_forget(session);
 	session->want = NBD_WANT_BYTES;
 	session->need = NBD_OPTION_HEADER_SIZE;

@@ -18,6 +18,7 @@
 #include "server/block/budget.h"
 #include "server/block/software_queue.h"
 #include "server/nbd/output.h"
+#include "server/nbd/reply.h"
 
 struct block;
 struct export;
@@ -77,14 +78,15 @@ struct nbd_session {
 	bool secure;                 /* TLS is in use */
 	/* The connection's: whether the client meets the rules of an export that has some; a refusal is logged if TELL. */
 	bool (*may_use)(struct nbd_session *session, const struct export *export, bool tell);
+	bool shutting_down;          /* the server stops: options are refused */
 	bool no_zeroes;
 	unsigned options;            /* so far */
 	uint32_t option;             /* the one being answered */
 	unsigned infos;              /* bits: what INFO and GO asked for */
 	bool by_default;             /* they gave no name */
-	bool structured;             /* structured replies were negotiated */
+	enum reply_form form;        /* of replies, and with it of requests */
 	unsigned contexts;           /* bits: the metadata contexts that were selected... */
-	struct export *contexts_of;  /* ...and for what; the session uses it.  NULL, once it transmits. */
+	struct export *contexts_of;  /* ...and for what; the session uses it.  NULL: none were. */
 	struct output out;
 
 	/* Transmission */

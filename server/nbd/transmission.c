@@ -23,7 +23,9 @@
 struct header {
 	uint16_t flags, type;
 	uint64_t cookie, offset;
-	uint32_t length;
+	uint64_t length;   /* of the disk; of a WRITE that of the payload, too */
+	uint64_t payload;  /* bytes that follow */
+	uint32_t contexts; /* of a BLOCK_STATUS: bits, what it asks for */
 };
 
 /* What each command is called inside, which flag of the export allows it, and which flags it takes besides FUA. */
@@ -44,13 +46,24 @@ static const struct command {
 	[NBD_CMD_BLOCK_STATUS] = { PLATTER_OP_EXTENTS, NBD_FLAG_HAS_FLAGS, NBD_CMD_FLAG_REQ_ONE, false },
 };
 
+size_t transmission_header_size(const struct nbd_session *session)
+{
+	return session->form == REPLY_EXTENDED ? NBD_EXTENDED_REQUEST_SIZE : NBD_REQUEST_SIZE;
+}
+
+static void want_header(struct nbd_session *session)
+{
+	session->want = NBD_WANT_BYTES;
+	session->need = transmission_header_size(session);
+}
+
 void transmission_start(struct nbd_session *session)
 {
 	session->state = NBD_STATE_TRANSMISSION;
-	session->want = NBD_WANT_BYTES;
-	session->need = NBD_REQUEST_SIZE;
+	want_header(session);
 	session->flags = info_flags(session);
-	context_start(session);
+	if (session->contexts_of != session->export)
+		context_forget(session);
 }
 
 static void done(struct request *request)
@@ -58,11 +71,11 @@ static void done(struct request *request)
 	struct nbd_session *session = request->owner;
 
 	/* What isn't sent is needed no more. */
-	if (request->error || (request->driver.op != PLATTER_OP_READ && request->driver.op != PLATTER_OP_EXTENTS)) {
+	if (!reply_has_data(request)) {
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
-	reply_build(request, session->structured);
+	reply_build(request);
 	if (session->muted || session->dropping)
 		nbd_sent(session, request);
 	else
@@ -76,6 +89,13 @@ static void start(struct nbd_session *session, struct request *request)
 		list_add_tail(&request->link, &session->held);
 	else
 		disk_submit(session->export->disk, session->block, request);
+}
+
+/* A BLOCK_STATUS that says in its payload which contexts it asks for. */
+static bool takes_contexts(const struct nbd_session *session, const struct header *header)
+{
+	return header->type == NBD_CMD_BLOCK_STATUS && (header->flags & NBD_CMD_FLAG_PAYLOAD_LEN) &&
+	       (session->flags & NBD_FLAG_BLOCK_STATUS_PAYLOAD);
 }
 
 /* 0, or the error that the request gets without having been tried. */
@@ -93,7 +113,12 @@ static int validate(const struct nbd_session *session, const struct header *head
 		allowed |= NBD_CMD_FLAG_FUA;
 	if (header->type == NBD_CMD_READ && (session->flags & NBD_FLAG_SEND_DF))
 		allowed |= NBD_CMD_FLAG_DF;
+	if (session->form == REPLY_EXTENDED && (header->type == NBD_CMD_WRITE || takes_contexts(session, header)))
+		allowed |= NBD_CMD_FLAG_PAYLOAD_LEN;
 	if (header->flags & ~allowed)
+		return -EINVAL;
+	/* With extended headers a WRITE has to say that a payload follows, and hardly anything else may. */
+	if (session->form == REPLY_EXTENDED && header->type == NBD_CMD_WRITE && header->payload != header->length)
 		return -EINVAL;
 	if (command->writes && (session->flags & NBD_FLAG_READ_ONLY))
 		return -EPERM;
@@ -109,7 +134,7 @@ static int validate(const struct nbd_session *session, const struct header *head
 	if (header->type == NBD_CMD_READ && header->length > NBD_MOST_PAYLOAD)
 		return -EINVAL;
 	/* Of nothing there is no status. */
-	if (header->type == NBD_CMD_BLOCK_STATUS && (!session->contexts || header->length == 0))
+	if (header->type == NBD_CMD_BLOCK_STATUS && (!header->contexts || header->length == 0))
 		return -EINVAL;
 	return 0;
 }
@@ -124,8 +149,11 @@ static struct request *take(struct nbd_session *session, const struct header *he
 	request->owner = session;
 	request->from = &session->software;
 	request->cookie = header->cookie;
+	request->position = header->offset;
+	request->form = session->form;
+	request->contexts = header->contexts;
 	request->unfragmented = header->flags & NBD_CMD_FLAG_DF;
-	request->sparse = header->type == NBD_CMD_READ && session->structured && !request->unfragmented;
+	request->sparse = header->type == NBD_CMD_READ && session->form != REPLY_SIMPLE && !request->unfragmented;
 	request->driver.flags = 0;
 	request->driver.offset = header->offset;
 	request->driver.length = header->length;
@@ -168,17 +196,9 @@ static uint64_t memory_for(const struct nbd_session *session, const struct heade
 		return header->length;
 	if (header->type == NBD_CMD_READ && !(geometry->capabilities & PLATTER_DISK_LENDS))
 		return request_footprint(header->length);
-	if (header->type == NBD_CMD_BLOCK_STATUS && !(header->flags & NBD_CMD_FLAG_REQ_ONE))
-		return CONTEXT_MOST_EXTENTS * sizeof(struct extent);
+	if (header->type == NBD_CMD_BLOCK_STATUS)
+		return context_memory(header->contexts, header->flags & NBD_CMD_FLAG_REQ_ONE);
 	return 0;
-}
-
-static int prepare_status(const struct nbd_session *session, struct request *request)
-{
-	unsigned most = request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS;
-
-	request->extents = extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
-	return request->extents ? 0 : -ENOMEM;
 }
 
 /* Room for a READ's data, or for the segments that the driver lends. */
@@ -216,7 +236,7 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 	if (header->type == NBD_CMD_READ)
 		result = prepare_read(session, request);
 	else if (header->type == NBD_CMD_BLOCK_STATUS)
-		result = prepare_status(session, request);
+		result = context_prepare(session, request);
 	if (result < 0) {
 		request->error = result;
 		done(request);
@@ -225,12 +245,12 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 	}
 }
 
-/* A request that is refused, or has nothing to do; a WRITE's payload is still to be thrown away. */
+/* A request that is refused, or has nothing to do; its payload is still to be thrown away. */
 static void refuse(struct nbd_session *session, const struct header *header, int error)
 {
 	answer(session, header, error);
-	if (session->want == NBD_WANT_BYTES && header->type == NBD_CMD_WRITE && header->length) {
-		session->skip = header->length;
+	if (session->want == NBD_WANT_BYTES && header->payload) {
+		session->skip = header->payload;
 		session->want = NBD_WANT_SKIP;
 	}
 }
@@ -275,44 +295,87 @@ static size_t stop(struct nbd_session *session, enum nbd_want want, const char *
 	return 0;
 }
 
-size_t transmission_feed(struct nbd_session *session, const uint8_t *bytes, size_t length)
+static bool read_header(const struct nbd_session *session, const uint8_t *bytes, struct header *header)
 {
-	struct header header;
-	uint64_t memory;
-	int error;
+	bool extended = session->form == REPLY_EXTENDED;
 
-	session->want = NBD_WANT_BYTES;
-	session->need = NBD_REQUEST_SIZE;
-	if (length < NBD_REQUEST_SIZE)
-		return 0;
-	if (get_be32(bytes) != NBD_REQUEST_MAGIC)
-		return stop(session, NBD_WANT_DROP, "a request without its magic");
-	header.flags = get_be16(bytes + 4);
-	header.type = get_be16(bytes + 6);
-	header.cookie = get_be64(bytes + 8);
-	header.offset = get_be64(bytes + 16);
-	header.length = get_be32(bytes + 24);
-	if (header.type == NBD_CMD_DISC) {
-		disconnect(session);
-		return NBD_REQUEST_SIZE;
-	}
-	if (header.type == NBD_CMD_WRITE && header.length > NBD_MOST_PAYLOAD)
-		return stop(session, NBD_WANT_DROP, "a write of more than 64 MiB");
-	error = validate(session, &header);
+	header->flags = get_be16(bytes + 4);
+	header->type = get_be16(bytes + 6);
+	header->cookie = get_be64(bytes + 8);
+	header->offset = get_be64(bytes + 16);
+	header->length = extended ? get_be64(bytes + 24) : get_be32(bytes + 24);
+	header->payload = 0;
+	if (extended ? header->flags & NBD_CMD_FLAG_PAYLOAD_LEN : header->type == NBD_CMD_WRITE)
+		header->payload = header->length;
+	header->contexts = header->type == NBD_CMD_BLOCK_STATUS && !takes_contexts(session, header) ? context_all(session) : 0;
+	return get_be32(bytes) == (extended ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC);
+}
+
+/* Of a BLOCK_STATUS that asks for some of the contexts: its length, and which, are in its payload, at BYTES. */
+static void read_contexts(const struct nbd_session *session, const uint8_t *bytes, struct header *header)
+{
+	header->length = get_be64(bytes);
+	header->contexts = context_by_ids(session, bytes + NBD_STATUS_PAYLOAD_SIZE, header->payload - NBD_STATUS_PAYLOAD_SIZE);
+	header->payload = 0;
+}
+
+/* How many bytes of input tell what HEADER asks for; a payload that can't do so isn't among them, and no context is left. */
+static size_t whole_size(const struct nbd_session *session, const struct header *header)
+{
+	size_t size = transmission_header_size(session);
+
+	if (takes_contexts(session, header) && header->payload >= NBD_STATUS_PAYLOAD_SIZE &&
+	    header->payload <= NBD_STATUS_PAYLOAD_SIZE + 4 * CONTEXT_MOST)
+		size += header->payload;
+	return size;
+}
+
+/* A request whose header, and what belongs to it, are all there: SIZE bytes.  Returns how many of them it is done with. */
+static size_t take_in(struct nbd_session *session, const struct header *header, size_t size)
+{
+	uint64_t memory;
+	int error = validate(session, header);
+
 	/* What only fetches an answer is pointless when nobody waits for it. */
-	if (session->hung_up && header.type != NBD_CMD_WRITE && (error || !commands[header.type].writes))
-		return NBD_REQUEST_SIZE;
-	memory = error ? 0 : memory_for(session, &header);
+	if (session->hung_up && !header->payload && (error || !commands[header->type].writes))
+		return size;
+	memory = error ? 0 : memory_for(session, header);
 	if (in_flight_full(session, memory))
 		return stop(session, NBD_WANT_ROOM, NULL);
-	if (error || (header.length == 0 && header.type != NBD_CMD_FLUSH)) {
-		refuse(session, &header, error);
-		return NBD_REQUEST_SIZE;
+	if (error || (header->length == 0 && header->type != NBD_CMD_FLUSH)) {
+		refuse(session, header, error);
+		return size;
 	}
 	if (memory && !budget_take(&session->block->budget, memory, session->in_flight == 0 || session->hung_up, &session->memory))
 		return stop(session, NBD_WANT_MEMORY, NULL);
-	admit(session, &header, memory);
-	return NBD_REQUEST_SIZE;
+	admit(session, header, memory);
+	return size;
+}
+
+size_t transmission_feed(struct nbd_session *session, const uint8_t *bytes, size_t length)
+{
+	size_t size = transmission_header_size(session);
+	struct header header;
+
+	want_header(session);
+	if (length < size)
+		return 0;
+	if (!read_header(session, bytes, &header))
+		return stop(session, NBD_WANT_DROP, "a request without its magic");
+	if (header.payload > NBD_MOST_PAYLOAD)
+		return stop(session, NBD_WANT_DROP, "a payload of more than 64 MiB");
+	if (header.type == NBD_CMD_DISC) {
+		disconnect(session);
+		return size;
+	}
+	session->need = whole_size(session, &header);
+	if (length < session->need)
+		return 0;
+	if (session->need > size)
+		read_contexts(session, bytes + size, &header);
+	size = session->need;
+	want_header(session);
+	return take_in(session, &header, size);
 }
 
 void transmission_payload_done(struct nbd_session *session)
@@ -320,7 +383,6 @@ void transmission_payload_done(struct nbd_session *session)
 	struct request *request = session->payload;
 
 	session->payload = NULL;
-	session->want = NBD_WANT_BYTES;
-	session->need = NBD_REQUEST_SIZE;
+	want_header(session);
 	start(session, request);
 }

@@ -20,6 +20,8 @@
 #define HANDSHAKE_SECONDS 10
 /* How long a client is waited for that was told goodbye. */
 #define LINGER_SECONDS 5
+/* Likewise of one whose handshake the end of the server has cut short. */
+#define BRIEF_LINGER_SECONDS 1
 /* Requests of a connection, or headers and payloads, in a turn that it shares: others wait for so many, not for hundreds. */
 #define TURN_STEPS 64
 
@@ -112,7 +114,7 @@ static void linger(struct conn *conn)
 	if (!conn->lingering) {
 		conn->lingering = true;
 		shutdown(conn->fd, SHUT_WR);
-		set_deadline(conn, LINGER_SECONDS);
+		set_deadline(conn, conn->brief ? BRIEF_LINGER_SECONDS : LINGER_SECONDS);
 	}
 	if (!(conn->in_flight & CONN_RECV)) {
 		input_release(&conn->input);
@@ -267,7 +269,10 @@ static void opener_done(struct disk_opener *opener)
 	struct disk *disk = conn->session.opening->disk;
 
 	conn->opening = false;
-	conn->deadline = conn->reactor->ticks + conn->patience;
+	if (conn->draining)
+		conn_drain_deadline(conn);
+	else
+		conn->deadline = conn->reactor->ticks + conn->patience;
 	reactor_need_tick(conn->reactor);
 	conn_want_parse(conn);
 	if (!conn->dead)
@@ -418,10 +423,11 @@ void conn_drain(struct conn *conn)
 		conn_drain_deadline(conn);
 		return;
 	}
-	if (conn->session.state != NBD_STATE_TRANSMISSION && !conn->finishing) {
+	if (conn->securing) {
 		conn_kill(conn, NULL);
 		return;
 	}
+	conn->session.shutting_down = true;
 	conn->draining = true;
 	if (!conn->lingering)
 		conn_drain_deadline(conn);
@@ -456,8 +462,12 @@ void conn_parse(struct conn *conn)
 		finish(conn);
 	}
 	if (conn->draining && wants_input(conn)) {
+		conn->brief = conn->session.state != NBD_STATE_TRANSMISSION;
 		nbd_stop(&conn->session);
 		finish(conn);
+		/* It has heard all that it asked for, and waits for nothing. */
+		if (conn->brief && all_sent(conn))
+			conn_kill(conn, NULL);
 	}
 	/* Not yet: once this turn's requests are done and answered, the buffer is mostly empty again. */
 	if (wants_input(conn) && list_empty(&conn->receive_link))

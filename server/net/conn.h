@@ -40,6 +40,7 @@ struct conn {
 	bool draining;                 /* reads no more: does what it has read whole, then finishes */
 	bool finishing;                /* takes no more: answers what it has taken, then closes */
 	bool lingering;                /* has said goodbye, waits for the client to do so, too */
+	bool brief;                    /* ...and not for long */
 	bool dead;                     /* ends as soon as nothing is in flight */
 	uint64_t since_ns;             /* CLOCK_MONOTONIC: when it was accepted */
 	uint64_t deadline;             /* reactor->ticks when it is cut off; 0: never */

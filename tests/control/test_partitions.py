@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from daemon import Daemon, wait_for
-from wire_client import CMD_READ, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, ENOSPC, EPERM, Wire
+from wire_client import CMD_READ, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, ENOSPC, EPERM, Wire, contents, request
 
 MIB = 1 << 20
 MBR = "label: dos\nstart=2048,size=4096,type=83\nstart=8192,size=16384,type=5\nstart=10240,size=2048,type=83\n"
@@ -67,6 +67,20 @@ def test_a_partition_is_a_part_of_its_disk_and_no_more(directory):
         whole.disconnect()
         with open(path, "rb") as file:
             assert file.read(512)[510:] == b"\x55\xaa"
+
+
+def test_structured_replies_tell_offsets_in_the_partition(directory):
+    path = image(directory, "mbr", MBR)
+    with Daemon(directory, f"m={path},partitions") as daemon, Wire(daemon) as part:
+        part.go(b"mp1", structured=True)
+        assert part.write(65536, b"d" * 4096) == 0
+        for offset, length in ((512, 512), (0, 131072), (MIB, 65536)):
+            part.send(request(CMD_READ, offset, length))
+            cookie, chunks = part.chunks()
+            found, data = contents(chunks)
+            assert (cookie, found, len(data)) == (1, offset, length)
+            assert data == (bytes(65536) + b"d" * 4096 + bytes(61440) if length == 131072 else bytes(length))
+        part.disconnect()
 
 
 def test_run_time_addition_removal_and_use(directory):

@@ -3,13 +3,15 @@
 
 import os
 import signal
+import struct
 
 import pytest
 from baseline import leaves_nothing
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, errors_of, make_file, noise
 from strace import ENVIRONMENT, Strace
-from wire_client import CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, EIO, ENOSPC, EPERM, EINVAL, ENOMEM, request
+from wire_client import (CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, EIO, ENOSPC, EPERM, EINVAL, ENOMEM, TYPE_OFFSET_DATA, Wire,
+                         check_error_offset, request)
 
 SIZE = 8 * MIB
 
@@ -170,3 +172,14 @@ def test_many_failures_leave_nothing_behind(daemon):
             os.truncate(daemon.path, 0)
             for _ in range(20):
                 assert errors_of(wire, [request(CMD_READ, number * MIB, MIB, cookie=number) for number in range(8)]) == [EIO] * 8
+
+
+@pytest.mark.parametrize("offset, length", [(0, 4 * MIB), (MIB, 4096), (MIB - 100 * KIB, 200 * KIB)])
+def test_what_is_left_of_a_shorter_file_is_read_by_those_who_can_be_told(daemon, data, offset, length):
+    with Wire(daemon).go(structured=True) as wire:
+        os.truncate(daemon.path, MIB + 5)
+        wire.send(request(CMD_READ, offset, length))
+        _, (content_chunk, error_chunk) = wire.chunks()
+        assert content_chunk == (TYPE_OFFSET_DATA, struct.pack(">Q", offset) + data[offset:MIB + 5])
+        check_error_offset(error_chunk, EIO, MIB + 5)
+        wire.disconnect()

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, errors_of, make_file, noise
-from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, ENOSPC, FLAG_FUA, request
+from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, ENOSPC, FLAG_FUA, Wire, check_error_offset, request
 
 LIMIT, SIZE = 2 * MIB, 8 * MIB
 # Written at once, by the pool because it is long, and by the ring.
@@ -55,6 +55,16 @@ def test_a_write_across_a_limit_fails(limited):
     found = content(path)
     assert found[:at] == data[:at] and found[LIMIT:] == data[LIMIT:]
     assert wire.command(CMD_FLUSH)[0] == 0
+
+
+def test_those_who_can_be_told_learn_where_a_limit_was(limited):
+    daemon, _, path, _, length = limited
+    with Wire(daemon).go(b"d", structured=True) as wire:
+        payload = noise(length, 3)
+        wire.send(request(CMD_WRITE, LIMIT - 4096, length, payload=payload))
+        _, (chunk,) = wire.chunks()
+        check_error_offset(chunk, ENOSPC, LIMIT)
+        assert content(path)[LIMIT - 4096:LIMIT] == payload[:4096]
 
 
 def test_a_limit_fails_only_what_exceeds_it(limited):

@@ -104,6 +104,44 @@ static void test_a_longer_piece_than_was_asked_for_is_not_lent(void **state)
 	block_destroy(&block);
 }
 
+static void test_segments_go_with_the_data(void **state)
+{
+	struct request *request;
+	struct block block;
+
+	(void)state;
+	block_init(&block, 0, UINT64_C(1) << 30);
+	request = request_get(&block);
+	request->driver.length = 8 * BUFFER_SEGMENT_SIZE;
+	assert_int_equal(request_allocate(request), 0);
+	assert_ptr_not_equal(request->driver.iov, request->inline_segments);
+	request_release_data(request);
+	/* What it sends instead isn't written into memory that others have by now. */
+	assert_ptr_equal(request->driver.iov, request->inline_segments);
+	assert_int_equal(request->capacity, REQUEST_INLINE_SEGMENTS);
+	request_put(request);
+	block_destroy(&block);
+}
+
+static void test_a_request_is_cut_anywhere(void **state)
+{
+	struct request *request;
+	struct block block;
+
+	(void)state;
+	block_init(&block, 0, UINT64_C(1) << 30);
+	for (uint64_t length = 1; length < 3 * BUFFER_SEGMENT_SIZE; length += BUFFER_SEGMENT_SIZE / 2 - 1) {
+		request = request_get(&block);
+		request->driver.length = 3 * BUFFER_SEGMENT_SIZE;
+		assert_int_equal(request_allocate(request), 0);
+		request_cut(request, length);
+		assert_int_equal(request_segments_length(request), length);
+		assert_int_equal(request->driver.iovcnt, (length + BUFFER_SEGMENT_SIZE - 1) / BUFFER_SEGMENT_SIZE);
+		request_put(request);
+	}
+	block_destroy(&block);
+}
+
 static void test_unused_requests_are_freed(void **state)
 {
 	struct request *requests[10];
@@ -206,6 +244,8 @@ int main(void)
 		cmocka_unit_test(test_segments_cover_any_length),
 		cmocka_unit_test(test_what_is_lent_may_come_in_many_pieces),
 		cmocka_unit_test(test_a_longer_piece_than_was_asked_for_is_not_lent),
+		cmocka_unit_test(test_segments_go_with_the_data),
+		cmocka_unit_test(test_a_request_is_cut_anywhere),
 		cmocka_unit_test(test_unused_requests_are_freed),
 		cmocka_unit_test(test_the_budget_serves_in_order),
 		cmocka_unit_test(test_drivers_are_not_believed),

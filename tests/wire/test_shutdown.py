@@ -13,7 +13,8 @@ import pytest
 from daemon import Daemon, wait_for
 from shared import KIB, MIB, noise, sparse_file
 from volatile_support import SECTOR, load
-from wire_client import CMD_FLUSH, CMD_READ, CMD_WRITE, OPT_GO, OPT_LIST, Closed, Wire, go_data, option, request
+from wire_client import (CMD_FLUSH, CMD_READ, CMD_WRITE, ERR_SHUTDOWN, OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_LIST, REP_ACK, Closed,
+                         Wire, go_data, option, request)
 
 
 def in_flight(daemon, wire, count):
@@ -115,7 +116,22 @@ def test_a_client_in_the_handshake_is_sent_away(directory, sent):
 def test_a_client_that_waits_for_a_driver_to_open_is_sent_away(directory):
     with Daemon(directory, "null:1M,open-delay=1000") as daemon, Wire(daemon) as wire:
         wire.flags()
-        wire.send(option(OPT_GO, go_data()))
+        wire.send(option(OPT_GO, go_data()) + option(OPT_LIST) + option(99, bytes(100)) + option(OPT_ABORT) + option(OPT_LIST))
+        os.kill(daemon.pid, signal.SIGTERM)
+        # Whatever it asked for before it heard of the end; but to leave is always possible.
+        for number in (OPT_GO, OPT_LIST, 99):
+            answered, kind, text = wire.option_reply()
+            assert (answered, kind) == (number, ERR_SHUTDOWN)
+            assert text
+        assert wire.option_reply() == (OPT_ABORT, REP_ACK, b"")
+        assert wire.closed()
+        assert ends_with(daemon, 0)
+
+
+def test_export_name_at_the_end_is_an_end(directory):
+    with Daemon(directory, "null:1M,open-delay=1000") as daemon, Wire(daemon) as wire:
+        wire.flags()
+        wire.send(option(OPT_EXPORT_NAME))
         os.kill(daemon.pid, signal.SIGTERM)
         assert wire.closed()
         assert ends_with(daemon, 0)
