@@ -29,6 +29,8 @@ static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *
 	spec->args = NULL;
 	if (result == 0)
 		limits_adopt(&(*ret)->limits, &spec->limits);
+	if (result == 0)
+		(*ret)->emulates = spec->emulates;
 	return result;
 }
 

@@ -53,9 +53,9 @@ static const char usage_head[] =
 	"\n"
 	"Every export takes: readonly, description=TEXT, tls (for clients with TLS only),\n"
 	"allow=cert:NAME|psk:IDENTITY|uid:USER|gid:GROUP|net:ADDRESS[/BITS]|@FILE, which may\n"
-	"be repeated; its disk: export=off, partitions, queue.ATTRIBUTE=VALUE (see platterctl\n"
-	"queue).  A key alone means KEY=on; a backslash takes the meaning from a comma, colon\n"
-	"or equal sign behind it.\n";
+	"be repeated; its disk: export=off, partitions, unaligned=emulate,\n"
+	"queue.ATTRIBUTE=VALUE (see platterctl queue).  A key alone means KEY=on; a backslash\n"
+	"takes the meaning from a comma, colon or equal sign behind it.\n";
 
 static void print_help(void)
 {

@@ -56,6 +56,14 @@ static int parse_bool(const char *key, const char *value, bool *ret, struct plat
 	return 0;
 }
 
+static int parse_unaligned(const char *value, bool *emulates, struct platter_error *error)
+{
+	*emulates = value && strcmp(value, "emulate") == 0;
+	if (!*emulates && (!value || strcmp(value, "refuse") != 0))
+		return platter_fail(error, EINVAL, "unaligned=%s: write emulate or refuse", value ? value : "");
+	return 0;
+}
+
 static const char queue_prefix[] = "queue.";
 
 /* Keys of the export; all others are the driver's. */
@@ -86,6 +94,8 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		spec->unlisted = !exported;
 		return result;
 	}
+	if (strcmp(key, "unaligned") == 0)
+		return parse_unaligned(value, &spec->emulates, error);
 	if (strcmp(key, "partitions") == 0)
 		return parse_bool(key, value, &spec->partitions, error);
 	if (strncmp(key, queue_prefix, sizeof(queue_prefix) - 1) == 0)

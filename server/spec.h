@@ -25,6 +25,7 @@ struct spec {
 	bool read_only;
 	bool tls;          /* for clients that use TLS only */
 	struct access *access; /* who may use it; NULL: everybody */
+	bool emulates;     /* takes unaligned requests */
 	bool unlisted;     /* the disk gets no export */
 	bool partitions;   /* its partitions become disks */
 	struct disk_limits limits; /* of its queue, as far as they are set */

@@ -537,7 +537,8 @@ bool disk_any_thread(const struct disk *disk)
 {
 	if (disk->whole)
 		disk = disk->whole;
-	if (disk->tied)
+	/* Blocks that are read and written again wait for each other in one queue. */
+	if (disk->tied || (disk->emulates && !disk->read_only && disk->geometry.min_block > 1))
 		return false;
 	return disk->read_only || (disk->geometry.capabilities & PLATTER_DISK_ANY_THREAD);
 }

@@ -65,6 +65,7 @@ struct disk {
 	struct disk *claimed_by;         /* the disk that stands on it, under the registry's lock; NULL */
 	bool tied;                       /* stands on one that only its home reactor may call */
 	enum disk_partitions partitions;
+	bool emulates;                   /* takes unaligned requests: see unaligned.h */
 	bool unlisted;                   /* neither it nor its partitions are exported by themselves */
 	bool tls;                        /* its partitions are for clients with TLS only, as itself... */
 	struct access *access;           /* ...and for whom this allows; NULL: everybody */

@@ -21,6 +21,7 @@ bool merge_allowed(const struct queue *queue, const struct request *request)
 		/* What is lent, or is a hole, isn't known before it is back. */
 		return !(capabilities & PLATTER_DISK_LENDS) && !request->sparse;
 	case PLATTER_OP_WRITE:
+		return !request->edges;
 	case PLATTER_OP_TRIM:
 	case PLATTER_OP_ZEROES:
 		return true;

@@ -11,6 +11,7 @@
 #include "server/block/merge.h"
 #include "server/block/request.h"
 #include "server/block/split.h"
+#include "server/block/unaligned.h"
 
 /* So many are enough: then nothing is waited for any more. */
 #define PLUG_MOST 32
@@ -379,6 +380,19 @@ static bool look(struct request *request)
 	return part;
 }
 
+/* Reads a block of which a WRITE changes a part. */
+static void read_edge(struct request *request)
+{
+	struct request *part = unaligned_edge(request);
+
+	if (part) {
+		submit(part);
+		return;
+	}
+	request->error = -ENOMEM;
+	request_back(request);
+}
+
 /* Hands the request, or its next part, to the driver. */
 static void issue(struct request *request)
 {
@@ -388,6 +402,10 @@ static void issue(struct request *request)
 
 	if (request->sparse && !request->extents && look(request))
 		return;
+	if (request->edges) {
+		read_edge(request);
+		return;
+	}
 	length = split_length(request, geometry);
 	if (request->sparse)
 		length = sparse_length(request, length);
@@ -504,19 +522,36 @@ void queue_dispatch(struct queue *queue)
 		mark_dirty(queue);
 }
 
+/* PART, which had to come before WHOLE, is back: whether WHOLE can go on. */
+static int prepared(struct request *whole, struct request *part)
+{
+	int error = part->error;
+
+	if (part->driver.op == PLATTER_OP_EXTENTS) {
+		sparse_looked(whole, part);
+		return 0;
+	}
+	if (error == 0)
+		error = check_answer(part);
+	if (error == 0)
+		unaligned_edge_read(whole, part);
+	return error;
+}
+
 /* A part is back: its whole goes on, or is complete. */
 static void part_back(struct request *part)
 {
 	struct request *whole = part->whole;
-	bool looked = part->driver.op != whole->driver.op;
-	int error = looked ? 0 : part->error;
+	int error = part->error;
 
-	if (error)
-		whole->progress = part->driver.offset - whole->driver.offset + part->progress;
-	if (looked)
-		sparse_looked(whole, part);
-	else if (whole->sparse)
-		sparse_skip(whole);
+	if (part->driver.op != whole->driver.op) {
+		error = prepared(whole, part);
+	} else {
+		if (error)
+			whole->progress = part->driver.offset - whole->driver.offset + part->progress;
+		if (whole->sparse)
+			sparse_skip(whole);
+	}
 	request_put(part);
 	if (error == 0 && whole->issued < whole->driver.length) {
 		if (turn_limit(whole))
@@ -546,54 +581,4 @@ void queue_complete(struct request *request)
 		request_back(request);
 	if (!queue->dispatching && has_work(queue))
 		mark_dirty(queue);
-}
-
-void platter_request_complete(struct platter_request *driver_side, int error)
-{
-	struct request *request = request_of(driver_side);
-	struct block *home = request->block;
-	struct request *head;
-
-	/* Of several threads that complete it, one does. */
-	if (!__atomic_exchange_n(&request->with_driver, false, __ATOMIC_ACQ_REL)) {
-		log_ratelimited(ERROR, "a driver has completed a request twice, or one that it hasn't got; that is ignored");
-		return;
-	}
-	request->error = error > 0 ? -error : error;
-	if (home == block_self()) {
-		queue_complete(request);
-		return;
-	}
-	head = atomic_load_explicit(&home->remote, memory_order_relaxed);
-	do {
-		request->next = head;
-	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
-	if (!head)
-		home->wake(home);
-}
-
-void platter_request_progress(struct platter_request *driver_side, uint64_t bytes)
-{
-	request_of(driver_side)->progress = bytes < driver_side->length ? bytes : 0;
-}
-
-bool platter_request_extent(struct platter_request *driver_side, uint64_t length, uint32_t kind)
-{
-	struct extents *extents = request_of(driver_side)->extents;
-
-	return !extents || extents_add(extents, length, kind);
-}
-
-int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)
-{
-	struct request *request = request_of(driver_side);
-
-	if (length == 0)
-		return 0;
-	if (length > driver_side->length)
-		return -EINVAL;
-	if (driver_side->iovcnt == request->capacity && request_grow_segments(request) < 0)
-		return -ENOBUFS;
-	driver_side->iov[driver_side->iovcnt++] = (struct iovec){ (void *)(uintptr_t)memory, length };
-	return 0;
 }

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "common/checked.h"
+#include "common/log.h"
 #include "server/block/block.h"
 #include "server/block/extents.h"
+#include "server/block/queue.h"
 #include "server/block/software_queue.h"
 
 struct request *request_get(struct block *block)
@@ -47,6 +49,7 @@ struct request *request_get(struct block *block)
 	request->mergeable = false;
 	request->sparse = false;
 	request->progress = 0;
+	request->edges = 0;
 	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;
@@ -200,4 +203,54 @@ void request_borrow(struct request *request, struct buffer *input, uint8_t *data
 	request->input = input;
 	request->driver.iov[0] = (struct iovec){ data, request->driver.length };
 	request->driver.iovcnt = 1;
+}
+
+void platter_request_complete(struct platter_request *driver_side, int error)
+{
+	struct request *request = request_of(driver_side);
+	struct block *home = request->block;
+	struct request *head;
+
+	/* Of several threads that complete it, one does. */
+	if (!__atomic_exchange_n(&request->with_driver, false, __ATOMIC_ACQ_REL)) {
+		log_ratelimited(ERROR, "a driver has completed a request twice, or one that it hasn't got; that is ignored");
+		return;
+	}
+	request->error = error > 0 ? -error : error;
+	if (home == block_self()) {
+		queue_complete(request);
+		return;
+	}
+	head = atomic_load_explicit(&home->remote, memory_order_relaxed);
+	do {
+		request->next = head;
+	} while (!atomic_compare_exchange_weak(&home->remote, &head, request));
+	if (!head)
+		home->wake(home);
+}
+
+void platter_request_progress(struct platter_request *driver_side, uint64_t bytes)
+{
+	request_of(driver_side)->progress = bytes < driver_side->length ? bytes : 0;
+}
+
+bool platter_request_extent(struct platter_request *driver_side, uint64_t length, uint32_t kind)
+{
+	struct extents *extents = request_of(driver_side)->extents;
+
+	return !extents || extents_add(extents, length, kind);
+}
+
+int platter_request_lend(struct platter_request *driver_side, const void *memory, size_t length)
+{
+	struct request *request = request_of(driver_side);
+
+	if (length == 0)
+		return 0;
+	if (length > driver_side->length)
+		return -EINVAL;
+	if (driver_side->iovcnt == request->capacity && request_grow_segments(request) < 0)
+		return -ENOBUFS;
+	driver_side->iov[driver_side->iovcnt++] = (struct iovec){ (void *)(uintptr_t)memory, length };
+	return 0;
 }

@@ -69,6 +69,10 @@ struct request {
 	/* A split request: how far it has come.  A part: its whole. */
 	uint64_t issued;
 	struct request *whole;
+	/* Of unaligned ones: how many requests do its work; or, of such a WRITE, what it changes of its data, and what is to be read. */
+	unsigned pieces;
+	uint64_t change_start, change_end;
+	uint8_t edges;
 
 	/* The owner's: what the client calls the request, and its answer: its header, and how long it is with the data. */
 	uint64_t cookie;

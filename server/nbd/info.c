@@ -47,10 +47,10 @@ size_t info_export(uint8_t bytes[INFO_EXPORT_LENGTH], const struct nbd_session *
 	return INFO_EXPORT_LENGTH;
 }
 
-size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], const struct platter_geometry *geometry)
+size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], struct disk *disk)
 {
-	put_be32(bytes, geometry->min_block);
-	put_be32(bytes + 4, geometry->preferred_block);
+	put_be32(bytes, disk_whole(disk)->emulates ? 1 : disk->geometry.min_block);
+	put_be32(bytes + 4, disk->geometry.preferred_block);
 	put_be32(bytes + 8, NBD_ADVERTISED_MOST);
 	return INFO_BLOCK_SIZE_LENGTH;
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct nbd_session;
-struct platter_geometry;
+struct disk;
 
 #define INFO_EXPORT_LENGTH 10
 #define INFO_BLOCK_SIZE_LENGTH 12
@@ -17,7 +17,7 @@ unsigned info_bit(uint16_t type);
 
 /* The payloads of NBD_INFO_EXPORT and NBD_INFO_BLOCK_SIZE; both return its length. */
 size_t info_export(uint8_t bytes[INFO_EXPORT_LENGTH], const struct nbd_session *session);
-size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], const struct platter_geometry *geometry);
+size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], struct disk *disk);
 
 /* The transmission flags of the session's export, whose disk is open. */
 uint16_t info_flags(const struct nbd_session *session);

@@ -305,7 +305,7 @@ static void append_infos(struct nbd_session *session)
 	if (session->infos & info_bit(NBD_INFO_DESCRIPTION))
 		append_info(session, NBD_INFO_DESCRIPTION, export_description(export), strlen(export_description(export)));
 	if (session->infos & info_bit(NBD_INFO_BLOCK_SIZE))
-		append_info(session, NBD_INFO_BLOCK_SIZE, bytes, info_block_size(bytes, &export->disk->geometry));
+		append_info(session, NBD_INFO_BLOCK_SIZE, bytes, info_block_size(bytes, export->disk));
 }
 
 /* EXPORT_NAME's only answer: what INFO_EXPORT has, and 124 zeroes for old clients. */

@@ -14,6 +14,7 @@
 #include "server/block/export.h"
 #include "server/block/extents.h"
 #include "server/block/request.h"
+#include "server/block/unaligned.h"
 #include "server/nbd/context.h"
 #include "server/nbd/info.h"
 #include "server/nbd/reply.h"
@@ -87,6 +88,8 @@ static void start(struct nbd_session *session, struct request *request)
 {
 	if (session->hung_up)
 		list_add_tail(&request->link, &session->held);
+	else if (unaligned_concerns(session->export->disk, request->driver.offset, request->driver.length))
+		unaligned_submit(session->export->disk, session->block, request);
 	else
 		disk_submit(session->export->disk, session->block, request);
 }
@@ -101,7 +104,7 @@ static bool takes_contexts(const struct nbd_session *session, const struct heade
 /* 0, or the error that the request gets without having been tried. */
 static int validate(const struct nbd_session *session, const struct header *header)
 {
-	uint32_t block = session->export->disk->geometry.min_block;
+	struct disk *disk = session->export->disk;
 	const struct command *command;
 	uint16_t allowed;
 
@@ -127,9 +130,9 @@ static int validate(const struct nbd_session *session, const struct header *head
 	if (header->type == NBD_CMD_FLUSH)
 		return header->offset || header->length ? -EINVAL : 0;
 	/* As it is now: a client may know better than we told it at GO that the disk has grown. */
-	if (!range_within(header->offset, header->length, disk_capacity(session->export->disk)))
+	if (!range_within(header->offset, header->length, disk_capacity(disk)))
 		return command->writes && header->type != NBD_CMD_TRIM ? -ENOSPC : -EINVAL;
-	if ((header->offset | header->length) & (block - 1))
+	if (unaligned_concerns(disk, header->offset, header->length) && !disk_whole(disk)->emulates)
 		return -EINVAL;
 	if (header->type == NBD_CMD_READ && header->length > NBD_MOST_PAYLOAD)
 		return -EINVAL;
@@ -190,15 +193,19 @@ static void answer(struct nbd_session *session, const struct header *header, int
 /* Memory that the request's data will take here. */
 static uint64_t memory_for(const struct nbd_session *session, const struct header *header)
 {
-	const struct platter_geometry *geometry = &session->export->disk->geometry;
+	const struct disk *disk = session->export->disk;
+	bool has_data = header->type == NBD_CMD_READ || header->type == NBD_CMD_WRITE;
+	uint64_t memory = 0;
 
 	if (header->type == NBD_CMD_WRITE)
-		return header->length;
-	if (header->type == NBD_CMD_READ && !(geometry->capabilities & PLATTER_DISK_LENDS))
-		return request_footprint(header->length);
-	if (header->type == NBD_CMD_BLOCK_STATUS)
-		return context_memory(header->contexts, header->flags & NBD_CMD_FLAG_REQ_ONE);
-	return 0;
+		memory = header->length;
+	else if (header->type == NBD_CMD_READ && !(disk->geometry.capabilities & PLATTER_DISK_LENDS))
+		memory = request_footprint(header->length);
+	else if (header->type == NBD_CMD_BLOCK_STATUS)
+		memory = context_memory(header->contexts, header->flags & NBD_CMD_FLAG_REQ_ONE);
+	if (unaligned_concerns(disk, header->offset, header->length))
+		memory += unaligned_footprint(disk, has_data ? header->length : 0);
+	return memory;
 }
 
 /* Room for a READ's data, or for the segments that the driver lends. */

@@ -9,11 +9,11 @@ import pytest
 from baseline import leaves_nothing
 from shared import own_daemon
 from wire_client import (ERR_INVALID, ERR_POLICY, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE, IHAVEOPT, NBDMAGIC, NO_ZEROES, OPT_ABORT,
-                         OPT_EXPORT_NAME, OPT_EXTENDED_HEADERS, OPT_GO, OPT_INFO, OPT_LIST,
+                         OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST,
                          OPT_PEEK_EXPORT, OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, Wire, go_data,
                          option)
 
-UNKNOWN = [OPT_PEEK_EXPORT, OPT_EXTENDED_HEADERS, 0, 12, 0x7654321, 0xFFFFFFFF]
+UNKNOWN = [OPT_PEEK_EXPORT, 0, 12, 0x7654321, 0xFFFFFFFF]
 
 
 @pytest.fixture(scope="module")
