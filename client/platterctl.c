@@ -19,7 +19,8 @@
 
 bool verb_json;
 
-static const struct verb *const tables[] = { list_verbs, stats_verbs, change_verbs, queue_verbs, module_verbs, file_verbs, log_verbs };
+static const struct verb *const tables[] = { list_verbs, stats_verbs, change_verbs, queue_verbs, mark_verbs, module_verbs, file_verbs,
+					   log_verbs };
 
 static const char usage_head[] =
 	"Usage: platterctl [--socket=PATH] [--json] VERB [ARGUMENT...]\n"

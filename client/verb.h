@@ -17,7 +17,8 @@ struct verb {
 };
 
 /* Ended by one without a name. */
-extern const struct verb list_verbs[], change_verbs[], queue_verbs[], stats_verbs[], log_verbs[], module_verbs[], file_verbs[];
+extern const struct verb list_verbs[], change_verbs[], queue_verbs[], mark_verbs[], stats_verbs[], log_verbs[], module_verbs[],
+	file_verbs[];
 
 /* --json: print the server's answer as it is. */
 extern bool verb_json;

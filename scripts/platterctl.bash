@@ -17,6 +17,7 @@ _platterctl_exports() { _platterctl_values name exports; }
 _platterctl_modules() { _platterctl_ask lsmod | awk 'NR > 1 { print $1 }'; }
 _platterctl_parameters() { _platterctl_ask param "$1" | sed -n 's/^\([A-Za-z0-9_-]*\)=.*/\1/p'; }
 _platterctl_commands() { _platterctl_ask ioctl "$1" | awk 'NR > 1 { print $1 }'; }
+_platterctl_marks() { _platterctl_ask marks | awk -v disk="$1" 'NR > 1 && $1 == disk { print $2 }'; }
 _platterctl_attributes() { _platterctl_ask queue "$1" | awk 'NR > 1 { print $1 }'; }
 
 # Those that the server's modprobe finds: "NAME.so: what it needs", with or without a folder.
@@ -90,7 +91,8 @@ _platterctl_arguments() { # VERB I CURRENT WORDS...
 		resize:2) _platterctl_offer "$current" < <(_platterctl_disks) ;;
 		esac
 		;;
-	check:1 | clear-error:1 | ioctl:1 | queue:1 | stats:1) _platterctl_offer "$current" < <(_platterctl_disks) ;;
+	check:1 | clear-error:1 | ioctl:1 | mark:1 | queue:1 | stats:1 | unmark:1) _platterctl_offer "$current" < <(_platterctl_disks) ;;
+	unmark:2) _platterctl_offer "$current" < <(_platterctl_marks "$1") ;;
 	ioctl:2) _platterctl_offer "$current" < <(_platterctl_commands "$1") ;;
 	queue:*) _platterctl_offer "$current" < <(_platterctl_attributes "$1") ;;
 	insmod:1) _platterctl_offer_files "$current" '*.so' ;;

@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/test_iostat \
 	tests/unit/test_limits \
 	tests/unit/test_log \
+	tests/unit/test_mark \
 	tests/unit/test_memory \
 	tests/unit/test_partition \
 	tests/unit/test_module_file \
@@ -67,6 +68,9 @@ tests_unit_test_iostat_LDADD = $(JANSSON_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 tests_unit_test_log_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_log_LDADD = $(unit_ldadd)
+tests_unit_test_mark_SOURCES = tests/unit/test_mark.c tests/unit/unit.h
+tests_unit_test_mark_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_mark_LDADD = $(unit_ldadd)
 tests_unit_test_memory_SOURCES = tests/unit/test_memory.c tests/unit/unit.h
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = $(unit_ldadd)

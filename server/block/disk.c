@@ -74,6 +74,8 @@ struct disk *disk_find(const char *name)
 
 static void disk_free(struct disk *disk)
 {
+	unsigned count;
+
 	open_destroy(&disk->open);
 	pthread_mutex_destroy(&disk->calls);
 	args_free(disk->args);
@@ -84,6 +86,9 @@ static void disk_free(struct disk *disk)
 		queue_destroy(&disk->queues[i]);
 	free(disk->queues);
 	limits_destroy(&disk->limits);
+	count = marks_destroy(&disk->marks);
+	if (count)
+		log_notice("%s: its %u marks are gone with it", disk->name, count);
 	free(disk->io);
 	free(disk->description);
 	free(disk->name);
@@ -114,6 +119,7 @@ static struct disk *disk_new(const struct platter_driver *driver, const char *de
 	pthread_mutex_init(&disk->calls, NULL);
 	open_init(&disk->open, control_pool);
 	limits_init(&disk->limits);
+	marks_init(&disk->marks);
 	list_init(&disk->link);
 	disk->description = strdup(description ? description : driver->description);
 	disk->queues = calloc(reactor_count, sizeof(*disk->queues));

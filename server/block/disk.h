@@ -19,6 +19,7 @@
 #include "common/list.h"
 #include "server/block/error.h"
 #include "server/block/limits.h"
+#include "server/block/mark.h"
 #include "server/block/open.h"
 #include "server/block/queue.h"
 
@@ -80,6 +81,7 @@ struct disk {
 	uint64_t added_ns;               /* CLOCK_MONOTONIC: since then its requests are counted */
 	struct platter_geometry geometry; /* checked; constant while the disk is open */
 	atomic_uint_fast64_t capacity;   /* bytes; 0 when that isn't known before it is opened */
+	struct marks marks;              /* what was changed since when */
 	atomic_int failure;              /* 0 or -errno: see disk_failed() */
 	struct open_state open;
 	pthread_mutex_t calls;           /* the driver's operations that block, one at a time */

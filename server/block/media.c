@@ -107,6 +107,8 @@ unsigned media_check_events(struct disk *disk)
 	events = ops->check_events(&disk->driver_side) & (PLATTER_EVENT_RESIZED | PLATTER_EVENT_MEDIA_CHANGE);
 	if (events & PLATTER_EVENT_MEDIA_CHANGE)
 		log_notice("%s: the medium has changed", disk->name);
+	if (events & PLATTER_EVENT_MEDIA_CHANGE)
+		marks_lose(&disk->marks);
 	if (events && ops->revalidate && revalidate(disk, &changed, &error) < 0)
 		log_warning("%s: %s", disk->name, error.text);
 	pthread_mutex_unlock(&disk->calls);
@@ -137,6 +139,7 @@ int media_ioctl(struct disk *disk, const char *name, unsigned argc, const char *
 		return result;
 	result = driver_result(disk->driver->ops->ioctl(&disk->driver_side, command->name, argc, argv, reply, error), error);
 	/* It may have put in another medium. */
+	marks_lose(&disk->marks);
 	if (result == 0 && disk->driver->ops->revalidate)
 		(void)revalidate(disk, &changed, &(struct platter_error){ "" });
 	pthread_mutex_unlock(&disk->calls);

@@ -128,6 +128,8 @@ void queue_finish(struct request *request, int error)
 	struct list_head *node;
 
 	overlap_leave(&queue->overlaps, request);
+	if (atomic_load(&queue->disk->marks.any) && is_change(request))
+		marks_change(&queue->disk->marks, request->driver.offset, request->driver.length);
 	while ((node = list_pop(&request->waiters)))
 		enter_again(queue, container_of(node, struct request, link));
 	request->error = error == 0 ? check_answer(request) : error;

@@ -18,7 +18,8 @@
 /* Seconds. */
 #define MOST_DRAIN 86400
 
-static const struct method *const tables[] = { list_methods, change_methods, queue_methods, module_methods, stats_methods, watch_methods };
+static const struct method *const tables[] = { list_methods, change_methods, queue_methods, mark_methods, module_methods, stats_methods,
+					     watch_methods };
 
 static const struct method *find(const char *name)
 {

@@ -32,7 +32,8 @@ struct method {
 };
 
 /* Ended by one without a name. */
-extern const struct method list_methods[], change_methods[], queue_methods[], module_methods[], stats_methods[], watch_methods[];
+extern const struct method list_methods[], change_methods[], queue_methods[], mark_methods[], module_methods[], stats_methods[],
+	watch_methods[];
 
 /* Does what LINE, a request, says, and answers PEER; false when PEER hears no more. */
 bool method_call(struct peer *peer, const char *line, size_t length);

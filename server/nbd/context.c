@@ -2,21 +2,58 @@
 #include "server/nbd/context.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/wire.h"
 #include "server/block/disk.h"
 #include "server/block/export.h"
 #include "server/block/extents.h"
+#include "server/block/mark.h"
 #include "server/block/request.h"
 #include "server/nbd/option.h"
 #include "server/nbd/reply.h"
 #include "server/nbd/session.h"
 
-/* By their bits. */
-static const char *const names[] = { "base:allocation" };
+struct context {
+	const char *prefix; /* of the name; the mark's follows */
+	struct mark *mark;  /* that it tells of, a use; NULL: it is base:allocation */
+};
 
-#define NAMES (sizeof(names) / sizeof(names[0]))
+/* Of a session, or an export: by their bits, base:allocation first. */
+struct contexts {
+	unsigned count;
+	struct context list[CONTEXT_MOST];
+};
+
+_Static_assert(CONTEXT_MOST >= 1 + 2 * MARK_MOST, "each mark has two");
+
+/* What EXPORT has. */
+static void collect(struct contexts *all, const struct export *export)
+{
+	struct mark *marks[MARK_MOST];
+	unsigned count = marks_use(&disk_whole(export->disk)->marks, marks);
+
+	all->list[0] = (struct context){ "base:allocation", NULL };
+	all->count = 1;
+	for (unsigned i = 0; i < count; i++) {
+		all->list[all->count++] = (struct context){ "x-platter:dirty:", marks[i] };
+		/* The same under the name by which qemu knows such things. */
+		all->list[all->count++] = (struct context){ "qemu:dirty-bitmap:", mark_use(marks[i]) };
+	}
+}
+
+static void release(struct contexts *contexts)
+{
+	while (contexts->count)
+		mark_unuse(contexts->list[--contexts->count].mark);
+}
+
+static void put_name(const struct context *context, char name[CONTEXT_NAME_SIZE])
+{
+	snprintf(name, CONTEXT_NAME_SIZE, "%s%s", context->prefix, context->mark ? mark_name(context->mark) : "");
+}
 
 /* What is left of an option's data. */
 struct reader {
@@ -45,51 +82,96 @@ static bool read_string(struct reader *reader, const char **string, uint32_t *le
 	return true;
 }
 
-static bool is_name(const char *query, uint32_t length, const char *name)
+/* Whether QUERY finds what is called NAME; in a list one that ends in a colon finds all that begin so. */
+static bool finds(const char *query, uint32_t length, bool list, const char *name)
 {
+	if (list && query[length - 1] == ':')
+		return strncmp(name, query, length) == 0;
 	return length == strlen(name) && memcmp(query, name, length) == 0;
 }
 
-/* What QUERY finds; with nothing behind the colon, in a list, all of the namespace. */
-static unsigned find(const char *query, uint32_t length, bool list)
+static uint32_t find(const struct contexts *all, const char *query, uint32_t length, bool list)
 {
-	unsigned found = 0;
+	char name[CONTEXT_NAME_SIZE];
+	uint32_t found = 0;
 
-	for (unsigned i = 0; i < NAMES; i++) {
-		bool wildcard = list && query[length - 1] == ':' && strncmp(names[i], query, length) == 0;
-
-		if (wildcard || is_name(query, length, names[i]))
-			found |= 1u << i;
+	for (unsigned i = 0; i < all->count; i++) {
+		put_name(&all->list[i], name);
+		if (finds(query, length, list, name))
+			found |= UINT32_C(1) << i;
 	}
 	return found;
 }
 
-/* Of COUNT queries; false: one of them isn't one, or they don't fill the rest of the data. */
-static bool find_all(struct reader *reader, uint32_t count, bool list, unsigned *found)
+static bool read_query(struct reader *reader, const char **query, uint32_t *length)
+{
+	/* A namespace, at least. */
+	return read_string(reader, query, length) && memchr(*query, ':', *length) && (*query)[0] != ':';
+}
+
+/* Whether what is left are COUNT queries, and nothing else. */
+static bool are_queries(struct reader reader, uint32_t count)
 {
 	const char *query;
 	uint32_t length;
 
-	*found = list && count == 0 ? (1u << NAMES) - 1 : 0;
-	for (uint32_t i = 0; i < count; i++) {
-		/* A namespace, at least. */
-		if (!read_string(reader, &query, &length) || !memchr(query, ':', length) || query[0] == ':')
-			return false;
-		*found |= find(query, length, list);
-	}
-	return reader->left == 0;
+	while (count && read_query(&reader, &query, &length))
+		count--;
+	return count == 0 && reader.left == 0;
 }
 
-static void reply_contexts(struct nbd_session *session, unsigned contexts, bool list)
+/* Which of ALL are found by COUNT queries; in a list none finds all. */
+static uint32_t find_all(const struct contexts *all, struct reader *reader, uint32_t count, bool list)
 {
-	for (unsigned i = 0; i < NAMES; i++) {
-		if (!(contexts & 1u << i))
-			continue;
-		option_reply_header(session, NBD_REP_META_CONTEXT, 4 + strlen(names[i]));
+	uint32_t found = list && count == 0 ? UINT32_MAX : 0;
+	const char *query;
+	uint32_t length;
+
+	while (count-- && read_query(reader, &query, &length))
+		found |= find(all, query, length, list);
+	return found;
+}
+
+/* Only what was FOUND is left of CONTEXTS. */
+static void keep(struct contexts *contexts, uint32_t found)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < contexts->count; i++) {
+		if (found & UINT32_C(1) << i)
+			contexts->list[kept++] = contexts->list[i];
+		else
+			mark_unuse(contexts->list[i].mark);
+	}
+	contexts->count = kept;
+}
+
+static void reply_contexts(struct nbd_session *session, const struct contexts *contexts, bool list)
+{
+	char name[CONTEXT_NAME_SIZE];
+
+	for (unsigned i = 0; i < contexts->count; i++) {
+		put_name(&contexts->list[i], name);
+		option_reply_header(session, NBD_REP_META_CONTEXT, 4 + strlen(name));
 		output_be32(&session->out, list ? 0 : i + 1);
-		output_append(&session->out, names[i], strlen(names[i]));
+		output_append(&session->out, name, strlen(name));
 	}
 	option_reply(session, NBD_REP_ACK, NULL);
+}
+
+/* Takes both. */
+static void select_contexts(struct nbd_session *session, struct export *export, struct contexts *contexts)
+{
+	session->contexts = malloc(sizeof(*session->contexts));
+	if (!session->contexts) {
+		release(contexts);
+		export_unuse(export);
+		option_reply(session, NBD_REP_ERR_PLATFORM, "no memory");
+		return;
+	}
+	*session->contexts = *contexts;
+	session->contexts_of = export;
+	reply_contexts(session, contexts, false);
 }
 
 /* The export's name, the number of queries, the queries. */
@@ -98,9 +180,9 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 	bool list = session->option == NBD_OPT_LIST_META_CONTEXT;
 	struct reader reader = { data, length };
 	uint32_t name_length, count;
+	struct contexts contexts;
 	struct export *export;
 	const char *name;
-	unsigned found;
 
 	if (!list)
 		context_forget(session);
@@ -108,8 +190,7 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 		option_reply(session, NBD_REP_ERR_INVALID, "structured replies have to be negotiated before that");
 		return;
 	}
-	if (!read_string(&reader, &name, &name_length) || !read_number(&reader, &count) ||
-	    !find_all(&reader, count, list, &found)) {
+	if (!read_string(&reader, &name, &name_length) || !read_number(&reader, &count) || !are_queries(reader, count)) {
 		option_reply(session, NBD_REP_ERR_INVALID, "an export's name and queries, each of the form NAMESPACE:NAME, were expected");
 		return;
 	}
@@ -123,26 +204,30 @@ void context_answer(struct nbd_session *session, const uint8_t *data, uint32_t l
 		export_unuse(export);
 		return;
 	}
-	if (list) {
-		export_unuse(export);
-	} else {
-		session->contexts = found;
-		session->contexts_of = export;
+	collect(&contexts, export);
+	keep(&contexts, find_all(&contexts, &reader, count, list));
+	if (!list) {
+		select_contexts(session, export, &contexts);
+		return;
 	}
-	reply_contexts(session, found, list);
+	reply_contexts(session, &contexts, true);
+	release(&contexts);
+	export_unuse(export);
 }
 
 void context_forget(struct nbd_session *session)
 {
+	if (session->contexts)
+		release(session->contexts);
+	free(session->contexts);
+	session->contexts = NULL;
 	export_unuse(session->contexts_of);
 	session->contexts_of = NULL;
-	session->contexts = 0;
 }
 
-/* Those that count: of the export that is used, and no other. */
 uint32_t context_all(const struct nbd_session *session)
 {
-	return session->contexts_of == session->export ? session->contexts : 0;
+	return session->contexts && session->contexts_of == session->export ? (UINT32_C(1) << session->contexts->count) - 1 : 0;
 }
 
 /* IDs are the numbers of the bits, from 1 on. */
@@ -168,18 +253,45 @@ uint64_t context_memory(uint32_t contexts, bool one)
 	return one ? 0 : (uint64_t)__builtin_popcount(contexts) * CONTEXT_MOST_EXTENTS * sizeof(struct extent);
 }
 
-int context_prepare(const struct nbd_session *session, struct request *request)
+static struct extents *new_extents(const struct nbd_session *session, const struct request *request)
 {
 	unsigned most = request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS;
 
-	request->extents = extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
+	return extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
+}
+
+/* Of the contexts that REQUEST asks for. */
+static bool asks_for(const struct request *request, unsigned i)
+{
+	return request->contexts & UINT32_C(1) << i;
+}
+
+int context_prepare(const struct nbd_session *session, struct request *request)
+{
+	if (!asks_for(request, 0) || session->contexts->list[0].mark)
+		return 0;
+	request->extents = new_extents(session, request);
 	return request->extents ? 0 : -ENOMEM;
 }
 
-void context_put_status(struct request *request)
+/* What MARK tells of REQUEST's range; NULL: no memory. */
+static struct extents *told_by(const struct nbd_session *session, const struct request *request, struct mark *mark)
 {
-	struct extents *extents = request->extents;
-	bool extended = request->form == REPLY_EXTENDED;
+	const struct disk *disk = session->export->disk;
+	struct extents *extents = new_extents(session, request);
+
+	if (!extents)
+		return NULL;
+	mark_tell(mark, request->position + (disk->whole ? disk->start : 0), extents);
+	if (extents->count)
+		return extents;
+	extents_free(extents);
+	return NULL;
+}
+
+/* In place: descriptors take no more room than what they are made of. */
+static void make_descriptors(const struct extents *extents, bool extended)
+{
 	uint8_t *at = (uint8_t *)extents->list;
 
 	_Static_assert(NBD_EXTENDED_DESCRIPTOR_SIZE <= sizeof(struct extent), "descriptors take the place of extents");
@@ -197,5 +309,25 @@ void context_put_status(struct request *request)
 			at += NBD_DESCRIPTOR_SIZE;
 		}
 	}
-	reply_put_status(request, 1, extents->list, extents->count);
+}
+
+int context_put_status(const struct nbd_session *session, struct request *request)
+{
+	unsigned left = (unsigned)__builtin_popcount(request->contexts);
+	struct extents **extents = &request->extents;
+	int result = reply_begin_status(request, left);
+
+	for (unsigned i = 0; result == 0 && left; i++) {
+		if (!asks_for(request, i))
+			continue;
+		/* The disk's are there, and are the first. */
+		if (session->contexts->list[i].mark)
+			*extents = told_by(session, request, session->contexts->list[i].mark);
+		if (!*extents)
+			return -ENOMEM;
+		make_descriptors(*extents, request->form == REPLY_EXTENDED);
+		result = reply_put_status(request, i + 1, (*extents)->list, (*extents)->count, --left == 0);
+		extents = &(*extents)->next;
+	}
+	return result;
 }

@@ -13,8 +13,10 @@
 struct nbd_session;
 struct request;
 
-/* Contexts of an export: bits of session->contexts; a bit's number, from 1 on, is the context's id on the wire. */
+/* Contexts that a session selected: a bit for each; its number, from 1 on, is the context's id on the wire. */
 #define CONTEXT_MOST 31
+/* The longest name, with its end. */
+#define CONTEXT_NAME_SIZE 96
 
 /* Descriptors of one context in an answer; more than these are asked for again. */
 #define CONTEXT_MOST_EXTENTS (16u << 10)
@@ -34,10 +36,10 @@ uint32_t context_by_ids(const struct nbd_session *session, const uint8_t *ids, s
 /* Memory that an answer about CONTEXTS, of ONE extent each or of many, may take. */
 uint64_t context_memory(uint32_t contexts, bool one);
 
-/* Room for what the disk will tell REQUEST; -ENOMEM. */
+/* Room for what the disk will tell REQUEST, if that asks for anything that the disk knows; -ENOMEM. */
 int context_prepare(const struct nbd_session *session, struct request *request);
 
-/* Puts what was told of REQUEST, which asked for it and has succeeded, into its answer. */
-void context_put_status(struct request *request);
+/* Makes the answer of what was told of REQUEST, which asked for it and has succeeded; -ENOMEM. */
+int context_put_status(const struct nbd_session *session, struct request *request);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "common/wire.h"
 #include "server/block/request.h"
-#include "server/nbd/context.h"
 
 static uint8_t zeroes[BUFFER_SEGMENT_SIZE]; /* never written to */
 
@@ -66,9 +65,10 @@ static void put_simple(struct request *request, uint32_t error)
 #define HOLE_SIZE 4   /* of NBD_REPLY_TYPE_OFFSET_HOLE, behind the offset: how long it is */
 #define ERROR_SIZE 6  /* of NBD_REPLY_TYPE_ERROR: the error, the text's length */
 #define ERROR_SEGMENTS 3 /* an error's chunk with its text and offset */
-#define STATUS_SIZE 8 /* of NBD_REPLY_TYPE_BLOCK_STATUS: the context's id; of the one with 64 bits the count, too */
+#define CONTEXT_SIZE 4 /* of NBD_REPLY_TYPE_BLOCK_STATUS: the context's id... */
+#define STATUS_SIZE 8 /* ...and of NBD_REPLY_TYPE_BLOCK_STATUS_EXT the number of descriptors, too */
 
-_Static_assert(NBD_EXTENDED_CHUNK_SIZE + STATUS_SIZE <= sizeof(((struct request *)NULL)->header), "there is room for it");
+_Static_assert(NBD_EXTENDED_CHUNK_SIZE + OFFSET_SIZE <= sizeof(((struct request *)NULL)->header), "there is room for it");
 
 /* PAYLOAD bytes follow it.  Returns how long it is. */
 static size_t put_chunk_header(uint8_t *at, const struct request *request, uint16_t flags, uint16_t type, uint64_t payload)
@@ -273,26 +273,38 @@ static bool put_error_offset(struct request *request, uint32_t error)
 	return true;
 }
 
-void reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count)
+int reply_begin_status(struct request *request, unsigned count)
+{
+	request->header_length = 0;
+	request->answer_length = 0;
+	/* A header and descriptors for each. */
+	return request_reserve_segments(request, 2 * count);
+}
+
+int reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count, bool last)
 {
 	bool extended = request->form == REPLY_EXTENDED;
 	size_t length = (size_t)count * (extended ? NBD_EXTENDED_DESCRIPTOR_SIZE : NBD_DESCRIPTOR_SIZE);
-	size_t fields = extended ? 8 : 4;
+	size_t fields = extended ? STATUS_SIZE : CONTEXT_SIZE, header;
+	uint8_t *at = request_get_memory(request, NBD_EXTENDED_CHUNK_SIZE + STATUS_SIZE);
 
-	put_chunk(request, extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS, fields + length);
-	put_be32(request->header + request->header_length, id);
+	if (!at)
+		return -ENOMEM;
+	header = put_chunk_header(at, request, last ? NBD_REPLY_FLAG_DONE : 0,
+				  extended ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS, fields + length);
+	put_be32(at + header, id);
 	if (extended)
-		put_be32(request->header + request->header_length + 4, count);
-	request->header_length += fields;
-	request->driver.iov[0] = (struct iovec){ descriptors, length };
-	request->driver.iovcnt = 1;
-	request->answer_length = request->header_length + length;
+		put_be32(at + header + CONTEXT_SIZE, count);
+	request->driver.iov[request->driver.iovcnt++] = (struct iovec){ at, header + fields };
+	request->driver.iov[request->driver.iovcnt++] = (struct iovec){ descriptors, length };
+	request->answer_length += header + fields + length;
+	return 0;
 }
 
 bool reply_has_data(const struct request *request)
 {
-	return request->driver.op == PLATTER_OP_READ ? request->error == 0 || (request->form != REPLY_SIMPLE && request->progress) :
-						       request->driver.op == PLATTER_OP_EXTENTS && request->error == 0;
+	return request->driver.op == PLATTER_OP_READ &&
+	       (request->error == 0 || (request->form != REPLY_SIMPLE && request->progress));
 }
 
 static uint32_t error_of(const struct request *request)
@@ -327,12 +339,8 @@ void reply_build(struct request *request)
 		request->error = fill_holes(request);
 	}
 	error = error_of(request);
-	if (error && request->form != REPLY_SIMPLE) {
-		if (!request->progress || !put_error_offset(request, error))
-			put_error(request, error);
-	} else if (request->driver.op == PLATTER_OP_EXTENTS) {
-		context_put_status(request);
-	} else {
+	if (!error || request->form == REPLY_SIMPLE)
 		put_result(request, error);
-	}
+	else if (!request->progress || !put_error_offset(request, error))
+		put_error(request, error);
 }

@@ -28,7 +28,10 @@ bool reply_has_data(const struct request *request);
  */
 void reply_build(struct request *request);
 
-/* For context.c: makes REQUEST's answer that of context ID: COUNT of DESCRIPTORS, which stay in place until it is sent. */
-void reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count);
+/* For context.c: REQUEST's answer will be of COUNT contexts; -ENOMEM. */
+int reply_begin_status(struct request *request, unsigned count);
+
+/* The next one of them is ID: COUNT of DESCRIPTORS, which stay in place until they are sent; -ENOMEM. */
+int reply_put_status(struct request *request, uint32_t id, void *descriptors, unsigned count, bool last);
 
 #endif

@@ -21,6 +21,7 @@
 #include "server/nbd/reply.h"
 
 struct block;
+struct contexts;
 struct export;
 struct request;
 
@@ -85,7 +86,7 @@ struct nbd_session {
 	unsigned infos;              /* bits: what INFO and GO asked for */
 	bool by_default;             /* they gave no name */
 	enum reply_form form;        /* of replies, and with it of requests */
-	unsigned contexts;           /* bits: the metadata contexts that were selected... */
+	struct contexts *contexts;   /* the metadata contexts that were selected; NULL... */
 	struct export *contexts_of;  /* ...and for what; the session uses it.  NULL: none were. */
 	struct output out;
 

@@ -71,12 +71,18 @@ static void done(struct request *request)
 {
 	struct nbd_session *session = request->owner;
 
+	bool status = request->driver.op == PLATTER_OP_EXTENTS;
+
+	if (status && request->error == 0)
+		request->error = context_put_status(session, request);
+	status = status && request->error == 0;
 	/* What isn't sent is needed no more. */
-	if (!reply_has_data(request)) {
+	if (!status && !reply_has_data(request)) {
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
-	reply_build(request);
+	if (!status)
+		reply_build(request);
 	if (session->muted || session->dropping)
 		nbd_sent(session, request);
 	else
@@ -244,12 +250,13 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 		result = prepare_read(session, request);
 	else if (header->type == NBD_CMD_BLOCK_STATUS)
 		result = context_prepare(session, request);
-	if (result < 0) {
+	if (result < 0)
 		request->error = result;
+	/* What only the server knows the disk isn't asked. */
+	if (result < 0 || (header->type == NBD_CMD_BLOCK_STATUS && !request->extents))
 		done(request);
-	} else {
+	else
 		start(session, request);
-	}
 }
 
 /* A request that is refused, or has nothing to do; its payload is still to be thrown away. */

@@ -177,6 +177,21 @@ def clear_error(daemon):
     assert daemon.ctl_json("clear-error", "a") == {"cleared": False}
 
 
+def mark(daemon):
+    assert daemon.ctl_json("mark", "a", "monday") == {}
+
+
+def marks(daemon):
+    mark(daemon)
+    one, = daemon.ctl_json("marks")["marks"]
+    assert (one["disk"], one["name"], one["dirty"], one["all"]) == ("a", "monday", 0, False)
+
+
+def unmark(daemon):
+    mark(daemon)
+    assert daemon.ctl_json("unmark", "a", "monday") == {}
+
+
 def reload_tls(daemon):
     """This one has none."""
     assert "TLS isn't used" in daemon.ctl("reload-tls", status=1)
@@ -198,7 +213,7 @@ VERBS = {
     "export remove": export_remove, "export resize": export_resize, "check": check, "ioctl": ioctl, "lsmod": lsmod, "insmod": insmod,
     "rmmod": rmmod, "modprobe": modprobe, "modprobe -r": modprobe_r, "modinfo": modinfo, "depmod": depmod, "param": param,
     "symbols": symbols, "dmesg": dmesg, "watch": watch, "version": version, "queue": queue, "clear-error": clear_error,
-    "stats": stats, "iostat": iostat, "reload-tls": reload_tls,
+    "stats": stats, "iostat": iostat, "reload-tls": reload_tls, "mark": mark, "marks": marks, "unmark": unmark,
 }
 
 
@@ -215,7 +230,7 @@ def test_no_verb_is_left_out():
 
 @pytest.mark.parametrize("arguments", [
     ("export", "add", "a=ram:1M"), ("export", "remove", "none"), ("export", "resize", "none", "1M"), ("check", "none"), ("ioctl", "none"),
-    ("queue", "none"), ("queue", "a", "none=1"), ("clear-error", "none"),
+    ("queue", "none"), ("queue", "a", "none=1"), ("clear-error", "none"), ("mark", "none", "x"), ("mark", "a", "x:y"), ("unmark", "a", "x"),
     ("ioctl", "a", "none"), ("insmod", "/none.so"), ("rmmod", "none"), ("modprobe", "none"), ("modprobe", "-r", "none"),
     ("modinfo", "/none.so"), ("depmod", "/none"), ("param", "none"), ("param", "parm", "none", "1"),
 ])
