@@ -31,7 +31,7 @@ enum platter_op {
 	PLATTER_OP_TRIM = 3,   /* the range's content isn't needed any more; doing nothing is allowed */
 	PLATTER_OP_ZEROES = 4, /* the whole range reads as zeroes afterwards */
 	PLATTER_OP_CACHE = 5,  /* the range will be read soon; a hint */
-	PLATTER_OP_EXTENTS = 6, /* where in the range there is data: answered by platter_request_extent() */
+	PLATTER_OP_EXTENTS = 6, /* what the range is, in CONTEXT's sense: answered by platter_request_extent() */
 };
 
 /* Request flags. */
@@ -60,6 +60,7 @@ struct platter_request {
 	 */
 	struct iovec *iov;
 	struct platter_disk *disk;
+	uint32_t context; /* EXTENTS: 0: where there is data; N: the Nth of the operations' `contexts` */
 	/* The driver's while it has the request; undefined at first. */
 	unsigned char data[PLATTER_REQUEST_DATA_SIZE] __attribute__((aligned(16)));
 };
@@ -98,6 +99,8 @@ struct platter_geometry {
 /* What check_events found, bits. */
 #define PLATTER_EVENT_RESIZED (1u << 0)      /* the disk has another size: revalidate tells which */
 #define PLATTER_EVENT_MEDIA_CHANGE (1u << 1) /* there is another medium, or none any more */
+
+#define PLATTER_MOST_CONTEXTS 8
 
 /* A command of a driver's own. */
 struct platter_command {
@@ -143,6 +146,12 @@ struct platter_disk_ops {
 	 * Several run at once, up to 16 for a disk; not for PLATTER_DISK_LENDS.
 	 */
 	int (*handle)(struct platter_disk *disk, struct platter_request *request);
+	/*
+	 * What else clients can ask of ranges, with PLATTER_DISK_EXTENTS: names of metadata contexts, NAMESPACE:NAME, ended by
+	 * NULL; NULL: nothing.  At most PLATTER_MOST_CONTEXTS of at most 95 bytes, of a namespace other than base, qemu and
+	 * x-platter.  The kinds that platter_request_extent() is told are the context's own bits.
+	 */
+	const char *const *contexts;
 };
 
 /* Ends REQUEST, which the driver doesn't touch any more.  Any thread. */
@@ -166,7 +175,7 @@ int platter_request_lend(struct platter_request *request, const void *memory, si
 
 /*
  * Answers part of an EXTENTS request: the next LENGTH bytes, behind those told
- * before, the first ones at the request's offset, are of KIND (PLATTER_EXTENT_*).
+ * before, the first ones at the request's offset, are of KIND: PLATTER_EXTENT_*, or what the request's context says.
  * Neighbours of one kind become one extent, and what lies beyond the range is cut off.  True: no more is wanted.  A
  * request may be completed before all of its range was told, but not before anything was.  Of other requests nothing is
  * wanted.  Any thread that has the request.

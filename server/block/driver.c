@@ -104,12 +104,20 @@ static void free_commands(const struct platter_command *commands)
 	free((struct platter_command *)(uintptr_t)commands);
 }
 
+static void free_contexts(const char *const *contexts)
+{
+	for (const char *const *context = contexts; context && *context; context++)
+		free((char *)(uintptr_t)*context);
+	free((const char **)(uintptr_t)contexts);
+}
+
 static void driver_free(struct driver *driver)
 {
 	free((char *)(uintptr_t)driver->driver.name);
 	free((char *)(uintptr_t)driver->driver.description);
 	free_keys(driver->driver.keys);
 	free_commands(driver->ops.commands);
+	free_contexts(driver->ops.contexts);
 	free(driver);
 }
 
@@ -176,6 +184,25 @@ static const struct platter_command *copy_commands(const struct platter_command 
 	return NULL;
 }
 
+static const char *const *copy_contexts(const char *const *contexts)
+{
+	const char **copy;
+	size_t count = 0;
+	bool complete = true;
+
+	while (contexts && contexts[count])
+		count++;
+	copy = calloc(count + 1, sizeof(*copy));
+	for (size_t i = 0; copy && complete && i < count; i++) {
+		copy[i] = strdup(contexts[i]);
+		complete = copy[i];
+	}
+	if (copy && complete)
+		return copy;
+	free_contexts(copy);
+	return NULL;
+}
+
 /* An older, smaller structure is filled up with zeroes. */
 static struct driver *copy_driver(const struct platter_driver *origin)
 {
@@ -195,7 +222,8 @@ static struct driver *copy_driver(const struct platter_driver *origin)
 	driver->driver.description = copy_text(driver->driver.description);
 	driver->driver.keys = copy_keys(driver->driver.keys);
 	driver->ops.commands = copy_commands(driver->ops.commands);
-	if (driver->driver.name && driver->driver.description && driver->driver.keys && driver->ops.commands)
+	driver->ops.contexts = copy_contexts(driver->ops.contexts);
+	if (driver->driver.name && driver->driver.description && driver->driver.keys && driver->ops.commands && driver->ops.contexts)
 		return driver;
 	driver_free(driver);
 	return NULL;
@@ -216,6 +244,31 @@ static bool has_handle(const struct platter_disk_ops *ops)
 	return ops->size >= offsetof(struct platter_disk_ops, handle) + sizeof(ops->handle) && ops->handle;
 }
 
+/* NAMESPACE:NAME, and not one of ours or of those that have a meaning already. */
+static bool is_context(const char *name)
+{
+	static const char *const taken[] = { "base:", "qemu:", "x-platter:" };
+	const char *colon = strchr(name, ':');
+
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (strncmp(name, taken[i], strlen(taken[i])) == 0)
+			return false;
+	return colon && colon != name && colon[1] && strlen(name) < DRIVER_CONTEXT_SIZE && utf8_is_line(name);
+}
+
+static bool are_contexts(const struct platter_disk_ops *ops)
+{
+	unsigned count = 0;
+
+	/* Likewise. */
+	if (ops->size < offsetof(struct platter_disk_ops, contexts) + sizeof(ops->contexts) || !ops->contexts)
+		return true;
+	while (ops->contexts[count])
+		if (count == PLATTER_MOST_CONTEXTS || !is_context(ops->contexts[count++]))
+			return false;
+	return true;
+}
+
 /* Its first member comes before anything else is believed. */
 static bool is_complete(const struct platter_driver *driver)
 {
@@ -225,7 +278,7 @@ static bool is_complete(const struct platter_driver *driver)
 		return false;
 	ops = driver->ops;
 	return is_name(driver->name) && driver->probe && ops && ops->size <= sizeof(*ops) &&
-	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && (ops->submit || has_handle(ops));
+	       ops->size > offsetof(struct platter_disk_ops, submit) && ops->open && (ops->submit || has_handle(ops)) && are_contexts(ops);
 }
 
 /* With the registry's lock held: in the order of names. */

@@ -20,7 +20,7 @@ struct extents;
 /* What is told apart: a change of one byte makes so many dirty. */
 #define MARK_GRANULE (64u << 10)
 /* Of one disk. */
-#define MARK_MOST 15
+#define MARK_MOST 11
 #define MARK_NAME_MOST 64
 
 /* As a context's status: the range was changed (bit 0 in qemu's bitmaps, too). */

@@ -35,6 +35,7 @@ struct request *request_get(struct block *block)
 	}
 	request->driver.iov = request->inline_segments;
 	request->driver.iovcnt = 0;
+	request->driver.context = 0;
 	request->capacity = REQUEST_INLINE_SEGMENTS;
 	request->queue = NULL;
 	request->error = 0;

@@ -86,7 +86,10 @@ static void take_extents(struct request *whole, struct request *piece, uint64_t 
 		}
 		left -= extents->list[i].length;
 	}
+	/* Behind it is what the disk told before. */
 	piece->extents = whole->extents;
+	extents->next = piece->extents->next;
+	piece->extents->next = NULL;
 	whole->extents = extents;
 }
 
@@ -119,6 +122,7 @@ static struct request *new_piece(struct request *whole, enum platter_op op, uint
 	piece->from = whole->from;
 	piece->driver.op = (uint16_t)op;
 	piece->driver.flags = whole->driver.flags;
+	piece->driver.context = whole->driver.context;
 	piece->driver.offset = offset;
 	piece->driver.length = length;
 	/* Where WHOLE's first byte is in it. */

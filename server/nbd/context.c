@@ -8,6 +8,7 @@
 
 #include "common/wire.h"
 #include "server/block/disk.h"
+#include "server/block/driver.h"
 #include "server/block/export.h"
 #include "server/block/extents.h"
 #include "server/block/mark.h"
@@ -18,29 +19,35 @@
 
 struct context {
 	const char *prefix; /* of the name; the mark's follows */
-	struct mark *mark;  /* that it tells of, a use; NULL: it is base:allocation */
+	struct mark *mark;  /* that it tells of, a use; NULL: the disk is asked... */
+	uint32_t number;    /* ...by this number: 0, base:allocation, or one of the driver's own */
 };
 
-/* Of a session, or an export: by their bits, base:allocation first. */
+/* Of a session, or an export: by their bits, those of the disk first, in order. */
 struct contexts {
 	unsigned count;
 	struct context list[CONTEXT_MOST];
 };
 
-_Static_assert(CONTEXT_MOST >= 1 + 2 * MARK_MOST, "each mark has two");
+_Static_assert(CONTEXT_MOST >= 1 + PLATTER_MOST_CONTEXTS + 2 * MARK_MOST, "each mark has two");
+_Static_assert(CONTEXT_NAME_SIZE >= DRIVER_CONTEXT_SIZE, "there is room for drivers' names");
 
 /* What EXPORT has. */
 static void collect(struct contexts *all, const struct export *export)
 {
+	struct disk *disk = disk_whole(export->disk);
+	const char *const *own = disk->driver->ops->contexts;
 	struct mark *marks[MARK_MOST];
-	unsigned count = marks_use(&disk_whole(export->disk)->marks, marks);
+	unsigned count = marks_use(&disk->marks, marks);
 
-	all->list[0] = (struct context){ "base:allocation", NULL };
+	all->list[0] = (struct context){ .prefix = "base:allocation" };
 	all->count = 1;
+	for (; *own; own++, all->count++)
+		all->list[all->count] = (struct context){ .prefix = *own, .number = all->count };
 	for (unsigned i = 0; i < count; i++) {
-		all->list[all->count++] = (struct context){ "x-platter:dirty:", marks[i] };
+		all->list[all->count++] = (struct context){ "x-platter:dirty:", marks[i], 0 };
 		/* The same under the name by which qemu knows such things. */
-		all->list[all->count++] = (struct context){ "qemu:dirty-bitmap:", mark_use(marks[i]) };
+		all->list[all->count++] = (struct context){ "qemu:dirty-bitmap:", mark_use(marks[i]), 0 };
 	}
 }
 
@@ -266,12 +273,50 @@ static bool asks_for(const struct request *request, unsigned i)
 	return request->contexts & UINT32_C(1) << i;
 }
 
+/* The first of those from number FIRST on that the disk is to be asked about; false: there is none. */
+static bool find_next(const struct nbd_session *session, const struct request *request, uint32_t first, uint32_t *number)
+{
+	for (unsigned i = 0; i < session->contexts->count; i++) {
+		const struct context *context = &session->contexts->list[i];
+
+		if (!asks_for(request, i) || context->mark || context->number < first)
+			continue;
+		*number = context->number;
+		return true;
+	}
+	return false;
+}
+
 int context_prepare(const struct nbd_session *session, struct request *request)
 {
-	if (!asks_for(request, 0) || session->contexts->list[0].mark)
+	uint32_t first = request->extents ? request->driver.context + 1 : 0;
+	struct extents *extents;
+
+	if (!find_next(session, request, first, &request->driver.context))
 		return 0;
-	request->extents = new_extents(session, request);
-	return request->extents ? 0 : -ENOMEM;
+	extents = new_extents(session, request);
+	if (!extents)
+		return -ENOMEM;
+	/* The disk tells the first one. */
+	extents->next = request->extents;
+	request->extents = extents;
+	request->driver.offset = request->position;
+	return 1;
+}
+
+/* What the disk has told comes in the order in which it was asked. */
+static void reverse(struct request *request)
+{
+	struct extents *reversed = NULL, *extents = request->extents;
+
+	while (extents) {
+		struct extents *next = extents->next;
+
+		extents->next = reversed;
+		reversed = extents;
+		extents = next;
+	}
+	request->extents = reversed;
 }
 
 /* What MARK tells of REQUEST's range; NULL: no memory. */
@@ -317,6 +362,7 @@ int context_put_status(const struct nbd_session *session, struct request *reques
 	struct extents **extents = &request->extents;
 	int result = reply_begin_status(request, left);
 
+	reverse(request);
 	for (unsigned i = 0; result == 0 && left; i++) {
 		if (!asks_for(request, i))
 			continue;

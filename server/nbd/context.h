@@ -36,7 +36,10 @@ uint32_t context_by_ids(const struct nbd_session *session, const uint8_t *ids, s
 /* Memory that an answer about CONTEXTS, of ONE extent each or of many, may take. */
 uint64_t context_memory(uint32_t contexts, bool one);
 
-/* Room for what the disk will tell REQUEST, if that asks for anything that the disk knows; -ENOMEM. */
+/*
+ * Has REQUEST, of a BLOCK_STATUS, ask the disk about the first or next context.  1: it is to be submitted; 0: it needs
+ * the disk no more; -ENOMEM.
+ */
 int context_prepare(const struct nbd_session *session, struct request *request);
 
 /* Makes the answer of what was told of REQUEST, which asked for it and has succeeded; -ENOMEM. */

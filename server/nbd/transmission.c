@@ -67,14 +67,29 @@ void transmission_start(struct nbd_session *session)
 		context_forget(session);
 }
 
+static void start(struct nbd_session *session, struct request *request)
+{
+	if (session->hung_up)
+		list_add_tail(&request->link, &session->held);
+	else if (unaligned_concerns(session->export->disk, request->driver.offset, request->driver.length))
+		unaligned_submit(session->export->disk, session->block, request);
+	else
+		disk_submit(session->export->disk, session->block, request);
+}
+
 static void done(struct request *request)
 {
 	struct nbd_session *session = request->owner;
 
 	bool status = request->driver.op == PLATTER_OP_EXTENTS;
+	int next = status && request->error == 0 ? context_prepare(session, request) : 0;
 
+	if (next > 0) {
+		start(session, request);
+		return;
+	}
 	if (status && request->error == 0)
-		request->error = context_put_status(session, request);
+		request->error = next < 0 ? next : context_put_status(session, request);
 	status = status && request->error == 0;
 	/* What isn't sent is needed no more. */
 	if (!status && !reply_has_data(request)) {
@@ -88,16 +103,6 @@ static void done(struct request *request)
 	else
 		list_add_tail(&request->link, &session->replies);
 	session->notify(session);
-}
-
-static void start(struct nbd_session *session, struct request *request)
-{
-	if (session->hung_up)
-		list_add_tail(&request->link, &session->held);
-	else if (unaligned_concerns(session->export->disk, request->driver.offset, request->driver.length))
-		unaligned_submit(session->export->disk, session->block, request);
-	else
-		disk_submit(session->export->disk, session->block, request);
 }
 
 /* A BLOCK_STATUS that says in its payload which contexts it asks for. */
@@ -248,15 +253,15 @@ static void admit(struct nbd_session *session, const struct header *header, uint
 	}
 	if (header->type == NBD_CMD_READ)
 		result = prepare_read(session, request);
-	else if (header->type == NBD_CMD_BLOCK_STATUS)
-		result = context_prepare(session, request);
-	if (result < 0)
+	if (result < 0) {
 		request->error = result;
-	/* What only the server knows the disk isn't asked. */
-	if (result < 0 || (header->type == NBD_CMD_BLOCK_STATUS && !request->extents))
 		done(request);
-	else
+	} else if (header->type == NBD_CMD_BLOCK_STATUS) {
+		/* Which asks the disk what only that knows. */
+		done(request);
+	} else {
 		start(session, request);
+	}
 }
 
 /* A request that is refused, or has nothing to do; its payload is still to be thrown away. */
