@@ -2,15 +2,18 @@
 """Certificates and keys for tests, and what clients of ours make of them."""
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
+import socket
 import ssl
 import struct
 import subprocess
 import tempfile
+import threading
 
-from wire_client import FIXED_NEWSTYLE, NO_ZEROES, OPT_GO, OPT_LIST, REP_ACK, REP_SERVER, Closed, Wire, go_data
+from wire_client import FIXED_NEWSTYLE, NO_ZEROES, OPT_GO, OPT_LIST, OPT_STARTTLS, REP_ACK, REP_SERVER, Closed, Wire, go_data
 
 MAKE_CERTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts", "make-certs")
 
@@ -67,3 +70,37 @@ def refused(daemon, client):
 def listed(wire):
     """The names of the exports that the server shows."""
     return [data[4:4 + struct.unpack(">I", data[:4])[0]] for kind, data in wire.option(OPT_LIST) if kind == REP_SERVER]
+
+
+def _pump(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _speak_starttls(daemon, client):
+    """What comes before TLS, which ordinary TLS clients know nothing of; then all goes through."""
+    with Wire(daemon) as wire, client:
+        wire.send(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
+        assert wire.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+        wire.socket.settimeout(None)
+        back = threading.Thread(target=_pump, args=(wire.socket, client), daemon=True)
+        back.start()
+        _pump(client, wire.socket)
+        back.join()
+
+
+@contextlib.contextmanager
+def starttls_proxy(daemon):
+    """A port on this machine behind which DAEMON speaks TLS at once."""
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=_speak_starttls, args=(daemon, client), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)

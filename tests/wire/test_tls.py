@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TLS (specification, "TLS support"): who gets it when, what is forgotten, and what goes through it."""
 
-import contextlib
 import os
 import random
 import socket
 import ssl
 import struct
 import subprocess
-import threading
 import warnings
 
 import pytest
@@ -17,7 +15,7 @@ import tls_support
 from baseline import leaves_nothing
 from daemon import SANITIZED, Daemon, wait_for
 from shared import own_daemon
-from tls_support import listed, refused, secured
+from tls_support import listed, refused, secured, starttls_proxy
 from wire_client import (CMD_BLOCK_STATUS, CMD_READ, ERR_INVALID, ERR_POLICY, ERR_TLS_REQD, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE,
                          NO_ZEROES, OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
                          OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, SEND_DF, Closed, Wire,
@@ -381,53 +379,23 @@ def test_a_hello_in_pieces_with_more_behind_it(selective, pieces):
         assert len(wire.read(0, 512)) == 512
 
 
-def test_small_records_for_those_that_want_them(required, directory):
+def test_small_records_for_those_that_want_them(required):
     """openssl's client asks for fragments of 512 bytes and gets its answers in them."""
-    script = (struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES) + option(OPT_STARTTLS))
-    with Wire(required) as wire:
-        wire.send(script)
-        assert wire.option_reply() == (OPT_STARTTLS, REP_ACK, b"")
-        with proxied(wire.socket, os.path.join(directory, "proxy.sock")) as path:
-            client = subprocess.Popen(["openssl", "s_client", "-unix", path, "-quiet", "-maxfraglen", "512", "-CAfile",
-                                       os.path.join(CERTIFICATES, "ca-cert.pem")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=subprocess.DEVNULL)
-            try:
-                client.stdin.write(option(OPT_GO, go_data(b"open")) + request(CMD_READ, 0, 100000, cookie=5))
-                client.stdin.flush()
-                answer = b""
-                while len(answer) < 100000:
-                    part = os.read(client.stdout.fileno(), 1 << 20)
-                    assert part
-                    answer += part
-            finally:
-                client.kill()
-                client.wait()
-
-
-@contextlib.contextmanager
-def proxied(upstream, path):
-    """A unix socket at PATH whose one client speaks with UPSTREAM."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-
-    def copy(source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-
-    def serve():
-        client, _ = listener.accept()
-        back = threading.Thread(target=copy, args=(upstream, client), daemon=True)
-        back.start()
-        copy(client, upstream)
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield path
-    finally:
-        listener.close()
-        os.unlink(path)
+    with starttls_proxy(required) as port:
+        client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-quiet", "-maxfraglen", "512", "-CAfile",
+                                   os.path.join(CERTIFICATES, "ca-cert.pem")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            client.stdin.write(option(OPT_GO, go_data(b"open")) + request(CMD_READ, 0, 100000, cookie=5))
+            client.stdin.flush()
+            answer = b""
+            while len(answer) < 100000:
+                part = os.read(client.stdout.fileno(), 1 << 20)
+                assert part
+                answer += part
+        finally:
+            client.kill()
+            client.wait()
 
 
 def test_the_end_of_the_server(directory):
