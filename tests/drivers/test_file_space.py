@@ -9,10 +9,11 @@ import pytest
 from baseline import leaves_nothing
 from daemon import Daemon
 from driver_support import KIB, MIB, connect, content, in_own_mounts, make_file, noise, read_all, with_tmpfs
-from wire_client import CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES, ENOSPC, FLAG_FUA, FLAG_NO_HOLE
+from wire_client import CMD_FLUSH, CMD_TRIM, CMD_WRITE_ZEROES, ENOSPC, FLAG_FUA, FLAG_NO_HOLE, Wire
 
 # Buffers are kept for a while: too long to wait for in each test.
 KEPT = 16 * MIB
+STATE_HOLE = 1
 
 
 @contextlib.contextmanager
@@ -47,6 +48,21 @@ def test_no_space_for_a_fua_write_spoils_no_later_flush(directory):
         assert wire.write(0, b"y" * 4096, FLAG_FUA) == 0
 
 
+def check_that_what_is_no_hole_can_be_written(daemon, size):
+    """However full it is: base:allocation promises that."""
+    checked = 0
+    with Wire(daemon) as wire:
+        wire.go(structured=True, contexts=[b"base:allocation"])
+        (extents,) = wire.status(0, size).values()
+        at = 0
+        for length, flags in extents:
+            for place in range(at, min(at + length, size), MIB) if not flags & STATE_HOLE else ():
+                assert wire.write(place, wire.read(place, 4 * KIB)) == 0
+                checked += 1
+            at += length
+    assert at >= size and checked
+
+
 def check_full(daemon, size):
     """Fills the file until there is no space, and goes on from there."""
     piece = MIB
@@ -63,6 +79,7 @@ def check_full(daemon, size):
             pytest.fail("it never became full")
         last = at
         assert last > 0
+        check_that_what_is_no_hole_can_be_written(daemon, size)
         assert wire.command(CMD_WRITE_ZEROES, size - 8 * MIB, 8 * MIB, FLAG_NO_HOLE)[0] == ENOSPC
         # Holes need no space, and neither does what is there already.
         assert wire.command(CMD_WRITE_ZEROES, size - piece, piece)[0] == 0
