@@ -219,6 +219,7 @@ EXTRA_DIST += \
 	tests/modules_support.py \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
+	tests/rules \
 	tests/seeds.py \
 	tests/tsan.supp \
 	tests/volatile_support.py \
