@@ -196,6 +196,11 @@ check-tls: platterd platterctl
 		$(tls_tests:%=$(srcdir)/tests/wire/test_%.py)
 tls_tests = commands contexts exports segments shadow structured
 
+# Who keeps which rules of the specification, as INTEROP.md has it.
+.PHONY: interop-table
+interop-table: platterd
+	$(AM_V_at)$(PYTHON) -B $(srcdir)/tests/rules/interop.py --platterd ./platterd $(INTEROPFLAGS)
+
 # After everything else; a success would look as if they had passed.
 no-unit-tests: check-daemon
 	@echo "The unit tests were left out, for cmocka is missing: install libcmocka-dev and configure again, or make check-daemon"; exit 1
