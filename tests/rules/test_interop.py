@@ -27,7 +27,8 @@ def test_the_table_can_be_made():
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     names = ("go", "read-only", "tls-1.2")
-    command = [sys.executable, os.path.join(FOLDER, "interop.py"), "--platterd", PLATTERD, *(f"--rule={name}" for name in names)]
+    command = [sys.executable, os.path.join(FOLDER, "interop.py"), "--platterd", PLATTERD, "--patience=60",
+               *(f"--rule={name}" for name in names)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert rows(done.stdout) == {name: ["yes"] * 4 for name in names}
