@@ -18,6 +18,11 @@
 /* The largest record's data, and what it adds to that, even if the client wants records of 512 bytes. */
 #define RECORD (16u << 10)
 #define RECORD_EXTRA 1024u
+/*
+ * Of many small replies so much is made at once: the client works on it while the next part is made, which has half as much
+ * again of them done in the same time.  A large one isn't taken apart: each send has its price.
+ */
+#define PART (64u << 10)
 /* An idle connection's: a small request in a record. */
 #define SMALL 1024
 
@@ -373,28 +378,37 @@ static const uint8_t *gather(const struct iovec *iov, unsigned count, unsigned *
 	return stage;
 }
 
-/* A small reply to a client that takes its time doesn't hold a large buffer. */
-static enum buffer_class class_for(const struct iovec *iov, unsigned count)
+/* How much of IOV is made at once.  What is small lies anywhere: its first bytes are fetched while others are worked on. */
+static size_t part_of(const struct iovec *iov, unsigned count)
 {
-	size_t length = RECORD_EXTRA;
+	size_t length = 0;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		__builtin_prefetch(iov[i].iov_base);
 		length += iov[i].iov_len;
-	return length <= BUFFER_SMALL_SIZE ? BUFFER_SMALL : length <= BUFFER_MEDIUM_SIZE ? BUFFER_MEDIUM : BUFFER_SEGMENT;
+	}
+	return length / count < RECORD && length > PART ? PART : length;
+}
+
+/* A small reply to a client that takes its time doesn't hold a large buffer. */
+static enum buffer_class class_for(size_t length)
+{
+	if (length + RECORD_EXTRA <= BUFFER_SMALL_SIZE)
+		return BUFFER_SMALL;
+	return length + RECORD_EXTRA <= BUFFER_MEDIUM_SIZE ? BUFFER_MEDIUM : BUFFER_SEGMENT;
 }
 
 int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count)
 {
 	uint8_t stage[RECORD];
-	int64_t total = 0;
-	size_t offset = 0;
+	size_t part = part_of(iov, count), total = 0, offset = 0;
 	unsigned at = 0;
 
-	need_out(tls, class_for(iov, count));
+	need_out(tls, class_for(part));
 	if (!tls->out)
 		return -ENOMEM;
 	ERR_clear_error();
-	while (at < count && out_room(tls) > RECORD_EXTRA) {
+	while (total < part && out_room(tls) > RECORD_EXTRA) {
 		size_t most = out_room(tls) - RECORD_EXTRA < RECORD ? out_room(tls) - RECORD_EXTRA : RECORD;
 		size_t length;
 		const uint8_t *bytes;
@@ -409,9 +423,9 @@ int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count)
 			keep_reason(tls);
 			return -EPROTO;
 		}
-		total += (int64_t)length;
+		total += length;
 	}
-	return total;
+	return (int64_t)total;
 }
 
 void tls_close(struct tls *tls)

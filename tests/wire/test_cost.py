@@ -94,3 +94,19 @@ def test_waiting_costs_nothing(daemon, name):
             wire.read(0, 512)
         # A receive and a send each, and the counters themselves.
         assert daemon.stats()["system calls"] - before["system calls"] <= 100 * 4 + 20
+
+
+@pytest.fixture(scope="module")
+def secured():
+    with own_daemon("ram=ram:64M", options=["--threads", "1", "--poll-us", "0"], tls=True) as running:
+        yield running
+
+
+@pytest.mark.skipif(SANITIZED, reason="a batch may come in parts when the server is slow")
+@pytest.mark.parametrize("length, depth, sends", [(4 * KIB, 8, 1), (4 * KIB, 32, 3), (128 * KIB, 1, 1)])
+def test_in_tls_many_small_replies_go_out_in_parts(secured, length, depth, sends):
+    """So that the client isn't idle while the last ones are encrypted; what is one reply goes at once."""
+    with Wire(secured) as wire:
+        difference = cost(secured, wire.go(b"ram"), [(CMD_READ, length)], depth, 50)
+    # And a receive for each batch.
+    assert 50 * (sends + 1) <= difference["operations"] <= 50 * (sends + 1) * 1.1
