@@ -67,15 +67,16 @@ static uint64_t machine_memory(void)
 	return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : INT64_MAX;
 }
 
-static int check_size(uint64_t size, bool huge, struct platter_error *error)
+/* MOST: what it may have. */
+static int check_size(uint64_t size, uint64_t most, bool huge, struct platter_error *error)
 {
 	if (size == 0)
 		return platter_fail(error, EINVAL, "the size is missing or 0; write, for example, ram:1G");
 	if (huge && size % HUGE_PAGE)
 		return platter_fail(error, EINVAL, "with huge=on the size must be a multiple of 2M");
-	if (size > machine_memory())
-		return platter_fail(error, ENOMEM, "%" PRIu64 " bytes is more than this machine's memory, %" PRIu64 " bytes", size,
-				    machine_memory());
+	if (size > most)
+		return platter_fail(error, ENOMEM, "%" PRIu64 " bytes is more than this machine's memory, %" PRIu64
+				    " bytes; overcommit=on has a new disk be as large", size, most);
 	return 0;
 }
 
@@ -88,21 +89,22 @@ static int allocate(struct ram_disk *ram, const char *name, bool huge, struct pl
 	if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0)
 		return platter_fail(error, errno, "memory file: %s", strerror(errno));
 	/* Address space costs nothing: with what lies behind the end mapped, too, the disk can grow in place. */
-	ram->limit = huge ? ram->size : machine_memory();
+	ram->limit = huge || ram->size > machine_memory() ? ram->size : machine_memory();
 	/* Huge pages are reserved here and now, so that no write can find them gone. */
 	ram->memory = map_memory(ram->fd, ram->limit, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE));
 	if (!ram->memory && huge)
 		return platter_fail(error, ENOMEM, "huge=on: not enough huge pages are reserved; see sysctl vm.nr_hugepages");
+	if (!ram->memory)
+		return platter_fail(error, ENOMEM, "no memory: its size cannot be mapped");
 	ram->chunks = (ram->limit + CHUNK_SIZE - 1) / CHUNK_SIZE;
 	ram->map = calloc(ram->chunks, 1);
-	if (!ram->memory || !ram->map)
-		return platter_fail(error, ENOMEM, "no memory");
-	return 0;
+	return ram->map ? 0 : platter_fail(error, ENOMEM, "no memory");
 }
 
 static int ram_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	bool huge = platter_args_bool(args, "huge", false);
+	bool overcommit = platter_args_bool(args, "overcommit", false);
 	struct ram_disk *ram = calloc(1, sizeof(*ram));
 	int result;
 
@@ -112,7 +114,7 @@ static int ram_probe(struct platter_disk *disk, const struct platter_args *args,
 	ram->fd = -1;
 	ram->page = huge ? HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
 	ram->size = platter_args_size(args, "size", 0);
-	result = check_size(ram->size, huge, error);
+	result = check_size(ram->size, overcommit ? INT64_MAX : machine_memory(), huge, error);
 	if (result == 0)
 		result = allocate(ram, platter_disk_name(disk), huge, error);
 	if (result < 0) {
@@ -360,7 +362,7 @@ static int ram_revalidate(struct platter_disk *disk, uint64_t *bytes, struct pla
 static int ram_resize(struct platter_disk *disk, uint64_t bytes, struct platter_error *error)
 {
 	struct ram_disk *ram = platter_disk_data(disk);
-	int result = check_size(bytes, false, error);
+	int result = check_size(bytes, ram->limit, false, error);
 
 	if (result < 0)
 		return result;
@@ -397,6 +399,7 @@ static const struct platter_command ram_commands[] = {
 
 static const struct platter_key ram_keys[] = {
 	{ "size", PLATTER_KEY_SIZE, "of the disk, at most the machine's memory" },
+	{ "overcommit", PLATTER_KEY_BOOL, "the size may exceed that, as long as the data doesn't (off)" },
 	{ "huge", PLATTER_KEY_BOOL, "use huge pages, which must be reserved (off)" },
 	{ .name = NULL },
 };

@@ -58,6 +58,17 @@ def test_more_than_the_machine_has_is_refused(directory):
     assert "memory" in refusal(directory, "ram:8191P")
 
 
+def test_overcommitted_it_is_as_large_as_one_likes(directory):
+    """A hole is a hole at any size; but what can't be mapped is refused."""
+    tib = 1 << 40
+    with Daemon(directory, "ram:1T,overcommit=on") as daemon, connect(daemon) as wire:
+        assert wire.size == tib
+        assert wire.write(tib - 4096, b"z" * 4096) == 0
+        assert wire.read(tib - 8192, 8192) == bytes(4096) + b"z" * 4096
+        assert "memory" in daemon.ctl("export", "resize", "ram0", "2T", status=1)
+        assert "memory" in daemon.ctl("export", "add", "ram:4E,overcommit=on", status=1)
+
+
 @pytest.fixture
 def huge_pages():
     """The machine's, for one test at a time: a function that reserves them."""
