@@ -13,10 +13,12 @@ class Load:
     sequential: bool = False
     clients: int = 1
     flush: bool = False  # after each write
+    rate: int = 0  # requests a second; 0: as many as it can
 
     def arguments(self):
         return ["--op", self.op, "--block", self.block, "--depth", str(self.depth), "--connections", str(self.clients),
-                *(["--sequential"] if self.sequential else []), *(["--flush"] if self.flush else [])]
+                *(["--sequential"] if self.sequential else []), *(["--flush"] if self.flush else []),
+                *(["--rate", str(self.rate)] if self.rate else [])]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ DIRECT = (Row("platterd"), scheduler("none"), *map(Row, QEMU))
 WRITERS = Load("write", "128K", 8, sequential=True, clients=4)
 EQUAL = Load("read", "4K", 4)
 FLOOD = Load("read", "4K", 256)
+STEADY = 4000  # requests a second, which nobody needs a whole CPU for
 
 
 def fairness(*rows):
@@ -78,6 +81,10 @@ CASES = (
     Case("tcp-read-4k", "RAM disk, TCP loopback: 4 KiB random read, QD 32", "tcp", Load("read", "4K", 32)),
     Case("tcp-write-4k", "RAM disk, TCP loopback: 4 KiB random write, QD 32", "tcp", Load("write", "4K", 32)),
     Case("tcp-read-128k", "RAM disk, TCP loopback: 128 KiB random read, QD 16", "tcp", Load("read", "128K", 16)),
+    Case("tls-read-4k", "RAM disk, TLS on a unix socket: 4 KiB random read, QD 32", "tls", Load("read", "4K", 32)),
+    Case("tls-tcp-read-4k", "RAM disk, TLS on TCP loopback: 4 KiB random read, QD 32", "tls-tcp", Load("read", "4K", 32)),
+    *(Case(f"tls-{op}-128k", f"RAM disk, TLS on a unix socket: 128 KiB random {op}, {STEADY} a second", "tls",
+           Load(op, "128K", 4, rate=STEADY), metric="cpu") for op in ("read", "write")),
     Case("file-read-4k", "cached file: 4 KiB random read, QD 32", "file", Load("read", "4K", 32)),
     Case("file-read-128k", "cached file: 128 KiB random read, QD 16", "file", Load("read", "128K", 16)),
     Case("file-write-128k", "cached file: 128 KiB random write, QD 4", "file", Load("write", "128K", 4)),
@@ -120,4 +127,6 @@ DRIVER_CASES = {"block-read-4k": "read", "block-write-4k": "write"}
 # ...and with a driver that does nothing and this scheduler beside none.
 QUEUE_CASES = {"block-merge": "merge", "block-deadline": "deadline"}
 QUEUE_DEPTHS = (32, 128)
-EXTRAS = ("threads", "idle")
+# ...and a session on a RAM disk, with simple and with structured replies.
+SESSION_CASE = "session-read-4k"
+EXTRAS = ("threads", "idle", "idle-tls", "sparse", "map")

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import tempfile
 
+import cipher
 import report
 import servers
 from cases import CASES
@@ -18,6 +19,7 @@ COUNTERS = "system calls per request"
 DISTURBED = 0.1  # the part of a CPU that others may have had
 REPEATS = 0.2  # the part of all measurements that may be made once more because of that
 PLUGINS = ("stack", "delay")
+MAKE_CERTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts", "make-certs")
 TROUBLE = (Failure, RuntimeError, OSError, subprocess.SubprocessError)
 
 
@@ -61,11 +63,14 @@ class Comparison:
             file.truncate((self.options.file_size if on_disk else self.options.size) * MIB)
         return path
 
-    def start(self, kind, medium, cpus, command=None):
+    def start(self, kind, medium, cpus, command=None, size=None):
+        """SIZE: of a RAM disk, in MiB; None: what the options say."""
         name = f"{medium}-{kind.file_name}"
         image = self.make_image(kind, name, medium)
-        size = self.options.slow_size if medium == "delay" else self.options.size
+        size = size or (self.options.slow_size if medium == "delay" else self.options.size)
         place = servers.Place(self.directory, name, medium, size * MIB, image)
+        if place.certificates and not os.path.exists(place.certificates):
+            subprocess.run([MAKE_CERTS, place.certificates], check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         server = servers.Server(kind, place, cpus, command and command(kind.program, place))
         self.running.append(server)
         return server
@@ -187,6 +192,8 @@ class Comparison:
             rows = [(row, by_name[row.kind or row.name]) for row in case.rows_for([server.kind for server in running])]
             if rows:
                 self.run_case(case, rows)
+            if rows and case.medium in servers.TLS and case.load.rate:
+                self.report_cipher(case)
             if case.name == "read-4k":
                 self.report_counters(running)
         for server in running:
@@ -197,6 +204,12 @@ class Comparison:
             if server.name == "platterd" and not server.broken:
                 self.reported["counters"] = line = self.counters(server)
                 print(f"platterd's own counters: {line or 'none'}", flush=True)
+
+    def report_cipher(self, case):
+        """How much of what its CPU could encrypt a server did."""
+        if "aes_128_gcm" not in self.reported:
+            self.reported["aes_128_gcm"] = cipher.speed(self.server_cpus, self.options.rounds)
+        report.cipher_lines(self.results[case.name], self.reported["aes_128_gcm"])
 
     def platterd_kind(self):
         return next((kind for kind in self.kinds if kind.name == "platterd"), None)
@@ -223,9 +236,9 @@ class Comparison:
         for server in running:
             self.stop(server)
 
-    def report_idle(self):
+    def report_idle(self, name, medium):
         """What idle connections cost, and how a newcomer fares beside them."""
-        server = self.start(self.platterd_kind(), "ram-idle", self.server_cpus)
+        server = self.start(self.platterd_kind(), medium, self.server_cpus)
         self.generator.run(server, "--prepare", "--count", "1")
         alone = [self.generator.run(server, "--count", "1") for _ in range(9)]
         before = server.resident_kib()
@@ -234,12 +247,12 @@ class Comparison:
                               preexec_fn=servers.child_setup(self.load_cpus)) as holder:
             try:
                 if holder.stdout.readline() != "ready\n":
-                    raise Failure(f"idle: no {self.options.idle} connections (the server: {server.last_words()})")
+                    raise Failure(f"{name}: no {self.options.idle} connections (the server: {server.last_words()})")
                 grown = server.resident_kib() - before
                 beside = [self.generator.run(server, "--count", "1") for _ in range(9)]
                 holder.stdin.close()
                 if holder.wait(30) != 0:
-                    raise Failure("idle: the idle connections did not end well")
+                    raise Failure(f"{name}: the idle connections did not end well")
             finally:
                 holder.kill()
         self.stop(server)
@@ -247,9 +260,9 @@ class Comparison:
         def newcomer(rounds):
             return statistics.median(one["connect_us"] + one["p50_us"] for one in rounds)
 
-        self.reported["idle"] = {
+        self.reported[name] = {
             "connections": self.options.idle, "rss_kib_before": before, "rss_kib_grown": grown,
             "rss_bytes_per_connection": grown * 1024 / max(1, self.options.idle),
             "newcomer_us_alone": newcomer(alone), "newcomer_us_beside": newcomer(beside)}
-        self.alone["idle"] = {"platterd": [self.reported["idle"]]}
-        report.idle_lines(self.reported["idle"])
+        self.alone[name] = {"platterd": [self.reported[name]]}
+        report.idle_lines(name, self.reported[name])

@@ -29,8 +29,7 @@ def busy_seconds():
 def generators_seconds(beside):
     """The CPU time of the generators that have ended, and of BESIDE, which runs."""
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # The process's CPU clock, as clock_getcpuclockid(3) makes it.
-    running = time.clock_gettime((~beside.pid << 3) | 2) if beside else 0
+    running = servers.process_cpu_seconds(beside.pid) if beside else 0
     return own.ru_utime + own.ru_stime + running
 
 

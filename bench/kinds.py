@@ -6,7 +6,8 @@ import fnmatch
 import servers
 from servers import Kind
 
-EVERYWHERE = (*servers.COMMON, "direct", "delay")
+WITH_TLS = (*servers.COMMON, *servers.TLS)
+EVERYWHERE = (*WITH_TLS, "direct", "delay")
 
 
 def chosen(name, patterns):
@@ -30,9 +31,9 @@ def all_kinds(options):
         Kind("platterd", options.platterd, servers.platterd, media=EVERYWHERE, control=options.platterctl),
         Kind("platterd-poll", options.platterd, polling),
         # Neither nbdkit's file plugin nor nbd-server can bypass the page cache.
-        Kind("nbdkit", "nbdkit", servers.nbdkit, "--version"),
+        Kind("nbdkit", "nbdkit", servers.nbdkit, "--version", media=WITH_TLS),
         Kind("qemu-storage-daemon", "qemu-storage-daemon", servers.qemu, "--version", image=True,
-             media=(*servers.COMMON, "direct")),
+             media=(*WITH_TLS, "direct")),
         Kind("qemu-storage-daemon, native", "qemu-storage-daemon", qemu_native, media=("direct",)),
-        Kind("nbd-server", "nbd-server", servers.nbd_server, "-V", export="disk", image=True, daemon=True),
+        Kind("nbd-server", "nbd-server", servers.nbd_server, "-V", export="disk", image=True, daemon=True, media=WITH_TLS),
     ]

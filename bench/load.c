@@ -26,29 +26,29 @@ static void allow_many_files(void)
 	}
 }
 
-static int *open_idle(const struct options *options)
+static struct stream *open_idle(const struct options *options)
 {
-	int *fds = load_allocate(options->idle, sizeof(*fds));
+	struct stream *streams = load_allocate(options->idle, sizeof(*streams));
 	struct export export;
 
 	for (unsigned i = 0; i < options->idle; i++)
-		fds[i] = load_connect(options, options->exports[i % options->export_count], &export);
-	return fds;
+		streams[i] = load_connect(options, options->exports[i % options->export_count], &export);
+	return streams;
 }
 
-static void close_idle(const struct options *options, int *fds)
+static void close_idle(const struct options *options, struct stream *streams)
 {
 	char byte;
 
 	for (unsigned i = 0; i < options->idle; i++) {
-		if (recv(fds[i], &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+		if (stream_receive(&streams[i], &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
 			errx(1, "the server didn't leave the idle connections alone");
-		load_disconnect(fds[i]);
+		load_disconnect(&streams[i]);
 	}
-	free(fds);
+	free(streams);
 }
 
-/* The bytes of an export that are used: whole blocks. */
+/* The bytes of an export that are used: whole strides. */
 static uint64_t region_of(const struct options *options, const char *name, const struct export *export)
 {
 	uint64_t region = options->size ? options->size : DEFAULT_REGION;
@@ -57,7 +57,7 @@ static uint64_t region_of(const struct options *options, const char *name, const
 		errx(1, "export \"%s\" has only %" PRIu64 " bytes", name, export->size);
 	if (region > export->size)
 		region = export->size;
-	region -= region % options->block;
+	region -= region % options->stride;
 	if (region == 0)
 		errx(1, "export \"%s\" is smaller than a block", name);
 	if ((options->write || options->prepare) && (export->flags & NBD_FLAG_READ_ONLY))
@@ -71,7 +71,7 @@ static uint64_t region_of(const struct options *options, const char *name, const
 static uint64_t open_connections(const struct options *options, struct connection **connections, struct usage *usage)
 {
 	uint64_t smallest = UINT64_MAX;
-	int *fds = load_allocate(options->connections, sizeof(*fds));
+	struct stream *streams = load_allocate(options->connections, sizeof(*streams));
 
 	for (unsigned i = 0; i < options->connections; i++) {
 		const char *name = options->exports[i % options->export_count];
@@ -79,7 +79,7 @@ static uint64_t open_connections(const struct options *options, struct connectio
 		struct export export;
 		uint64_t region, took;
 
-		fds[i] = load_connect(options, name, &export);
+		streams[i] = load_connect(options, name, &export);
 		took = load_now_ns() - start;
 		if (took > usage->connect_ns)
 			usage->connect_ns = took;
@@ -88,8 +88,8 @@ static uint64_t open_connections(const struct options *options, struct connectio
 			smallest = region;
 	}
 	for (unsigned i = 0; i < options->connections; i++)
-		connections[i] = connection_new(fds[i], smallest, i, options->connections);
-	free(fds);
+		connections[i] = connection_new(streams[i], smallest, i, options->connections);
+	free(streams);
 	return smallest;
 }
 
@@ -107,10 +107,17 @@ static void hold(void)
 static void prepare(const struct options *options, struct connection **connections, uint64_t region,
 		    struct result *result)
 {
-	struct job job = { .write = true, .block = PREPARE_BLOCK, .depth = PREPARE_DEPTH, .seed = options->seed };
+	struct job job = {
+		.write = true,
+		.structured = options->structured,
+		.block = PREPARE_BLOCK,
+		.depth = PREPARE_DEPTH,
+		.seed = options->seed,
+	};
 
 	while (region % job.block)
 		job.block /= 2;
+	job.stride = job.block;
 	job.per_connection = region / job.block;
 	load_run(connections, options->export_count, &job, result);
 }
@@ -123,10 +130,13 @@ static void measure(const struct options *options, struct connection **connectio
 		.flush = options->flush,
 		.random = options->random,
 		.verify = options->verify,
+		.structured = options->structured,
 		.block = options->block,
+		.stride = options->stride,
 		.depth = options->depth,
 		.seed = options->seed,
 		.per_connection = UINT64_MAX,
+		.interval_ns = options->rate ? UINT64_C(1000000000) * options->connections / options->rate : 0,
 		.seconds = options->warmup,
 	};
 
@@ -152,7 +162,7 @@ int main(int argc, char **argv)
 	struct options options;
 	struct usage usage = { 0 };
 	uint64_t region;
-	int *idle;
+	struct stream *idle;
 
 	options_parse(&options, argc, argv);
 	allow_many_files();

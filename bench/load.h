@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * platter-load: a raw NBD load generator.  One thread, plain sockets, whole
+ * platter-load: a raw NBD load generator.  One thread, plain sockets or TLS, whole
  * batches a system call, so that the server under test is the bottleneck and
  * not the generator.  load.c shows how the parts fit together.
  */
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "bench/load_histogram.h"
+#include "bench/load_stream.h"
 
 #define LOAD_MAX_EXPORTS 16
 #define LOAD_MAX_SERVERS 16
@@ -24,6 +25,7 @@
 struct options {
 	const char *unix_path;
 	const char *tcp;
+	const char *certificates; /* NULL: no TLS */
 	const char *exports[LOAD_MAX_EXPORTS];
 	unsigned export_count;
 	bool write;
@@ -32,9 +34,12 @@ struct options {
 	bool prepare;
 	bool verify;
 	bool hold;
+	bool structured;
 	bool json;
 	uint32_t block;
+	uint64_t stride; /* from one offset to the next */
 	unsigned depth;
+	uint64_t rate;   /* requests a second; 0: as many as go */
 	unsigned connections;
 	unsigned idle;
 	int sndbuf; /* 0: as the system has it */
@@ -57,9 +62,9 @@ struct export {
 	uint16_t flags; /* NBD_FLAG_* */
 };
 
-/* A connected socket past NBD_OPT_GO; ends the program when that fails. */
-int load_connect(const struct options *options, const char *export_name, struct export *export);
-void load_disconnect(int fd);
+/* A connection past NBD_OPT_GO; ends the program when that fails. */
+struct stream load_connect(const struct options *options, const char *export_name, struct export *export);
+void load_disconnect(struct stream *stream);
 uint64_t load_now_ns(void);
 
 /* load_client.c: requests and replies */
@@ -69,9 +74,12 @@ struct job {
 	bool flush; /* after each write; the two count as one request */
 	bool random;
 	bool verify;
+	bool structured; /* replies are */
 	uint32_t block;
+	uint64_t stride;
 	unsigned depth;
 	uint64_t seed;
+	uint64_t interval_ns;    /* at least, from a connection's request to its next; 0: none */
 	uint64_t per_connection; /* requests; UINT64_MAX: until SECONDS have passed, or SIGTERM comes */
 	double seconds;
 };
@@ -79,6 +87,7 @@ struct job {
 struct result {
 	uint64_t requests;
 	uint64_t errors;
+	uint64_t hole_bytes; /* of what was read: told and not sent */
 	uint64_t elapsed_ns;
 	struct histogram latency; /* in nanoseconds */
 };
@@ -88,8 +97,8 @@ struct connection;
 /* Zeroed memory; ends the program when there is none. */
 void *load_allocate(size_t count, size_t size);
 
-/* REGION bytes of FD's export are used; it starts at SHARE / SHARES of them when it runs sequentially. */
-struct connection *connection_new(int fd, uint64_t region, unsigned share, unsigned shares);
+/* REGION bytes of STREAM's export are used; it starts at SHARE / SHARES of them when it runs sequentially. */
+struct connection *connection_new(struct stream stream, uint64_t region, unsigned share, unsigned shares);
 void connection_free(struct connection *connection);
 
 /* Runs JOB on COUNT connections until it is over and every reply is in. */

@@ -3,8 +3,6 @@
 #ifndef BENCH_LOAD_CONNECTION_H
 #define BENCH_LOAD_CONNECTION_H
 
-#include <sys/uio.h>
-
 #include "bench/load.h"
 #include "bench/load_data.h"
 #include "common/wire.h"
@@ -15,16 +13,18 @@ struct slot {
 	uint64_t cookie; /* 0: free */
 	uint64_t offset;
 	uint64_t sent_ns;
+	uint32_t missing; /* bytes of a read that structured replies have still to tell of */
 	bool flushing; /* its write is done, and its FLUSH to be sent or on its way */
 };
 
 struct connection {
-	int fd;
+	struct stream stream;
 	uint64_t region;
 	unsigned share, shares;
 
 	/* Requests */
 	uint64_t budget; /* how many may still be sent */
+	uint64_t started; /* how many were, in this run */
 	uint64_t random;
 	uint64_t next_block;
 	uint64_t next_cookie;
@@ -39,9 +39,13 @@ struct connection {
 	struct iovec *pending; /* what sendmsg has still to take */
 	unsigned pending_first, pending_count;
 
-	/* Replies: the parser alternates between 16 bytes that it looks at and some that it skips. */
+	/* Replies: the parser alternates between some bytes, at most 16, that it looks at and some that it skips. */
 	struct slot *reading; /* whose reply is being taken */
-	uint32_t unchecked;   /* bytes of its payload from the next stamp on */
+	uint16_t chunk;       /* the type of its chunk, of which... */
+	size_t chunk_head;    /* ...so many bytes are looked at next; 0: it isn't one, or they were */
+	bool last;            /* with this chunk the reply ends */
+	uint64_t data_offset; /* where its payload belongs, from the next stamp on... */
+	uint32_t unchecked;   /* ...of which so much is to come */
 	size_t skip;
 	uint8_t carry[STAMP_SIZE];
 	size_t carried;
@@ -51,6 +55,7 @@ struct connection {
 struct run {
 	const struct job *job;
 	struct result *result;
+	uint64_t start;
 	uint64_t now;
 	uint8_t *input; /* STAMP_SIZE bytes of room for what was carried, then RECEIVE_SIZE */
 };
@@ -59,8 +64,12 @@ struct run {
 void connection_start(struct connection *connection, const struct job *job);
 void connection_finish(struct connection *connection);
 
-/* Fills the window and sends as much as the socket takes. */
+/* Fills the window, as far as the rate allows, and sends as much as the socket takes. */
 void connection_send(struct connection *connection, const struct run *run);
+/* Whether the socket has still to take something. */
+bool connection_is_behind(const struct connection *connection);
+/* When the rate allows the next request; UINT64_MAX: something else has to happen first. */
+uint64_t connection_due(const struct connection *connection, const struct run *run);
 
 /* load_replies.c */
 

@@ -12,11 +12,17 @@
 #include "common/wire.h"
 
 #define MAX_CONNECTIONS 4096
+#define MAX_RATE 1000000000
 
 static const char help[] =
 	"Usage: platter-load (--unix PATH | --tcp HOST:PORT) [OPTION]...\n"
 	"Loads an NBD server and reports what it did.\n"
 	"\n"
+	"  --tls-certificates DIR\n"
+	"                     TLS 1.3 with AES-128-GCM; the server's certificate, whatever its\n"
+	"                     name, has to be signed by DIR/ca-cert.pem; client-cert.pem is\n"
+	"                     shown if it is there\n"
+	"  --structured       negotiate structured replies\n"
 	"  --export NAME      the export (\"\"); repeated: connections take them in turn\n"
 	"  --op read|write    (read)\n"
 	"  --flush            send a FLUSH when a write is answered; the two count as one\n"
@@ -25,9 +31,12 @@ static const char help[] =
 	"  --depth N          requests in flight on each connection (1)\n"
 	"  --random           offsets at random (the default), or\n"
 	"  --sequential       one after the other\n"
+	"  --stride SIZE      all offsets are multiples of this (of the block)\n"
 	"  --size SIZE        use only the first SIZE of the export (the whole, at most 512M)\n"
 	"  --seconds S        measure for S seconds (3), or until SIGTERM comes, or\n"
 	"  --count N          measure N requests\n"
+	"  --rate N           start at most N requests a second, evenly, spread over the\n"
+	"                     connections (as many as --depth allows)\n"
 	"  --warmup S         run for S seconds before that (0)\n"
 	"  --connections N    busy connections (one for each export)\n"
 	"  --idle N           open N more before the busy ones and leave them idle (0)\n"
@@ -50,12 +59,14 @@ static const char help[] =
 enum option_key {
 	OPT_UNIX = 256, OPT_TCP, OPT_EXPORT, OPT_OP, OPT_FLUSH, OPT_BLOCK, OPT_DEPTH, OPT_RANDOM, OPT_SEQUENTIAL, OPT_SIZE,
 	OPT_SECONDS, OPT_COUNT, OPT_WARMUP, OPT_CONNECTIONS, OPT_IDLE, OPT_HOLD, OPT_PREPARE, OPT_VERIFY, OPT_SEED,
-	OPT_SNDBUF, OPT_SERVER_PID, OPT_JSON, OPT_HELP,
+	OPT_SNDBUF, OPT_SERVER_PID, OPT_JSON, OPT_TLS_CERTIFICATES, OPT_STRUCTURED, OPT_STRIDE, OPT_RATE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
 	{ "unix", required_argument, NULL, OPT_UNIX },
 	{ "tcp", required_argument, NULL, OPT_TCP },
+	{ "tls-certificates", required_argument, NULL, OPT_TLS_CERTIFICATES },
+	{ "structured", no_argument, NULL, OPT_STRUCTURED },
 	{ "export", required_argument, NULL, OPT_EXPORT },
 	{ "op", required_argument, NULL, OPT_OP },
 	{ "flush", no_argument, NULL, OPT_FLUSH },
@@ -63,9 +74,11 @@ static const struct option long_options[] = {
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "random", no_argument, NULL, OPT_RANDOM },
 	{ "sequential", no_argument, NULL, OPT_SEQUENTIAL },
+	{ "stride", required_argument, NULL, OPT_STRIDE },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "warmup", required_argument, NULL, OPT_WARMUP },
 	{ "connections", required_argument, NULL, OPT_CONNECTIONS },
 	{ "idle", required_argument, NULL, OPT_IDLE },
@@ -132,6 +145,8 @@ static bool parse_load_option(struct options *options, int key)
 	case OPT_DEPTH: options->depth = (unsigned)parse_number(optarg, 1, LOAD_MAX_DEPTH); return true;
 	case OPT_RANDOM: options->random = true; return true;
 	case OPT_SEQUENTIAL: options->random = false; return true;
+	case OPT_STRIDE: options->stride = parse_number(optarg, STAMP_EVERY, INT64_MAX); return true;
+	case OPT_RATE: options->rate = parse_number(optarg, 1, MAX_RATE); return true;
 	case OPT_SIZE: options->size = parse_number(optarg, STAMP_EVERY, INT64_MAX); return true;
 	case OPT_SECONDS: options->seconds = parse_seconds(optarg); return true;
 	case OPT_COUNT: options->count = parse_number(optarg, 1, INT64_MAX); return true;
@@ -150,6 +165,8 @@ static void parse_option(struct options *options, int key)
 	switch (key) {
 	case OPT_UNIX: options->unix_path = optarg; break;
 	case OPT_TCP: options->tcp = optarg; break;
+	case OPT_TLS_CERTIFICATES: options->certificates = optarg; break;
+	case OPT_STRUCTURED: options->structured = true; break;
 	case OPT_EXPORT: add_export(options, optarg); break;
 	case OPT_CONNECTIONS: options->connections = (unsigned)parse_number(optarg, 1, MAX_CONNECTIONS); break;
 	case OPT_IDLE: options->idle = (unsigned)parse_number(optarg, 0, 1u << 20); break;
@@ -160,6 +177,18 @@ static void parse_option(struct options *options, int key)
 	case OPT_HELP: fputs(help, stdout); exit(0);
 	default: errx(1, "see --help");
 	}
+}
+
+static void check(const struct options *options)
+{
+	if (options->block % STAMP_EVERY || options->stride % STAMP_EVERY)
+		errx(1, "--block and --stride are multiples of 4K");
+	if (options->stride < options->block)
+		errx(1, "--stride is at least --block");
+	if (options->write && options->verify)
+		errx(1, "--verify is for reads");
+	if (options->flush && !options->write)
+		errx(1, "--flush is for writes");
 }
 
 void options_parse(struct options *options, int argc, char **argv)
@@ -173,12 +202,9 @@ void options_parse(struct options *options, int argc, char **argv)
 		errx(1, "\"%s\": no such argument, see --help", argv[optind]);
 	if (!options->unix_path == !options->tcp)
 		errx(1, "either --unix or --tcp is needed, see --help");
-	if (options->block % STAMP_EVERY)
-		errx(1, "--block is a multiple of 4K");
-	if (options->write && options->verify)
-		errx(1, "--verify is for reads");
-	if (options->flush && !options->write)
-		errx(1, "--flush is for writes");
+	if (options->stride == 0)
+		options->stride = options->block;
+	check(options);
 	if (options->export_count == 0)
 		add_export(options, "");
 	if (options->connections == 0)

@@ -37,7 +37,9 @@ static void print_json(const struct options *options, const struct result *resul
 {
 	struct figures f = figures_of(options, result, usage);
 
-	printf("{\"op\": \"%s\", \"flush\": %s, \"block\": %" PRIu32 ", \"depth\": %u, \"random\": %s, \"connections\": %u, ",
+	printf("{\"tls\": %s, \"structured\": %s, \"hole_bytes\": %" PRIu64 ", ", options->certificates ? "true" : "false",
+	       options->structured ? "true" : "false", result->hole_bytes);
+	printf("\"op\": \"%s\", \"flush\": %s, \"block\": %" PRIu32 ", \"depth\": %u, \"random\": %s, \"connections\": %u, ",
 	       options->write ? "write" : "read", options->flush ? "true" : "false", options->block, options->depth,
 	       options->random ? "true" : "false", options->connections);
 	printf("\"idle\": %u, \"requests\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"seconds\": %.6f, ", options->idle,
@@ -64,6 +66,8 @@ static void print_line(const struct options *options, const struct result *resul
 	       f.p999, f.max, f.client_us, f.client_share * 100);
 	if (options->server_count)
 		printf(", server %.2f us/IO (%.0f %%)", f.server_us, f.server_share * 100);
+	if (result->hole_bytes)
+		printf(", %.0f MB of holes", (double)result->hole_bytes / 1e6);
 	if (result->errors)
 		printf(", %" PRIu64 " errors", result->errors);
 	putchar('\n');

@@ -2,7 +2,6 @@
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "bench/load_connection.h"
 
@@ -18,11 +17,11 @@ void *load_allocate(size_t count, size_t size)
 	return memory;
 }
 
-struct connection *connection_new(int fd, uint64_t region, unsigned share, unsigned shares)
+struct connection *connection_new(struct stream stream, uint64_t region, unsigned share, unsigned shares)
 {
 	struct connection *connection = load_allocate(1, sizeof(*connection));
 
-	connection->fd = fd;
+	connection->stream = stream;
 	connection->region = region;
 	connection->share = share;
 	connection->shares = shares;
@@ -32,7 +31,7 @@ struct connection *connection_new(int fd, uint64_t region, unsigned share, unsig
 
 void connection_free(struct connection *connection)
 {
-	load_disconnect(connection->fd);
+	load_disconnect(&connection->stream);
 	free(connection);
 }
 
@@ -48,8 +47,9 @@ void connection_start(struct connection *connection, const struct job *job)
 	size_t header = job->write ? HEADER_ROOM - NBD_REQUEST_SIZE : 0;
 
 	connection->budget = job->per_connection;
+	connection->started = 0;
 	connection->depth = job->depth;
-	connection->next_block = connection->region / job->block * connection->share / connection->shares;
+	connection->next_block = connection->region / job->stride * connection->share / connection->shares;
 	connection->slots = load_allocate(job->depth, sizeof(*connection->slots));
 	connection->free_slots = load_allocate(job->depth, sizeof(*connection->free_slots));
 	connection->flushes = load_allocate(job->depth, sizeof(*connection->flushes));
@@ -82,7 +82,7 @@ void connection_finish(struct connection *connection)
 
 static uint64_t next_offset(struct connection *connection, const struct job *job)
 {
-	uint64_t blocks = connection->region / job->block;
+	uint64_t blocks = connection->region / job->stride;
 	uint64_t block;
 
 	if (job->random) { /* xorshift64* */
@@ -90,12 +90,12 @@ static uint64_t next_offset(struct connection *connection, const struct job *job
 		connection->random ^= connection->random << 25;
 		connection->random ^= connection->random >> 27;
 		block = connection->random * UINT64_C(0x2545f4914f6cdd1d);
-		return (uint64_t)(((unsigned __int128)block * blocks) >> 64) * job->block;
+		return (uint64_t)(((unsigned __int128)block * blocks) >> 64) * job->stride;
 	}
 	block = connection->next_block++;
 	if (connection->next_block == blocks)
 		connection->next_block = 0;
-	return block * job->block;
+	return block * job->stride;
 }
 
 static uint64_t new_cookie(struct connection *connection, unsigned index)
@@ -113,6 +113,7 @@ static unsigned encode_request(struct connection *connection, const struct run *
 	slot->cookie = new_cookie(connection, index);
 	slot->offset = next_offset(connection, run->job);
 	slot->sent_ns = run->now;
+	slot->missing = run->job->structured && !run->job->write ? run->job->block : 0;
 	/* A write's buffer is its slot's; the headers of reads are rewritten one after the other. */
 	request = requests + (run->job->write ? index * stride : 0);
 	put_be64(request + 8, slot->cookie);
@@ -174,29 +175,57 @@ static void pending_advance(struct connection *connection, size_t sent)
 	}
 }
 
-void connection_send(struct connection *connection, const struct run *run)
+bool connection_is_behind(const struct connection *connection)
+{
+	return connection->pending_count || stream_is_behind(&connection->stream);
+}
+
+uint64_t connection_due(const struct connection *connection, const struct run *run)
+{
+	if (connection->budget == 0 || connection->free_count == 0 || connection_is_behind(connection))
+		return UINT64_MAX;
+	return run->start + connection->started * run->job->interval_ns;
+}
+
+/* How many requests may be started now. */
+static unsigned startable(const struct connection *connection, const struct run *run)
 {
 	uint64_t count = connection->free_count < connection->budget ? connection->free_count : connection->budget;
-	struct msghdr message = { 0 };
-	ssize_t sent;
 
-	if (connection->pending_count == 0 && (count || connection->flush_count)) {
-		connection->pending_first = 0;
-		connection->budget -= count;
-		if (run->job->write)
-			encode_writes(connection, run, (unsigned)count);
-		else
-			encode_reads(connection, run, (unsigned)count);
-		encode_flushes(connection);
+	if (run->job->interval_ns) {
+		uint64_t due = (run->now - run->start) / run->job->interval_ns + 1 - connection->started;
+
+		count = count < due ? count : due;
 	}
-	while (connection->pending_count) {
-		message.msg_iov = &connection->pending[connection->pending_first];
-		message.msg_iovlen = connection->pending_count;
-		sent = sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return (unsigned)count;
+}
+
+static void encode(struct connection *connection, const struct run *run, unsigned count)
+{
+	connection->pending_first = 0;
+	connection->budget -= count;
+	connection->started += count;
+	if (run->job->write)
+		encode_writes(connection, run, count);
+	else
+		encode_reads(connection, run, count);
+	encode_flushes(connection);
+}
+
+void connection_send(struct connection *connection, const struct run *run)
+{
+	unsigned count = startable(connection, run);
+
+	if (connection->pending_count == 0 && (count || connection->flush_count))
+		encode(connection, run, count);
+	while (connection_is_behind(connection)) {
+		ssize_t sent = stream_send(&connection->stream, &connection->pending[connection->pending_first],
+					   connection->pending_count);
+
 		if (sent < 0 && errno == EAGAIN)
 			return;
 		if (sent < 0 && errno != EINTR)
-			err(1, "sendmsg");
+			err(1, "send");
 		if (sent > 0)
 			pending_advance(connection, (size_t)sent);
 	}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/load_connection.h"
@@ -18,31 +19,47 @@ static volatile sig_atomic_t terminated;
 
 static bool connection_busy(const struct connection *connection)
 {
-	return connection->free_count < connection->depth;
+	return connection->budget || connection->free_count < connection->depth;
 }
 
-/* Several connections, or one whose socket is full. */
+/* Waits until a socket is ready, or the rate allows a request. */
+static void wait_polled(struct connection **connections, unsigned count, struct pollfd *polled, struct run *run)
+{
+	uint64_t due = UINT64_MAX;
+	struct timespec timeout;
+
+	for (unsigned i = 0; i < count && run->job->interval_ns; i++) {
+		uint64_t of_this = connection_due(connections[i], run);
+
+		due = of_this < due ? of_this : due;
+	}
+	timeout.tv_sec = due > run->now ? (time_t)((due - run->now) / 1000000000) : 0;
+	timeout.tv_nsec = due > run->now ? (long)((due - run->now) % 1000000000) : 0;
+	if (ppoll(polled, count, due == UINT64_MAX ? NULL : &timeout, NULL) < 0 && errno != EINTR)
+		err(1, "poll");
+	run->now = load_now_ns();
+}
+
+/* Several connections, one whose socket is full, or a rate. */
 static void turn_polled(struct connection **connections, unsigned count, struct pollfd *polled, struct run *run)
 {
 	for (unsigned i = 0; i < count; i++)
 		polled[i] = (struct pollfd){
-			.fd = connections[i]->fd,
-			.events = (short)(POLLIN | (connections[i]->pending_count ? POLLOUT : 0)),
+			.fd = connections[i]->stream.fd,
+			.events = (short)(POLLIN | (connection_is_behind(connections[i]) ? POLLOUT : 0)),
 		};
-	if (poll(polled, count, -1) < 0 && errno != EINTR)
-		err(1, "poll");
-	run->now = load_now_ns();
+	wait_polled(connections, count, polled, run);
 	for (unsigned i = 0; i < count; i++) {
 		if (polled[i].revents & ~POLLOUT)
 			connection_receive(connections[i], run, MSG_DONTWAIT);
-		if (polled[i].revents)
+		if (polled[i].revents || run->job->interval_ns)
 			connection_send(connections[i], run);
 	}
 }
 
 static void turn(struct connection **connections, unsigned count, struct pollfd *polled, struct run *run)
 {
-	if (count > 1 || connections[0]->pending_count) {
+	if (count > 1 || run->job->interval_ns || connection_is_behind(connections[0])) {
 		turn_polled(connections, count, polled, run);
 		return;
 	}
@@ -89,7 +106,7 @@ void load_run(struct connection **connections, unsigned count, const struct job 
 {
 	struct pollfd *polled = load_allocate(count, sizeof(*polled));
 	struct run run = { .job = job, .result = result, .input = load_allocate(1, STAMP_SIZE + RECEIVE_SIZE) };
-	uint64_t start, deadline;
+	uint64_t deadline;
 
 	*result = (struct result){ 0 };
 	for (unsigned i = 0; i < count; i++)
@@ -97,8 +114,8 @@ void load_run(struct connection **connections, unsigned count, const struct job 
 	watched = result;
 	watchdog(STALL_SECONDS);
 	signal(SIGTERM, terminate);
-	start = run.now = load_now_ns();
-	deadline = job->per_connection == UINT64_MAX ? start + (uint64_t)(job->seconds * 1e9) : UINT64_MAX;
+	run.start = run.now = load_now_ns();
+	deadline = job->per_connection == UINT64_MAX ? run.start + (uint64_t)(job->seconds * 1e9) : UINT64_MAX;
 	for (unsigned i = 0; i < count; i++)
 		connection_send(connections[i], &run);
 	while (!all_done(connections, count)) {
@@ -107,7 +124,7 @@ void load_run(struct connection **connections, unsigned count, const struct job 
 			for (unsigned i = 0; i < count; i++)
 				connections[i]->budget = 0;
 	}
-	result->elapsed_ns = run.now - start;
+	result->elapsed_ns = run.now - run.start;
 	watchdog(0);
 	for (unsigned i = 0; i < count; i++)
 		connection_finish(connections[i]);

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import textwrap
 
-from cases import CASES, DRIVER_CASES, QUEUE_CASES
+from cases import CASES, DRIVER_CASES, QUEUE_CASES, SESSION_CASE
 from requirements import values
 
 COLUMNS = 2
@@ -20,7 +20,7 @@ TOP = 50
 TICKS = 5
 LIMIT = 60  # seconds
 UNITS = {"iops": ("thousand requests/s", 1000), "p50": ("median latency, us", 1), "p99": ("latency, 99th percentile, us", 1),
-         "ns": ("ns of CPU time for a request", 1)}
+         "ns": ("ns of CPU time for a request", 1), "cpu": ("the server's CPU us for a request", 1)}
 # The same server has the same colour in all panels; what platterd does in other ways has its other shades.
 COLOURS = {"floor": "#999999", "nbdkit": "#e69f00", "qemu-storage-daemon": "#009e73", "nbd-server": "#cc79a7"}
 OWN, OWN_OTHERWISE, CONTROL = "#0072b2", "#56b4e9", "#b5cfe0"
@@ -29,7 +29,7 @@ OWN, OWN_OTHERWISE, CONTROL = "#0072b2", "#56b4e9", "#b5cfe0"
 def colour(name):
     if name == "platterd":
         return OWN
-    if name.startswith(("platterd, none", "none", "linked", "1 client")):
+    if name.startswith(("platterd, none", "none", "linked", "simple", "1 client")):
         return CONTROL
     return next((value for start, value in COLOURS.items() if name.startswith(start)), OWN_OTHERWISE)
 
@@ -42,6 +42,10 @@ def panels(results):
     for name in (*DRIVER_CASES, *QUEUE_CASES):
         if name in results:
             yield [name, "the block layer alone, 4 KiB random"], "ns", results[name]
+    if any(results.get("sparse", {}).values()):
+        yield ["sparse", "RAM disk: 1 MiB sequential read, structured replies"], "iops", results["sparse"]
+    if SESSION_CASE in results:
+        yield [SESSION_CASE, "a session alone, 4 KiB random"], "ns", results[SESSION_CASE]
 
 
 def quoted(text):

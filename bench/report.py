@@ -191,8 +191,41 @@ def queue_table(scheduler, result):
     columns_table(block_columns(more), result)
 
 
-def idle_lines(idle):
-    print(f"\n{idle['connections']} idle connections: platterd's resident memory grew by {idle['rss_kib_grown']} KiB, "
+def cipher_lines(result, speed):
+    """How far each server is from encryption alone, which does SPEED bytes in a second of CPU time."""
+    if not speed:
+        return
+    print(f"OpenSSL alone encrypts {speed / 1e9:.2f} GB in a second of CPU time (openssl speed, AES-128-GCM, 16 KiB); of that do " +
+          ", ".join(f"{name} {statistics.median(moved_per_cpu_second(one) for one in rounds) / speed * 100:.0f} %"
+                    for name, rounds in result.items() if rounds), flush=True)
+
+
+def moved_per_cpu_second(one):
+    """Bytes that the server moved in a second of CPU time."""
+    return one["MBps"] * 1e6 / one["iops"] / (one["server_cpu_us_per_io"] / 1e6)
+
+
+def session_table(result):
+    """What a request costs from its bytes to those of its reply, by the kind of replies."""
+
+    def times_simple(metric, name):
+        return f"x {statistics.median(ratios(result, metric, name, 'simple')):.3f}" if name != "simple" else "-"
+
+    print("\na session alone, RAM disk: 4 KiB random read, 32 in a batch; of one request")
+    columns_table(block_columns(times_simple), result)
+
+
+def map_table(extents, result):
+    print(f"\nnbdinfo --map of a RAM disk of 1 TiB with {extents} extents")
+    columns_table((
+        ("seconds", lambda _, rounds: f"{median(rounds, 'seconds'):.2f}"),
+        ("range", lambda _, rounds: spread(values(rounds, "seconds"), 2)),
+        ("of these the server's CPU", lambda _, rounds: f"{middle(rounds, 'server_seconds'):.2f}"),
+    ), result)
+
+
+def idle_lines(name, idle):
+    print(f"\n{idle['connections']} idle connections{' with TLS' if name == 'idle-tls' else ''}: platterd's resident memory grew by {idle['rss_kib_grown']} KiB, "
           f"{idle['rss_bytes_per_connection']:.0f} bytes each, from {idle['rss_kib_before']} KiB")
     print(f"a new client, from connect to its first 4 KiB: {idle['newcomer_us_beside']:.0f} us beside them, "
           f"{idle['newcomer_us_alone']:.0f} us alone", flush=True)
@@ -204,7 +237,7 @@ def wide(verdict):
 
 METRIC_TITLES = {"iops": "rate", "cpu": "CPU/IO", "p50": "p50", "p99": "p99", "instructions": "instructions", "ns": "ns",
                  "system calls": "system calls for a request", "bytes each": "resident bytes for a connection",
-                 "newcomer": "us for a new client"}
+                 "newcomer": "us for a new client", "seconds": "seconds"}
 
 
 def measured_cells(verdict, sign):

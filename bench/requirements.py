@@ -43,6 +43,13 @@ REQUIREMENTS = [Requirement(*row) for row in (
     ("idle",            "platterd",      "bytes each", "<=", 8192, None),
     # From connect to its first 4 KiB, in us.
     ("idle",            "platterd",      "newcomer", "<=", 10000, None),
+    ("tls-read-4k",     "platterd",      "iops", ">=", 2.0,  "nbdkit"),
+    ("tls-tcp-read-4k", "platterd",      "iops", ">=", 2.0,  "nbdkit"),
+    ("tls-read-128k",   "platterd",      "cpu",  "<=", 0.8,  "nbdkit"),
+    ("tls-write-128k",  "platterd",      "cpu",  "<=", 0.8,  "nbdkit"),
+    ("idle-tls",        "platterd",      "bytes each", "<=", 49152, None),
+    ("sparse",          "holes",         "iops", ">=", 20,   "data"),
+    ("map",             "platterd",      "seconds", "<", 1.0, "nbdkit"),
     ("file-write-4k",     "platterd", "iops", ">=", 1.7, "best peer", "ext4"),
     ("file-write-4k-qd1", "platterd", "iops", ">=", 1.0, "best peer"),
     ("file-flush",        "platterd", "iops", ">=", 0.9, "nbdkit", "ext4"),
@@ -60,6 +67,7 @@ REQUIREMENTS = [Requirement(*row) for row in (
       for case in ("direct-fair", "slow-fair") for scheduler in ("none", "merge", "deadline")),
     ("block-read-4k",   "module", "instructions", "<=", 1.02, "linked"),
     ("block-write-4k",  "module", "instructions", "<=", 1.02, "linked"),
+    ("session-read-4k", "structured", "instructions", "<=", 1.1, "simple"),
     *((f"block-{scheduler}", f"{scheduler}, {op}, depth {depth}", "ns", "<= +", most, f"none, {op}, depth {depth}")
       for scheduler, most in (("merge", 60), ("deadline", 120)) for op in ("read", "write") for depth in QUEUE_DEPTHS),
 )]
@@ -67,7 +75,7 @@ REQUIREMENTS = [Requirement(*row) for row in (
 # The metrics' names in what platter-load reports, and the measurement of the block layer.
 METRICS = {"iops": "iops", "cpu": "server_cpu_us_per_io", "p50": "p50_us", "p99": "p99_us",
            "instructions": "instructions", "ns": "ns", "system calls": "system_calls_per_request",
-           "bytes each": "rss_bytes_per_connection", "newcomer": "newcomer_us_beside"}
+           "bytes each": "rss_bytes_per_connection", "newcomer": "newcomer_us_beside", "seconds": "seconds"}
 
 
 def values(rounds, metric):
@@ -103,7 +111,7 @@ def figures(case, metric, server):
 
 
 def holds(measured, sign, factor):
-    return {">=": measured >= factor, ">": measured > factor, "<=": measured <= factor}[sign.rstrip(" +")]
+    return {">=": measured >= factor, ">": measured > factor, "<=": measured <= factor, "<": measured < factor}[sign.rstrip(" +")]
 
 
 def judge(requirement, results):

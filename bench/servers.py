@@ -21,6 +21,8 @@ CONTROL_SECONDS = 10
 ON_DISK = ("file", "direct")
 # The media that all servers have.
 COMMON = ("ram", "tcp", "file")
+# Inside TLS, with certificates.
+TLS = ("tls", "tls-tcp")
 DISK = "disk"  # platterd's, but with several
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,9 +45,15 @@ def child_setup(cpus):
     return setup
 
 
+def process_cpu_seconds(pid):
+    """By its CPU clock, as clock_getcpuclockid(3) makes it."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 class Place:
     """
     Where a server listens, and the MEDIUM that it serves: "ram" and "tcp", a RAM disk of SIZE bytes, or IMAGE on tmpfs;
+    "tls" and "tls-tcp", the same with TLS;
     "file" and "direct", IMAGE on a disk, through the page cache or past it; "delay", platterd's module of that name.
     """
 
@@ -55,7 +63,8 @@ class Place:
         self.log = os.path.join(directory, name + ".log")
         self.control = os.path.join(directory, name + ".control")
         self.modules = os.path.join(directory, "modules")
-        self.socket = None if medium == "tcp" else os.path.join(directory, name + ".sock")
+        self.certificates = os.path.join(directory, "certificates") if medium in TLS else None
+        self.socket = None if medium.endswith("tcp") else os.path.join(directory, name + ".sock")
         self.port = None if self.socket else free_port()
         self.size = size
         self.image = image
@@ -65,7 +74,8 @@ class Place:
         return self.medium in ON_DISK
 
     def load_options(self):
-        return ["--unix", self.socket] if self.socket else ["--tcp", f"127.0.0.1:{self.port}"]
+        where = ["--unix", self.socket] if self.socket else ["--tcp", f"127.0.0.1:{self.port}"]
+        return where + (["--tls-certificates", self.certificates] if self.certificates else [])
 
     def connect(self):
         if self.socket:
@@ -85,25 +95,27 @@ def floor_polling(program, place, microseconds):
     return [*floor(program, place), "--poll-us", str(microseconds)]
 
 
-def platterd(program, place, *options, disks=1):
+def platterd(program, place, *options, disks=1, overcommit=False):
     where = f"unix:{place.socket}" if place.socket else f"tcp:127.0.0.1:{place.port}"
     if place.on_disk:
         what = [f"{DISK}={place.image}" + (",direct" if place.medium == "direct" else "")]
     elif place.medium == "delay":
         what = [f"below=ram:{place.size},export=off", f"{DISK}=delay:below"]
     elif disks == 1:
-        what = [f"{DISK}=ram:{place.size}"]
+        what = [f"{DISK}=ram:{place.size}" + (",overcommit=on" if overcommit else "")]
     else:
         what = [f"{DISK}{i}=ram:{place.size}" for i in range(disks)]
+    tls = ["--tls-certificates", place.certificates] if place.certificates else []
     return [program, *(options or ("--threads", "1")), "--control", place.control, "--modules", place.modules,
-            "--module-conf", place.modules, "--listen", where, *what]
+            "--module-conf", place.modules, *tls, "--listen", where, *what]
 
 
 def nbdkit(program, place):
     # Of -t 1, 4 and 16 (the default), all on one CPU: large requests are fastest with 4, small ones within the noise.
     where = ["-U", place.socket] if place.socket else ["-i", "127.0.0.1", "-p", str(place.port)]
     what = ["file", place.image] if place.on_disk else ["memory", str(place.size), "allocator=malloc"]
-    return [program, "-f", "-t", "4", *where, *what]
+    tls = ["--tls=require", "--tls-certificates=" + place.certificates] if place.certificates else []
+    return [program, "-f", "-t", "4", *tls, *where, *what]
 
 
 def qemu(program, place, aio="io_uring"):
@@ -115,14 +127,22 @@ def qemu(program, place, aio="io_uring"):
     node = f"driver=file,node-name=image,filename={place.image},aio={aio}," \
         f"cache.direct={'on' if place.medium == 'direct' else 'off'}"
     export = "type=nbd,id=export,node-name=image,name=,writable=on"
-    return [program, "--blockdev", node, "--nbd-server", where, "--export", export]
+    tls = []
+    if place.certificates:
+        tls = ["--object", f"tls-creds-x509,id=tls,dir={place.certificates},endpoint=server,verify-peer=off"]
+        where += ",tls-creds=tls"
+    return [program, *tls, "--blockdev", node, "--nbd-server", where, "--export", export]
 
 
 def nbd_server(program, place):
     where = f"unixsock = {place.socket}" if place.socket else f"listenaddr = 127.0.0.1\nport = {place.port}"
     config = place.log + ".conf"
     with open(config, "w", encoding="utf-8") as file:
-        file.write(f"[generic]\n{where}\n[disk]\nexportname = {place.image}\nflush = true\n")
+        file.write(f"[generic]\n{where}\n")
+        if place.certificates:
+            file.write("force_tls = true\n" + "".join(f"{key}file = {place.certificates}/{name}.pem\n" for key, name in (
+                ("cacert", "ca-cert"), ("cert", "server-cert"), ("key", "server-key"))))
+        file.write(f"[disk]\nexportname = {place.image}\nflush = true\n")
     # Without forking it would serve one client only; as a daemon it tells its process id.
     return [program, "-C", config, "-p", place.log + ".pid"]
 
@@ -206,6 +226,9 @@ class Server:
     def resident_kib(self):
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
             return int(re.search(r"^Rss:\s+(\d+)", file.read(), re.M).group(1))
+
+    def cpu_seconds(self):
+        return process_cpu_seconds(self.pid)
 
     def ask(self, *arguments):
         """What platterctl says."""

@@ -11,9 +11,11 @@ import xml.etree.ElementTree
 import pytest
 
 from bench_support import BLOCK, BUILD, SOURCE
+from block_cost import SessionCost
+from daemon import SANITIZED
 import plot
 import report
-from cases import CASES
+from cases import CASES, STEADY
 from requirements import METRICS, REQUIREMENTS, Requirement, judge
 
 
@@ -61,13 +63,15 @@ def test_system_calls_are_those_between_two_lines_of_counters():
 
 def test_idle_connections_and_system_calls_are_required(capsys):
     results = {"read-4k": {"platterd": [{"system_calls_per_request": 0.2}]},
-               "idle": {"platterd": [{"rss_bytes_per_connection": 8193, "newcomer_us_beside": 150}]}}
+               "idle": {"platterd": [{"rss_bytes_per_connection": 8193, "newcomer_us_beside": 150}]},
+               "idle-tls": {"platterd": [{"rss_bytes_per_connection": 49152, "newcomer_us_beside": 150}]}}
     with_none = [needed for needed in REQUIREMENTS if needed.opponent is None]
     verdicts = {(needed.case, needed.metric): judge(needed, results).word for needed in with_none}
-    assert verdicts == {("read-4k", "system calls"): "missed", ("idle", "bytes each"): "missed", ("idle", "newcomer"): "met"}
+    assert verdicts == {("read-4k", "system calls"): "missed", ("idle", "bytes each"): "missed", ("idle", "newcomer"): "met",
+                        ("idle-tls", "bytes each"): "met"}
     del results["read-4k"]
     told = [verdict["verdict"] for verdict in report.verdict_table(results, "ext4") if verdict["opponent"] is None]
-    assert told == ["not measured", "missed", "met"]
+    assert told == ["not measured", "missed", "met", "met"]
     assert "idle: platterd's resident bytes for a connection" in capsys.readouterr().out
 
 
@@ -90,8 +94,9 @@ def test_a_smoke_run(directory):
         [sys.executable, "-B", os.path.join(SOURCE, "run"), "--quick", "--dir", directory,
          *(f"--{name}={os.path.join(BUILD, path)}" for name, path in (
              ("platterd", "platterd"), ("platterctl", "platterctl"), ("load", "bench/platter-load"), ("floor", "bench/platter-floor"),
-             ("block", "bench/platter-block"), ("module", "bench/ram.so"), ("plugins", "plugins"))),
-         "--servers", "platterd", "--case", "slow-*", "--case", "direct-mixed", "--case", "file-flush", "--case", "read-4k", "--case", "idle",
+             ("block", "bench/platter-block"), ("session", "bench/platter-session"), ("module", "bench/ram.so"), ("plugins", "plugins"))),
+         "--servers", "platterd", "--case", "slow-*", "--case", "direct-mixed", "--case", "file-flush", "--case", "read-4k", "--case", "idle*",
+         "--case", "tls-*", "--case", "sparse", "--case", "map",
          "--json", figures, "--plot", drawing],
         capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -99,8 +104,9 @@ def test_a_smoke_run(directory):
         told = json.load(file)
     cases = told["cases"]
     alone = [verdict for verdict in told["verdicts"] if verdict["opponent"] is None]
-    assert len(alone) == 3 and all(verdict["measured"] > 0 for verdict in alone), alone
-    assert {"slow-seq-write", "slow-fair", "slow-flush", "file-flush"} <= set(cases)
+    assert len(alone) == 4 and all(verdict["measured"] > 0 for verdict in alone), alone
+    assert {"slow-seq-write", "slow-fair", "slow-flush", "file-flush", "tls-read-4k", "tls-tcp-read-4k", "tls-write-128k", "sparse"} <= set(cases)
+    assert max(one["iops"] for one in cases["tls-read-128k"]["platterd"]) <= 1.1 * STEADY
     for case in cases.values():
         assert all(len(figures) == 2 and min(one["iops"] for one in figures) > 0 for figures in case.values()), case
     # What makes these differ is large: even a smoke run shows it.
@@ -108,6 +114,24 @@ def test_a_smoke_run(directory):
     if shutil.which("gnuplot"):
         texts = "".join(xml.etree.ElementTree.parse(drawing).getroot().itertext())
         assert all(name in texts for name in cases)
+
+
+@pytest.fixture
+def session_cost(directory):
+    return SessionCost(os.path.join(BUILD, "bench/platter-session"), directory)
+
+
+def test_both_kinds_of_replies_alone(session_cost):
+    figures = session_cost.nanoseconds(3, 1000)
+    assert list(figures) == ["simple", "structured"] and all(len(one) == 3 and min(one) > 0 for one in figures.values())
+
+
+@pytest.mark.skipif(SANITIZED, reason="valgrind cannot run what the address sanitizer has instrumented")
+def test_structured_replies_take_few_instructions_more(session_cost):
+    count = session_cost.instructions(2000)
+    # Some hundred of them; of another order are counts of something else.
+    assert 100 < count["simple"] < 10000
+    assert count["structured"] <= 1.1 * count["simple"]
 
 
 def test_each_scheduler_alone():

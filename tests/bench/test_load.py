@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -14,8 +15,9 @@ import pytest
 
 from bench_support import LOAD
 from daemon import wait_for
-from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, HAS_FLAGS, INFO_EXPORT, OPT_GO, REP_ACK, REP_INFO, REP_MAGIC,
-                         REPLY_MAGIC, SEND_FLUSH)
+from tls_support import certificates
+from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, ERR_UNSUP, HAS_FLAGS, INFO_EXPORT, OPT_GO, OPT_STARTTLS,
+                         OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REP_MAGIC, REPLY_MAGIC, SEND_FLUSH)
 
 SIZE = 1 << 20
 
@@ -27,14 +29,18 @@ def stamps(offset, length, seed=1):
 
 
 class Onlooker:
-    """An NBD server that keeps nothing; COMMANDS has (connection, command, slot of the cookie) as they came.
+    """An NBD server that keeps nothing; COMMANDS has (connection, command, slot of the cookie) as they came, OFFSETS those of each.
 
-    LIE(how many came, cookie, offset, length) gives a reply's cookie and a read's data.
+    LIE(how many came, cookie, offset, length) gives a reply's cookie and a read's data.  TLS: a directory with certificates.
+    CHUNKS(cookie, offset, length) gives the reply to a read where structured replies were negotiated.
     """
 
-    def __init__(self, directory, flags=HAS_FLAGS | SEND_FLUSH, lie=None):
+    def __init__(self, directory, flags=HAS_FLAGS | SEND_FLUSH, lie=None, tls=None, chunks=None):
         self.flags = flags
         self.lie = lie or (lambda count, cookie, offset, length: (cookie, stamps(offset, length)))
+        self.tls = tls
+        self.chunks = chunks
+        self.offsets = []
         self.path = os.path.join(directory, "sock")
         self.commands = []
         self.listener = socket.socket(socket.AF_UNIX)
@@ -54,18 +60,28 @@ class Onlooker:
 
     def serve(self, peer, number):
         # A generator that was lied to hangs up.
-        with peer, contextlib.suppress(ConnectionError):
-            self.converse(peer.makefile("rwb"), number)
+        with peer, contextlib.suppress(OSError):
+            peer.sendall(b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
+            peer.recv(4, socket.MSG_WAITALL)
+            stream = peer.makefile("rwb")
+            if self.tls:
+                self.answer(stream, OPT_STARTTLS)
+                stream = self.tls.wrap_socket(peer, server_side=True).makefile("rwb")
+            if self.chunks:
+                self.answer(stream, OPT_STRUCTURED_REPLY)
+            self.answer(stream, OPT_GO, struct.pack(">HQH", INFO_EXPORT, SIZE, self.flags))
+            self.converse(stream, number)
+
+    def answer(self, stream, expected, info=b""):
+        """Takes the option EXPECTED; any other one it doesn't know."""
+        _, option, length = struct.unpack(">QII", stream.read(16))
+        stream.read(length)
+        if info and option == expected:
+            stream.write(struct.pack(">QIII", REP_MAGIC, option, REP_INFO, len(info)) + info)
+        stream.write(struct.pack(">QIII", REP_MAGIC, option, REP_ACK if option == expected else ERR_UNSUP, 0))
+        stream.flush()
 
     def converse(self, stream, number):
-        stream.write(b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
-        stream.flush()
-        _, _, _, length = struct.unpack(">IQII", stream.read(20))
-        stream.read(length)
-        info = struct.pack(">HQH", INFO_EXPORT, SIZE, self.flags)
-        stream.write(struct.pack(">QIII", REP_MAGIC, OPT_GO, REP_INFO, len(info)) + info)
-        stream.write(struct.pack(">QIII", REP_MAGIC, OPT_GO, REP_ACK, 0))
-        stream.flush()
         while len(header := stream.read(28)) == 28:
             _, _, command, cookie, offset, length = struct.unpack(">IHHQQI", header)
             if command == CMD_DISC:
@@ -73,6 +89,11 @@ class Onlooker:
             if command == CMD_WRITE:
                 stream.read(length)
             self.commands.append((number, command, cookie % 1024))
+            self.offsets.append(offset)
+            if self.chunks and command == CMD_READ:
+                stream.write(self.chunks(cookie, offset, length))
+                stream.flush()
+                continue
             cookie, data = self.lie(len(self.commands), cookie, offset, length)
             stream.write(struct.pack(">IIQ", REPLY_MAGIC, 0, cookie) + (data if command == CMD_READ else b""))
             stream.flush()
@@ -179,3 +200,120 @@ def test_without_verify_data_are_nobodys_business(directory):
     server = Onlooker(directory, lie=lambda count, cookie, offset, length: (cookie, bytes(length)))
     assert load(server, "--count", "60").returncode == 0
     server.listener.close()
+
+
+def test_no_more_requests_than_the_rate_allows(onlooker):
+    done = load(onlooker, "--count", "40", "--depth", "8", "--rate", "100")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    # The first comes at once, the last not before its time.
+    assert told["requests"] == 40 and told["seconds"] >= 39 / 100
+
+
+def test_a_rate_beyond_what_the_server_can_do_is_no_limit(onlooker):
+    assert load(onlooker, "--count", "60", "--depth", "4", "--connections", "2", "--rate", "1G").returncode == 1
+    assert load(onlooker, "--count", "60", "--depth", "4", "--connections", "2", "--rate", "900M").returncode == 0
+    assert len(onlooker.commands) == 60
+
+
+def test_offsets_keep_the_stride(onlooker):
+    assert load(onlooker, "--count", "16", "--sequential", "--stride", "64K").returncode == 0
+    assert onlooker.offsets == [65536 * i for i in range(16)]
+    assert load(onlooker, "--count", "16", "--stride", "128K").returncode == 0
+    assert all(offset % (128 << 10) == 0 for offset in onlooker.offsets[16:])
+
+
+NONE, DATA, HOLE, ERROR = 0, 1, 2, 0x8001
+
+
+def chunk(cookie, kind, payload=b"", done=True):
+    return struct.pack(">IHHQI", 0x668E33EF, done, kind, cookie, len(payload)) + payload
+
+
+def data(cookie, offset, length, done=True):
+    return chunk(cookie, DATA, struct.pack(">Q", offset) + stamps(offset, length), done)
+
+
+def hole(cookie, offset, length, done=True):
+    return chunk(cookie, HOLE, struct.pack(">QI", offset, length), done)
+
+
+def structured(directory, chunks, *arguments):
+    server = Onlooker(directory, chunks=chunks)
+    done = load(server, "--structured", "--depth", "4", "--block", "16K", "--count", "60", *arguments)
+    server.listener.close()
+    return done
+
+
+def test_structured_data_in_any_order_pass_its_check(directory):
+    done = structured(directory, lambda cookie, offset, length: data(cookie, offset + 8192, 8192, False) +
+                      data(cookie, offset, 4096, False) + data(cookie, offset + 4096, 4096, False) + chunk(cookie, NONE), "--verify")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    told = json.loads(done.stdout)
+    assert told["requests"] == 60 and told["errors"] == 0 and told["hole_bytes"] == 0
+
+
+def test_holes_are_counted(directory):
+    done = structured(directory, lambda cookie, offset, length: hole(cookie, offset, 12288, False) + data(cookie, offset + 12288, 4096))
+    assert done.returncode == 0 and json.loads(done.stdout)["hole_bytes"] == 60 * 12288
+
+
+def test_writes_may_have_simple_replies(directory):
+    assert structured(directory, data, "--op", "write", "--flush").returncode == 0
+
+
+@pytest.mark.parametrize("chunks, complaint", [
+    (lambda cookie, offset, length: hole(cookie, offset, length), "a hole at offset"),
+    (lambda cookie, offset, length: data(cookie, offset, length - 4096), "lacks 4096 bytes"),
+    (lambda cookie, offset, length: chunk(cookie, NONE), "lacks 16384 bytes"),
+    (lambda cookie, offset, length: data(cookie, offset, length, False) + data(cookie, offset, 4096), "a chunk of 4096 bytes"),
+    (lambda cookie, offset, length: data(cookie, offset + 4096, length), "a chunk of 16384 bytes"),
+    (lambda cookie, offset, length: hole(cookie, offset, 0), "a chunk of 0 bytes"),
+    (lambda cookie, offset, length: data(cookie, offset + 512, 4096), "needs chunks of whole 4K"),
+    (lambda cookie, offset, length: chunk(cookie, DATA, bytes(7)), "a chunk of type 1 with 7 bytes"),
+    (lambda cookie, offset, length: chunk(cookie, 5), "unknown type 5"),
+    (lambda cookie, offset, length: data(cookie ^ 1 << 63, offset, length), "unknown cookie"),
+    (lambda cookie, offset, length: chunk(cookie, ERROR, struct.pack(">IH", EIO, 4) + b"why?"), f"error {EIO} for a read"),
+    (lambda cookie, offset, length: struct.pack(">IIQ", REPLY_MAGIC, 0, cookie) + stamps(offset, length), "a simple reply to a read"),
+])
+def test_structured_replies_that_are_wrong(directory, chunks, complaint):
+    done = structured(directory, chunks, "--verify")
+    assert done.returncode == 1 and complaint in done.stderr, done
+
+
+def test_structured_replies_that_nobody_asked_for(directory):
+    server = Onlooker(directory, lie=lambda count, cookie, offset, length: (cookie, b""))
+    done = load(server, "--structured", "--count", "60")
+    assert done.returncode == 1 and "structured replies: refused" in done.stderr
+    server.listener.close()
+
+
+def secured(directory, *arguments, trusted=None):
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(os.path.join(certificates(), "server-cert.pem"), os.path.join(certificates(), "server-key.pem"))
+    server = Onlooker(directory, tls=server_side)
+    done = load(server, "--tls-certificates", trusted or certificates(), *arguments)
+    server.listener.close()
+    return done, server
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--verify"], ["--verify", "--depth", "32", "--connections", "3"], ["--verify", "--block", "1M", "--depth", "2"],
+    ["--op", "write", "--depth", "32"], ["--op", "write", "--block", "1M", "--depth", "4", "--flush"]])
+def test_all_of_it_through_tls(directory, arguments):
+    """However large: beyond what goes into a record, a batch and the socket."""
+    done, server = secured(directory, "--count", "60", *arguments)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    told = json.loads(done.stdout)
+    assert told["tls"] and told["requests"] == 60 and told["errors"] == 0
+    assert len(server.commands) == (120 if "--flush" in arguments else 60)
+
+
+def test_a_server_that_somebody_else_has_signed(directory):
+    done, server = secured(directory, "--count", "60", trusted=certificates("theirs"))
+    assert done.returncode == 1 and "certificate verify failed" in done.stderr and not server.commands
+
+
+def test_a_server_without_tls(onlooker):
+    done = load(onlooker, "--count", "60", "--tls-certificates", certificates())
+    assert done.returncode == 1 and "TLS: refused" in done.stderr

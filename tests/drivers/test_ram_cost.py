@@ -22,7 +22,7 @@ def cost(directory):
 
 @pytest.mark.parametrize("op", ["read", "write"])
 def test_linked_and_as_a_module_in_one_run(cost, op):
-    figures = cost.nanoseconds(op, 3, 1000, *cost.driver_arguments())
+    figures = cost.nanoseconds(3, 1000, *cost.driver_arguments(op))
     assert list(figures) == ["linked", "module"]
     assert all(len(rounds) == 3 and min(rounds) > 0 for rounds in figures.values())
 
@@ -30,6 +30,6 @@ def test_linked_and_as_a_module_in_one_run(cost, op):
 @pytest.mark.skipif(SANITIZED, reason="valgrind cannot run what the address sanitizer has instrumented")
 @pytest.mark.parametrize("op", ["read", "write"])
 def test_a_module_takes_the_instructions_that_it_takes_linked_in(cost, op):
-    count = cost.instructions(op, 2000, *cost.driver_arguments(), "--size", "4M")
+    count = cost.instructions(2000, *cost.driver_arguments(op), "--size", "4M")
     assert LEAST < count["linked"] < MOST
     assert LEAST < count["module"] <= 1.02 * count["linked"]
