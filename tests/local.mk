@@ -12,6 +12,7 @@ UNIT_TESTS = \
 	tests/unit/test_extents \
 	tests/unit/test_flush \
 	tests/unit/test_iostat \
+	tests/unit/test_ktls \
 	tests/unit/test_limits \
 	tests/unit/test_log \
 	tests/unit/test_mark \
@@ -65,6 +66,9 @@ tests_unit_test_flush_LDADD = $(unit_ldadd)
 tests_unit_test_iostat_SOURCES = tests/unit/test_iostat.c client/iostat.c client/iostat.h tests/unit/unit.h
 tests_unit_test_iostat_CPPFLAGS = $(unit_cppflags) $(JANSSON_CFLAGS)
 tests_unit_test_iostat_LDADD = $(JANSSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_ktls_SOURCES = tests/unit/test_ktls.c tests/unit/unit.h
+tests_unit_test_ktls_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
+tests_unit_test_ktls_LDADD = $(unit_ldadd)
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 tests_unit_test_log_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_log_LDADD = $(unit_ldadd)
