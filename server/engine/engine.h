@@ -98,8 +98,11 @@ void engine_transferred(struct engine *engine);
 void engine_accept(struct engine *engine, struct engine_op *op, int fd);
 void engine_recv(struct engine *engine, struct engine_op *op, int fd, void *buffer, size_t size);
 void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
-/* The result may be less than everything; the iovec array stays in place until `done`. */
-void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count);
+/*
+ * The result may be less than everything; the iovec array stays in place until `done`.  FLAGS: MSG_WAITALL, to be called back
+ * once for what takes the kernel several tries; some kinds of socket refuse that.
+ */
+void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count, int flags);
 
 /* Files.  FLAGS: RWF_*. */
 void engine_readv(struct engine *engine, struct engine_op *op, int fd, const struct iovec *iov, unsigned count,

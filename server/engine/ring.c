@@ -479,7 +479,7 @@ void engine_recvv(struct engine *engine, struct engine_op *op, int fd, struct io
 	io_uring_sqe_set_data(sqe, op);
 }
 
-void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count)
+void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct iovec *iov, unsigned count, int flags)
 {
 	struct io_uring_sqe *sqe;
 
@@ -495,7 +495,7 @@ void engine_sendv(struct engine *engine, struct engine_op *op, int fd, struct io
 		}
 	}
 	sqe = ring_sqe(engine);
-	io_uring_prep_sendmsg(sqe, fd, &op->host.message, MSG_NOSIGNAL | MSG_WAITALL);
+	io_uring_prep_sendmsg(sqe, fd, &op->host.message, MSG_NOSIGNAL | (unsigned)flags);
 	io_uring_sqe_set_data(sqe, op);
 }
 

@@ -104,7 +104,7 @@ void conn_send(struct conn *conn)
 		gather.iov = &conn->sealed;
 		gather.count = 1;
 	}
-	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count);
+	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count, MSG_WAITALL);
 	conn_op_started(conn, CONN_SEND);
 }
 

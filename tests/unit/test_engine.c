@@ -86,7 +86,7 @@ static void test_a_receive_waits_for_its_bytes(void **state)
 	engine_recv(engine, &receive.op, pair[0], buffer, sizeof(buffer));
 	engine_wait(engine, true);
 	assert_int_equal(ended_total, 0);
-	engine_sendv(engine, &send.op, pair[1], iov, 2);
+	engine_sendv(engine, &send.op, pair[1], iov, 2, MSG_WAITALL);
 	wait_until(engine, 2);
 	assert_int_equal(send.result, 5);
 	assert_int_equal(receive.result, 5);
@@ -106,7 +106,7 @@ static void test_a_large_send_arrives(void **state)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	engine_sendv(engine, &send.op, pair[1], &iov, 1);
+	engine_sendv(engine, &send.op, pair[1], &iov, 1, MSG_WAITALL);
 	while (received < sizeof(out)) {
 		receive.ended = 0;
 		engine_recv(engine, &receive.op, pair[0], in, sizeof(in));
@@ -119,7 +119,7 @@ static void test_a_large_send_arrives(void **state)
 			iov = (struct iovec){ out + sent, sizeof(out) - sent };
 			send.ended = 0;
 			if (sent < sizeof(out))
-				engine_sendv(engine, &send.op, pair[1], &iov, 1);
+				engine_sendv(engine, &send.op, pair[1], &iov, 1, MSG_WAITALL);
 		}
 	}
 	while (sent < sizeof(out) && !send.ended)
@@ -475,7 +475,7 @@ static uint64_t send_by_ring(struct engine *engine, int fd)
 	uint64_t before = engine_stats(engine)->submitted;
 
 	ended_total = 0;
-	engine_sendv(engine, &send.op, fd, &iov, 1);
+	engine_sendv(engine, &send.op, fd, &iov, 1, MSG_WAITALL);
 	while (!send.ended)
 		engine_wait(engine, true);
 	assert_int_equal(send.result, 1);
