@@ -176,13 +176,14 @@ static void add_client(struct table *table, const json_t *client)
 	table_add_size(table, (uint64_t)number_of(op_of(client, "write"), "bytes"));
 	table_add(table, "%s", text_of(tls, "version"));
 	table_add(table, "%s", text_of(tls, "cipher"));
+	table_add(table, "%s", !json_is_object(tls) ? "-" : json_is_true(json_object_get(tls, "kernel")) ? "yes" : "no");
 	table_add(table, "%s", text_of(tls, "identity"));
 }
 
 static int clients(int argc, char **argv)
 {
 	return list(argc, argv, "clients", "clients",
-		    "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT >REQUESTS >READ >WRITTEN TLS CIPHER IDENTITY", add_client);
+		    "PEER EXPORT STATE >REACTOR >SECONDS >IN-FLIGHT >REQUESTS >READ >WRITTEN TLS CIPHER KTLS IDENTITY", add_client);
 }
 
 /* As /proc/devices has them. */

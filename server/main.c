@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
+#include "common/ktls.h"
 #include "common/log.h"
 #include "common/size.h"
 #include "common/tls.h"
@@ -89,6 +91,20 @@ static int open_control(const char *address)
 	return -1;
 }
 
+/* By the option, or by the kernel. */
+static bool want_kernel_tls(enum options_ktls when)
+{
+	struct utsname system;
+
+	if (when != OPTIONS_KTLS_AUTO || uname(&system) < 0)
+		return when == OPTIONS_KTLS_ON;
+	if (ktls_is_mature(system.release))
+		return true;
+	log_info("Linux %s receives slowly with kernel TLS, so it isn't used; 6.5 doesn't, and --ktls=on has it used here, too",
+		 system.release);
+	return false;
+}
+
 /* What clients need to know comes before the exports that only those may use. */
 static int prepare_tls(const struct options *options)
 {
@@ -101,6 +117,7 @@ static int prepare_tls(const struct options *options)
 		log_error("--tls-verify-peer: certificates are missing; write --tls-certificates=DIR");
 		return -1;
 	}
+	tls_allow_kernel(want_kernel_tls(options->ktls));
 	if (tls_configure(&files, &error) == 0)
 		return 0;
 	log_error("%s", error.text);

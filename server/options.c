@@ -34,6 +34,8 @@ static const char usage_head[] =
 	"      --tls-certificates=DIR  where ca-cert.pem, server-cert.pem and server-key.pem lie\n"
 	"      --tls-psk=FILE       keys of clients, IDENTITY:KEY in each line\n"
 	"      --tls-verify-peer    clients need a certificate, signed by ca-cert.pem, or a key\n"
+	"      --ktls=auto|on|off   have the kernel do TLS on TCP connections, where it can; auto: from\n"
+	"                           Linux 6.5 on (auto)\n"
 	"      --control=PATH|none  socket for platterctl: PATH[,mode=OCTAL]\n"
 	"                           (/run/platter/control.sock)\n"
 	"      --modules=DIR        where driver modules lie\n"
@@ -114,8 +116,9 @@ static unsigned usable_cores(void)
 }
 
 enum {
-	OPTION_TLS = 256, OPTION_TLS_CERTIFICATES, OPTION_TLS_PSK, OPTION_TLS_VERIFY, OPTION_CONTROL, OPTION_MODULES,
-	OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY, OPTION_VERSION,
+	OPTION_TLS = 256, OPTION_TLS_CERTIFICATES, OPTION_TLS_PSK, OPTION_TLS_VERIFY, OPTION_KTLS, OPTION_CONTROL,
+	OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY,
+	OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -133,6 +136,7 @@ static const struct option long_options[] = {
 	{ "tls-certificates", required_argument, NULL, OPTION_TLS_CERTIFICATES },
 	{ "tls-psk", required_argument, NULL, OPTION_TLS_PSK },
 	{ "tls-verify-peer", no_argument, NULL, OPTION_TLS_VERIFY },
+	{ "ktls", required_argument, NULL, OPTION_KTLS },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, 'h' },
@@ -160,6 +164,18 @@ static bool parse_poll(struct options *options, const char *text)
 	return true;
 }
 
+static bool parse_ktls(struct options *options, const char *text)
+{
+	static const char *const names[] = { "auto", "on", "off" }; /* as in enum options_ktls */
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		options->ktls = (enum options_ktls)i;
+		if (strcmp(text, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* One option with a value; false when the value is wrong. */
 static bool set_option(struct options *options, int option, const char *value, size_t *listening)
 {
@@ -176,6 +192,8 @@ static bool set_option(struct options *options, int option, const char *value, s
 	case OPTION_TLS_PSK:
 		options->tls_psk = value;
 		return *value != '\0';
+	case OPTION_KTLS:
+		return parse_ktls(options, value);
 	case OPTION_CONTROL:
 		options->control = value;
 		return *value != '\0';
@@ -209,6 +227,8 @@ static const char *values_of(int option)
 	case OPTION_TLS_CERTIFICATES:
 	case OPTION_TLS_PSK:
 		return "a path";
+	case OPTION_KTLS:
+		return "auto, on or off";
 	case OPTION_CONTROL:
 		return "a path, or none";
 	case OPTION_MODULES:

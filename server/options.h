@@ -8,12 +8,16 @@
 
 #include "server/engine/engine.h"
 
+/* Kernel TLS: where it is mature, wherever it can be had, nowhere. */
+enum options_ktls { OPTIONS_KTLS_AUTO, OPTIONS_KTLS_ON, OPTIONS_KTLS_OFF };
+
 struct options {
 	const char **listen;      /* addresses; NULL-terminated, at least one */
 	char **exports;           /* what spec_parse() reads; NULL-terminated */
 	const char *tls;          /* the mode where a listener says nothing; NULL: as the credentials are */
 	const char *tls_certificates, *tls_psk; /* see struct tls_files */
 	bool tls_verify_peer;
+	enum options_ktls ktls;
 	const char *control;      /* PATH[,mode=OCTAL]; NULL: the default, "none": none */
 	const char *modules, *module_conf; /* directories */
 	unsigned threads;

@@ -156,7 +156,7 @@ struct client {
 	enum nbd_state state;
 	unsigned reactor, in_flight;
 	uint64_t seconds;
-	bool secure;
+	bool secure, kernel; /* TLS; the kernel does it */
 	const char *version, *cipher; /* OpenSSL's, constant */
 	char *identity;
 	struct account account;
@@ -187,6 +187,7 @@ static struct client *look_at(struct conn *conn)
 		.in_flight = session->in_flight,
 		.seconds = (clock_ns() - conn->since_ns) / 1000000000u,
 		.secure = session->secure,
+		.kernel = session->secure && tls_in_kernel(conn->tls),
 		.version = session->secure ? tls_version(conn->tls) : NULL,
 		.cipher = session->secure ? tls_cipher(conn->tls) : NULL,
 		.identity = session->secure ? strdup(tls_identity(conn->tls)) : NULL,
@@ -231,8 +232,8 @@ static void append_clients(struct reactor *reactor, void *argument)
 
 static json_t *tls_json(const struct client *client)
 {
-	return client->secure ? json_pack("{s:s, s:s, s:s?}", "version", client->version, "cipher", client->cipher,
-					  "identity", client->identity) :
+	return client->secure ? json_pack("{s:s, s:s, s:s?, s:b}", "version", client->version, "cipher", client->cipher,
+					  "identity", client->identity, "kernel", (int)client->kernel) :
 				json_null();
 }
 

@@ -106,7 +106,7 @@ static void linger(struct conn *conn)
 {
 	if (conn->tls && !conn->tls_closed && !conn->session.muted) {
 		conn->tls_closed = true;
-		tls_close(conn->tls);
+		tls_close(conn->tls, conn->fd);
 		want_send(&conn->session);
 		if (conn_has_sealed(conn))
 			return;
@@ -176,7 +176,9 @@ static void recv_done(struct engine_op *op, int result)
 	} else if (result <= 0) {
 		/* A reset is an end like any other: what was read before it is seen to. */
 		conn->ended = true;
-	} else if (conn->tls) {
+		if (conn->tls && tls_in_kernel(conn->tls))
+			conn_kernel_ended(conn, result);
+	} else if (conn_is_sealed(conn)) {
 		tls_received(conn->tls, (size_t)result);
 		conn_unseal(conn);
 	} else {

@@ -105,6 +105,10 @@ void conn_check(struct conn *conn);
 bool conn_secure(struct conn *conn);
 void conn_secure_received(struct conn *conn, int result);
 void conn_secure_sent(struct conn *conn);
+/* TLS is done here, and not by the kernel. */
+bool conn_is_sealed(const struct conn *conn);
+/* Kernel TLS has ended a receive with ERROR: says why, if there is more to say than that it is the end. */
+void conn_kernel_ended(struct conn *conn, int error);
 /* Puts what TLS has for it into the targets of its input: false, there is nothing yet, or it is over. */
 bool conn_unseal(struct conn *conn);
 /* Starts receiving what TLS reads; -ENOMEM. */

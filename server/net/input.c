@@ -197,7 +197,7 @@ int input_receive(struct conn *conn, size_t need, struct request *payload)
 		input->targets = 1;
 	}
 	/* Who says goodbye reads only to see the end. */
-	if (conn->tls && !conn->lingering)
+	if (conn_is_sealed(conn) && !conn->lingering)
 		return conn_receive_sealed(conn);
 	if (input->direct)
 		engine_recvv(engine, &conn->recv_op, conn->fd, input->segments, input->targets);

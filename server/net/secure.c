@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/ktls.h"
 #include "common/log.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
@@ -92,7 +93,11 @@ void conn_secure_sent(struct conn *conn)
 static void handshake_run(struct pool_job *job)
 {
 	struct conn *conn = container_of(job, struct conn, job);
+	/* The kernel may have to load its module. */
+	int result = tls_prepare_kernel(conn->tls, conn->fd);
 
+	if (result < 0)
+		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
 	conn->handshake = tls_handshake(conn->tls);
 }
 
@@ -153,17 +158,52 @@ bool conn_unseal(struct conn *conn)
 	return true;
 }
 
+bool conn_is_sealed(const struct conn *conn)
+{
+	return conn->tls && !tls_in_kernel(conn->tls);
+}
+
+/* All that was received is read, up to the end of a record.  Once all is sent, too, the kernel goes on. */
+static void hand_over(struct conn *conn)
+{
+	int result;
+
+	/* Sent it will be, and then we are here again. */
+	if (conn->in_flight & CONN_SEND || conn_has_sealed(conn))
+		return;
+	result = tls_start_kernel(conn->tls, conn->fd);
+	engine_count_call(conn->reactor->engine);
+	engine_count_call(conn->reactor->engine);
+	if (result == -ENOTRECOVERABLE) {
+		conn_kill(conn, "kernel TLS sends, but cannot receive");
+		return;
+	}
+	if (result < 0)
+		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
+	else
+		log_ratelimited(INFO, "%s: the kernel does TLS from here on", conn->peer);
+	conn_want_parse(conn);
+}
+
 int conn_receive_sealed(struct conn *conn)
 {
-	size_t size;
+	size_t size, missing = 0;
 	void *room;
 
 	if (conn_unseal(conn))
 		return 0;
+	/* It is for the data: nothing changes any more. */
+	if (tls_wants_kernel(conn->tls) && conn->session.state == NBD_STATE_TRANSMISSION && !conn->session.muted) {
+		missing = tls_before_kernel(conn->tls);
+		if (missing == 0) {
+			hand_over(conn);
+			return 0;
+		}
+	}
 	room = tls_room(conn->tls, &size);
 	if (!room)
 		return -ENOMEM;
-	receive_sealed(conn, room, size);
+	receive_sealed(conn, room, missing && missing < size ? missing : size);
 	return 0;
 }
 
@@ -208,4 +248,16 @@ void conn_forget_sealed(struct conn *conn)
 	conn->plain = 0;
 	if (conn->tls)
 		tls_sent(conn->tls, tls_output(conn->tls, &bytes));
+}
+
+void conn_kernel_ended(struct conn *conn, int error)
+{
+	const char *reason = error == -EBADMSG ? "a record that cannot be opened" : NULL;
+
+	if (error == -EIO) {
+		reason = ktls_next(conn->fd);
+		engine_count_call(conn->reactor->engine);
+	}
+	if (reason)
+		log_ratelimited(INFO, "%s: TLS ends: %s", conn->peer, reason);
 }

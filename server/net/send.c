@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sending: one gather send in flight per connection, of everything that was ready when it started. */
+#include <errno.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -98,13 +99,15 @@ void conn_send(struct conn *conn)
 	}
 	gather.iov = (struct iovec *)(void *)conn->vector->memory;
 	fill(conn, &gather);
-	if (conn->tls) {
+	if (conn_is_sealed(conn)) {
 		if (!conn_seal(conn, gather.iov, gather.count))
 			return;
 		gather.iov = &conn->sealed;
 		gather.count = 1;
 	}
-	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count, MSG_WAITALL);
+	/* Kernel TLS refuses what it doesn't know. */
+	engine_sendv(conn->reactor->engine, &conn->send_op, conn->fd, gather.iov, gather.count,
+		     conn->tls && tls_in_kernel(conn->tls) ? 0 : MSG_WAITALL);
 	conn_op_started(conn, CONN_SEND);
 }
 
@@ -130,10 +133,11 @@ void conn_send_done(struct engine_op *op, int result)
 	struct conn *conn = container_of(op, struct conn, send_op);
 
 	conn_op_back(conn, CONN_SEND);
-	if (!conn->dead && result < 0)
+	/* Kernel TLS waits for a lock of the socket, and doesn't while the thread is wanted for something else: nothing is sent yet. */
+	if (!conn->dead && result < 0 && result != -EINTR)
 		send_failed(conn, result);
 	if (!conn->dead && result > 0) {
-		conn->sent += conn->tls ? conn_sealed_sent(conn, (size_t)result) : (size_t)result;
+		conn->sent += conn_is_sealed(conn) ? conn_sealed_sent(conn, (size_t)result) : (size_t)result;
 		release_sent(conn);
 	}
 	if (!conn->dead && result > 0 && conn->securing)
@@ -146,6 +150,7 @@ void conn_send_done(struct engine_op *op, int result)
 	}
 	/* What waited for room, or has nothing in flight now, may go on; what only waited for this may end or move. */
 	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM ||
-	    conn->session.want == NBD_WANT_MEMORY || conn->session.want == NBD_WANT_TLS)
+	    conn->session.want == NBD_WANT_MEMORY || conn->session.want == NBD_WANT_TLS ||
+	    (conn->tls && tls_wants_kernel(conn->tls)))
 		conn_want_parse(conn);
 }

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <platter/driver.h>
 
+#include "common/ktls.h"
 #include "common/log.h"
 #include "common/tls.h"
 #include "server/block/buffer.h"
@@ -27,7 +28,10 @@
 #define SMALL 1024
 
 struct tls {
-	SSL *ssl;
+	SSL *ssl;                 /* NULL: the kernel does it... */
+	const char *version, *cipher; /* ...and this is what, OpenSSL's constants; NULL before the handshake is over */
+	bool prepared;            /* for the kernel, as far as it can... */
+	struct ktls ktls;         /* ...and what that needs to know */
 	struct buffers *buffers;
 	/* Received and not yet read: in `large`, or in `small`. */
 	struct buffer *large;
@@ -44,6 +48,7 @@ struct tls {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static SSL_CTX *current;
 static struct tls_files configured;
+static bool kernel_allowed;
 static BIO_METHOD *method;
 
 /* --- Between OpenSSL and the buffers */
@@ -125,6 +130,10 @@ int tls_configure(const struct tls_files *files, struct platter_error *error)
 
 	if (result < 0)
 		return platter_fail(error, -result, "%s", reason);
+	if (kernel_allowed && ktls_allow(context) < 0) {
+		SSL_CTX_free(context);
+		return platter_fail(error, ENOMEM, "no memory");
+	}
 	pthread_mutex_lock(&lock);
 	if (!method)
 		method = make_method();
@@ -150,6 +159,11 @@ int tls_reload(struct platter_error *error)
 	if (result == 0)
 		log_notice("TLS: certificates and keys read again: new connections use them");
 	return result;
+}
+
+void tls_allow_kernel(bool allowed)
+{
+	kernel_allowed = allowed;
 }
 
 bool tls_is_configured(void)
@@ -201,6 +215,7 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
+	ktls_forget(&tls->ktls);
 	SSL_free(tls->ssl);
 	buffer_put(tls->large);
 	buffer_put(tls->out);
@@ -296,6 +311,8 @@ enum tls_state tls_handshake(struct tls *tls)
 	ERR_clear_error();
 	result = SSL_do_handshake(tls->ssl);
 	if (result == 1) {
+		tls->version = SSL_get_version(tls->ssl);
+		tls->cipher = SSL_get_cipher_name(tls->ssl);
 		tls_peer(tls->ssl, tls->identity, sizeof(tls->identity));
 		return TLS_ESTABLISHED;
 	}
@@ -428,8 +445,12 @@ int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count)
 	return (int64_t)total;
 }
 
-void tls_close(struct tls *tls)
+void tls_close(struct tls *tls, int fd)
 {
+	if (tls_in_kernel(tls)) {
+		ktls_close(fd);
+		return;
+	}
 	need_out(tls, BUFFER_SMALL);
 	ERR_clear_error();
 	SSL_shutdown(tls->ssl);
@@ -453,6 +474,49 @@ void tls_sent(struct tls *tls, size_t bytes)
 	tls->sent = tls->length = 0;
 }
 
+/* --- Into the kernel */
+
+int tls_prepare_kernel(struct tls *tls, int fd)
+{
+	int result;
+
+	if (tls->prepared || !kernel_allowed)
+		return 0;
+	tls->prepared = true;
+	result = ktls_attach(fd);
+	return result < 0 ? result : ktls_watch(&tls->ktls, tls->ssl);
+}
+
+bool tls_wants_kernel(const struct tls *tls)
+{
+	return ktls_is_ready(&tls->ktls);
+}
+
+size_t tls_before_kernel(const struct tls *tls)
+{
+	return ktls_missing(&tls->ktls.in);
+}
+
+int tls_start_kernel(struct tls *tls, int fd)
+{
+	int result = ktls_start(&tls->ktls, fd);
+
+	if (result < 0)
+		return result;
+	SSL_free(tls->ssl);
+	tls->ssl = NULL;
+	buffer_put(tls->large);
+	tls->large = NULL;
+	return 0;
+}
+
+bool tls_in_kernel(const struct tls *tls)
+{
+	return !tls->ssl;
+}
+
+/* --- For people */
+
 const char *tls_reason(const struct tls *tls)
 {
 	return tls->reason;
@@ -460,12 +524,12 @@ const char *tls_reason(const struct tls *tls)
 
 const char *tls_version(const struct tls *tls)
 {
-	return SSL_get_version(tls->ssl);
+	return tls->version;
 }
 
 const char *tls_cipher(const struct tls *tls)
 {
-	return SSL_get_cipher_name(tls->ssl);
+	return tls->cipher;
 }
 
 const char *tls_identity(const struct tls *tls)

@@ -2,7 +2,7 @@
 /*
  * TLS of a connection: records between its socket and the session's input and
  * output, by way of buffers here.  No I/O: whoever has the connection receives
- * into tls_room() and sends tls_output().
+ * into tls_room() and sends tls_output(), until the kernel does all that.
  */
 #ifndef NET_TLS_H
 #define NET_TLS_H
@@ -26,6 +26,8 @@ int tls_configure(const struct tls_files *files, struct platter_error *error);
 int tls_reload(struct platter_error *error);
 /* Whether there are any. */
 bool tls_is_configured(void);
+/* Before the first tls_configure(): whether connections may go on in kernel TLS. */
+void tls_allow_kernel(bool allowed);
 void tls_forget(void);
 
 /* For one connection, with memory from BUFFERS, which change when it moves.  NULL: no memory. */
@@ -57,12 +59,23 @@ int64_t tls_read(struct tls *tls, const struct iovec *iov, unsigned count);
 /* Makes output of as much of IOV as there is room for: how many bytes; -ENOMEM, -EPROTO. */
 int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count);
 
-/* Says goodbye, as output. */
-void tls_close(struct tls *tls);
+/* Says goodbye, as output; or on FD, if the kernel does TLS there. */
+void tls_close(struct tls *tls, int fd);
 
 /* What is to be sent: 0 bytes is none.  After BYTES of it were sent: the next. */
 size_t tls_output(const struct tls *tls, void **bytes);
 void tls_sent(struct tls *tls, size_t bytes);
+
+/*
+ * Kernel TLS.  Before a step of the handshake, on its thread: whether FD is fit for it, -errno: it isn't.  Afterwards, whether
+ * it is to come; then how many bytes are to be received before it can, 0: none, if there is no output either; and
+ * its beginning, see ktls_start(): tls_read(), tls_write() and output are over.  Whether that has been.
+ */
+int tls_prepare_kernel(struct tls *tls, int fd);
+bool tls_wants_kernel(const struct tls *tls);
+size_t tls_before_kernel(const struct tls *tls);
+int tls_start_kernel(struct tls *tls, int fd);
+bool tls_in_kernel(const struct tls *tls);
 
 /* For people: why something failed; the version, the cipher and who the client is, "" where that isn't known. */
 const char *tls_reason(const struct tls *tls);

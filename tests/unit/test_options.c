@@ -57,17 +57,18 @@ static void test_machines_beyond_the_c_librarys_set(void **state)
 	assert_int_equal(threads_on(8192, 1), 1024);
 }
 
-static struct options polling(const char *value)
+/* The command line OPTION, or an empty one; RESULT is what options_parse() says to it. */
+static struct options with(const char *option, int result)
 {
-	char option[32];
-	char *arguments[] = { (char[]){ "platterd" }, option, NULL };
+	char text[32];
+	char *arguments[] = { (char[]){ "platterd" }, text, NULL };
 	struct options options;
 	int status;
 
 	machine_cores = machine_share = 1;
 	optind = 0; /* the C library's: from the beginning */
-	snprintf(option, sizeof(option), "--poll-us=%s", value);
-	assert_int_equal(options_parse(&options, value[0] ? 2 : 1, arguments, &status), 0);
+	snprintf(text, sizeof(text), "%s", option);
+	assert_int_equal(options_parse(&options, option[0] ? 2 : 1, arguments, &status), result);
 	free(options.listen);
 	return options;
 }
@@ -75,14 +76,25 @@ static struct options polling(const char *value)
 static void test_what_is_polled_for(void **state)
 {
 	(void)state;
-	assert_int_equal(polling("").polling, ENGINE_POLL_TRANSFERS);
-	assert_int_equal(polling("").poll_ns, 200000);
-	assert_int_equal(polling("io").polling, ENGINE_POLL_TRANSFERS);
-	assert_int_equal(polling("auto").polling, ENGINE_POLL_ALL_ADAPTED);
-	assert_int_equal(polling("auto").poll_ns, 50000);
-	assert_int_equal(polling("7").polling, ENGINE_POLL_ALL);
-	assert_int_equal(polling("7").poll_ns, 7000);
-	assert_int_equal(polling("0").poll_ns, 0);
+	assert_int_equal(with("", 0).polling, ENGINE_POLL_TRANSFERS);
+	assert_int_equal(with("", 0).poll_ns, 200000);
+	assert_int_equal(with("--poll-us=io", 0).polling, ENGINE_POLL_TRANSFERS);
+	assert_int_equal(with("--poll-us=auto", 0).polling, ENGINE_POLL_ALL_ADAPTED);
+	assert_int_equal(with("--poll-us=auto", 0).poll_ns, 50000);
+	assert_int_equal(with("--poll-us=7", 0).polling, ENGINE_POLL_ALL);
+	assert_int_equal(with("--poll-us=7", 0).poll_ns, 7000);
+	assert_int_equal(with("--poll-us=0", 0).poll_ns, 0);
+}
+
+static void test_kernel_tls(void **state)
+{
+	(void)state;
+	assert_int_equal(with("", 0).ktls, OPTIONS_KTLS_AUTO);
+	assert_int_equal(with("--ktls=auto", 0).ktls, OPTIONS_KTLS_AUTO);
+	assert_int_equal(with("--ktls=on", 0).ktls, OPTIONS_KTLS_ON);
+	assert_int_equal(with("--ktls=off", 0).ktls, OPTIONS_KTLS_OFF);
+	with("--ktls=maybe", -EINVAL);
+	with("--ktls=", -EINVAL);
 }
 
 int main(void)
@@ -91,6 +103,7 @@ int main(void)
 		cmocka_unit_test(test_there_is_a_reactor_for_each_usable_core),
 		cmocka_unit_test(test_machines_beyond_the_c_librarys_set),
 		cmocka_unit_test(test_what_is_polled_for),
+		cmocka_unit_test(test_kernel_tls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,10 +47,10 @@ def test_clients_are_listed_with_what_is_known_of_them(directory):
         with Wire(daemon).go(b"open"), secured(daemon, export=b"open"):
             plain, tls = sorted(daemon.ctl_json("clients")["clients"], key=lambda one: one["tls"] is not None)
             assert plain["tls"] is None
-            assert tls["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "identity": "CN=client"}
+            assert tls["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "identity": "CN=client", "kernel": False}
             lines = [line.split() for line in daemon.ctl("clients").splitlines()]
-            assert lines[0][-3:] == ["TLS", "CIPHER", "IDENTITY"]
-            assert sorted(line[-3:] for line in lines[1:]) == [["-"] * 3, ["TLSv1.3", "TLS_AES_128_GCM_SHA256", "CN=client"]]
+            assert lines[0][-4:] == ["TLS", "CIPHER", "KTLS", "IDENTITY"]
+            assert sorted(line[-4:] for line in lines[1:]) == [["-"] * 4, ["TLSv1.3", "TLS_AES_128_GCM_SHA256", "no", "CN=client"]]
 
 
 def test_wrong_keys_and_identities_are_refused(directory):
