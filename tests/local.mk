@@ -184,11 +184,18 @@ check_PROGRAMS += tests/partitions/partition_list
 tests_partitions_partition_list_SOURCES = tests/partitions/partition_list.c
 tests_partitions_partition_list_LDADD = libplatterd.a $(UNISTRING_LIBS) $(BLKID_LIBS)
 
+# For tests/wire and tests/vm.
+check_PROGRAMS += tests/wire/tls_client
+tests_wire_tls_client_SOURCES = tests/wire/tls_client.c common/wire.h
+tests_wire_tls_client_CPPFLAGS = $(AM_CPPFLAGS) $(OPENSSL_CFLAGS)
+tests_wire_tls_client_LDADD = $(OPENSSL_LIBS)
+
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon no-unit-tests
-check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list
+check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
+		TLS_CLIENT=$(abs_builddir)/tests/wire/tls_client \
 		$(PYTHON) -B -m pytest -q -c $(srcdir)/tests/pytest.ini -n 2 \
 		$(srcdir)/tests $(PYTESTFLAGS)
 	$(AM_V_at)test -n "$(PYTESTFLAGS)" || $(MAKE) --no-print-directory check-tls

@@ -4,8 +4,8 @@
 # The guest: its kernel, its initramfs, and how it is booted. Needs no privileges and installs nothing.
 
 # What the initramfs gets: kernel modules (with what they depend on) and programs (with their libraries).
-guest_modules=(virtio_pci virtio_net nbd xfs)
-guest_programs=(nbd-client mkfs.ext4 e2fsck mkfs.xfs xfs_repair)
+guest_modules=(virtio_pci virtio_net nbd xfs tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
+guest_programs=(nbd-client mkfs.ext4 e2fsck mkfs.xfs xfs_repair nbdcopy)
 
 # For users who are not root, too.
 PATH=$PATH:/usr/sbin:/sbin
@@ -50,11 +50,12 @@ fetch_kernel() {
     kernel_release=$(ls "$kernel/lib/modules")
 }
 
-# install_program ROOT NAME: copies a program and the shared libraries that it is linked to, each to its own path.
+# install_program ROOT PROGRAM: copies a program, by its name or path, and the shared libraries that it is linked to, each
+# to its own path.
 install_program() {
     local root=$1 path library
     path=$(command -v "$2")
-    install -D "$path" "$root/bin/$2"
+    install -D "$path" "$root/bin/$(basename "$2")"
     ldd "$path" | grep -o '/[^ ]*' | while read -r library; do
         [ -e "$root$library" ] || install -D "$library" "$root$library"
     done

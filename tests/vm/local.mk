@@ -5,7 +5,7 @@
 VM_CACHE = $(abs_builddir)/build-vm
 
 .PHONY: check-vm
-check-vm: all
+check-vm: all tests/wire/tls_client
 	$(srcdir)/tests/vm/run --platterd ./platterd --cache "$(VM_CACHE)"
 
 EXTRA_DIST += \
@@ -15,6 +15,7 @@ EXTRA_DIST += \
 	tests/vm/guest/lib.sh \
 	tests/vm/guest/device.sh \
 	tests/vm/guest/ext4.sh \
+	tests/vm/guest/ktls.sh \
 	tests/vm/guest/module.sh \
 	tests/vm/guest/multi.sh \
 	tests/vm/guest/power.sh \
