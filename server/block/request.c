@@ -154,10 +154,11 @@ void request_cut(struct request *request, uint64_t length)
 {
 	unsigned i = 0;
 
-	while (length >= request->driver.iov[i].iov_len)
+	while (i < request->driver.iovcnt && length >= request->driver.iov[i].iov_len)
 		length -= request->driver.iov[i++].iov_len;
-	request->driver.iov[i].iov_len = length;
-	request->driver.iovcnt = i + (length > 0);
+	if (length)
+		request->driver.iov[i++].iov_len = length;
+	request->driver.iovcnt = i;
 }
 
 uint64_t request_segments_length(const struct request *request)

@@ -130,7 +130,7 @@ int request_extend(struct request *request);
 /* Its data is LENGTH bytes at DATA inside INPUT, which gains a user. */
 void request_borrow(struct request *request, struct buffer *input, uint8_t *data);
 
-/* Its segments end after LENGTH bytes, of which there are more. */
+/* Its segments end after LENGTH bytes; there are at least so many. */
 void request_cut(struct request *request, uint64_t length);
 
 /* The sum of its segments. */

@@ -253,6 +253,9 @@ static bool put_error_offset(struct request *request, uint32_t error)
 
 	_Static_assert(OFFSET_SIZE + NBD_EXTENDED_CHUNK_SIZE + ERROR_SIZE <= PLATTER_REQUEST_DATA_SIZE, "it fits");
 	if (request->driver.op == PLATTER_OP_READ) {
+		/* A driver that lends its memory may have said more than it has lent. */
+		if (request_segments_length(request) < request->progress)
+			return false;
 		request_cut(request, request->progress);
 		if ((request->unfragmented && has_holes(request)) || !put_contents(request, ERROR_SEGMENTS))
 			return false;

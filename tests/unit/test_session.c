@@ -247,12 +247,14 @@ static void test_the_answer_does_not_depend_on_the_cuts(void **state)
 	output_free(&whole);
 }
 
-static struct peer *peer_in_transmission(void)
+static struct peer *peer_in_transmission(bool structured)
 {
 	struct output bytes = { .bytes = NULL };
 	struct peer *peer = peer_new();
 
 	output_be32(&bytes, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
+	if (structured)
+		add_option(&bytes, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
 	add_option(&bytes, NBD_OPT_GO, go_fake, sizeof(go_fake));
 	feed(peer, bytes.bytes, bytes.length);
 	assert_int_equal(peer->session.state, NBD_STATE_TRANSMISSION);
@@ -272,7 +274,7 @@ static void feed_request(struct peer *peer, uint16_t flags, uint16_t type, uint6
 
 static void test_a_refused_request_allocates_nothing(void **state)
 {
-	struct peer *peer = peer_in_transmission();
+	struct peer *peer = peer_in_transmission(false);
 
 	(void)state;
 	feed_request(peer, 0, NBD_CMD_WRITE, 1, 1 << 20, 64 << 20);
@@ -286,7 +288,7 @@ static void test_a_refused_request_allocates_nothing(void **state)
 
 static void test_a_payload_that_is_not_whole_is_never_written(void **state)
 {
-	struct peer *peer = peer_in_transmission();
+	struct peer *peer = peer_in_transmission(false);
 
 	(void)state;
 	feed_request(peer, 0, NBD_CMD_WRITE, 1, 0, 4096);
@@ -300,7 +302,7 @@ static void test_a_payload_that_is_not_whole_is_never_written(void **state)
 
 static void test_after_a_hang_up_requests_wait_for_disc(void **state)
 {
-	struct peer *peer = peer_in_transmission();
+	struct peer *peer = peer_in_transmission(false);
 
 	(void)state;
 	nbd_hang_up(&peer->session);
@@ -311,7 +313,7 @@ static void test_after_a_hang_up_requests_wait_for_disc(void **state)
 	assert_int_equal(peer->fake->total, 1); /* nobody waits for what the READ would bring */
 	peer_free(peer);
 
-	peer = peer_in_transmission();
+	peer = peer_in_transmission(false);
 	nbd_hang_up(&peer->session);
 	feed_request(peer, 0, NBD_CMD_TRIM, 1, 0, 4096);
 	nbd_end_of_input(&peer->session);
@@ -323,7 +325,7 @@ static void test_after_a_hang_up_requests_wait_for_disc(void **state)
 static void test_a_connection_at_its_limit_is_not_read(void **state)
 {
 	struct output bytes = { .bytes = NULL };
-	struct peer *peer = peer_in_transmission();
+	struct peer *peer = peer_in_transmission(false);
 
 	(void)state;
 	add_request(&bytes, 0, NBD_CMD_TRIM, 1, 0, 1);
@@ -339,6 +341,45 @@ static void test_a_connection_at_its_limit_is_not_read(void **state)
 	assert_int_equal(nbd_feed(&peer->session, bytes.bytes, bytes.length), bytes.length);
 	fake_dispatch(peer->fake);
 	output_free(&bytes);
+	peer_free(peer);
+}
+
+/* A READ fails, and its driver says more than it has lent: 8 pieces of 512 bytes. */
+static void lend_and_fail(struct fake *fake, struct platter_request *request)
+{
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(platter_request_lend(request, fake->memory, 512), 0);
+	platter_request_progress(request, (uint64_t)fake->result);
+	platter_request_complete(request, -EIO);
+}
+
+/* What a driver, which lends its memory, brings about with a READ; the answer is in peer->sent. */
+static struct peer *read_what_is_lent(void (*submit)(struct fake *fake, struct platter_request *request), int progress, uint32_t length,
+				      bool structured)
+{
+	struct peer *peer = peer_in_transmission(structured);
+
+	peer->fake->submit = submit;
+	peer->fake->result = progress;
+	peer->fake->disk->geometry.capabilities |= PLATTER_DISK_LENDS;
+	platter_disk_set_capacity(&peer->fake->disk->driver_side, 1 << 20);
+	feed_request(peer, 0, NBD_CMD_READ, 1, 0, length);
+	return peer;
+}
+
+static void test_progress_is_as_much_as_was_lent(void **state)
+{
+	struct peer *peer = read_what_is_lent(lend_and_fail, 8 * 512, 16384, true);
+
+	(void)state;
+	assert_int_equal(get_be16(peer->sent.bytes + 6), NBD_REPLY_TYPE_OFFSET_DATA);
+	assert_int_equal(get_be32(peer->sent.bytes + 16), 8 + 8 * 512);
+	assert_int_equal(get_be16(peer->sent.bytes + NBD_CHUNK_HEADER_SIZE + 8 + 8 * 512 + 6), NBD_REPLY_TYPE_ERROR_OFFSET);
+	peer_free(peer);
+
+	peer = read_what_is_lent(lend_and_fail, 8 * 512 + 1, 16384, true);
+	assert_int_equal(get_be16(peer->sent.bytes + 6), NBD_REPLY_TYPE_ERROR);
+	assert_int_equal(peer->sent.length, NBD_CHUNK_HEADER_SIZE + get_be32(peer->sent.bytes + 16));
 	peer_free(peer);
 }
 
@@ -367,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_a_payload_that_is_not_whole_is_never_written),
 		cmocka_unit_test(test_after_a_hang_up_requests_wait_for_disc),
 		cmocka_unit_test(test_a_connection_at_its_limit_is_not_read),
+		cmocka_unit_test(test_progress_is_as_much_as_was_lent),
 		cmocka_unit_test(test_errors_have_their_names_on_the_wire),
 	};
 
