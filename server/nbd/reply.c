@@ -340,6 +340,9 @@ void reply_build(struct request *request)
 		if (request->form != REPLY_SIMPLE && !request->unfragmented && put_contents(request, 0))
 			return;
 		request->error = fill_holes(request);
+		/* An error has no data. */
+		if (request->error)
+			request->driver.iovcnt = 0;
 	}
 	error = error_of(request);
 	if (!error || request->form == REPLY_SIMPLE)

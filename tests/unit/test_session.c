@@ -383,6 +383,25 @@ static void test_progress_is_as_much_as_was_lent(void **state)
 	peer_free(peer);
 }
 
+/* As many segments as a request can have, one of which is a hole that takes two to be filled. */
+static void lend_too_many(struct fake *fake, struct platter_request *request)
+{
+	assert_int_equal(platter_request_lend(request, NULL, BUFFER_SEGMENT_SIZE + 1), 0);
+	for (unsigned i = 0; i < 16383; i++)
+		assert_int_equal(platter_request_lend(request, fake->memory, 1), 0);
+	platter_request_complete(request, 0);
+}
+
+static void test_holes_that_cannot_be_filled_are_an_error_without_data(void **state)
+{
+	struct peer *peer = read_what_is_lent(lend_too_many, 0, BUFFER_SEGMENT_SIZE + 1 + 16383, false);
+
+	(void)state;
+	assert_int_equal(peer->sent.length, NBD_SIMPLE_REPLY_SIZE);
+	assert_int_equal(get_be32(peer->sent.bytes + 4), NBD_EINVAL);
+	peer_free(peer);
+}
+
 static void test_errors_have_their_names_on_the_wire(void **state)
 {
 	static const struct {
@@ -409,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_after_a_hang_up_requests_wait_for_disc),
 		cmocka_unit_test(test_a_connection_at_its_limit_is_not_read),
 		cmocka_unit_test(test_progress_is_as_much_as_was_lent),
+		cmocka_unit_test(test_holes_that_cannot_be_filled_are_an_error_without_data),
 		cmocka_unit_test(test_errors_have_their_names_on_the_wire),
 	};
 
