@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # `make check`: unit tests on functions, then the daemon itself with exact bytes and with real clients.
 
+TESTS =
 if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
@@ -40,7 +41,7 @@ UNIT_TESTS = \
 	tests/unit/test_trial \
 	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
-TESTS = $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
 
 unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 unit_ldadd = $(platterd_libs) $(CMOCKA_LIBS)
