@@ -256,15 +256,21 @@ static bool is_context(const char *name)
 	return colon && colon != name && colon[1] && strlen(name) < DRIVER_CONTEXT_SIZE && utf8_is_line(name);
 }
 
+static bool is_among(const char *const *names, unsigned count, const char *name)
+{
+	while (count--)
+		if (strcmp(names[count], name) == 0)
+			return true;
+	return false;
+}
+
 static bool are_contexts(const struct platter_disk_ops *ops)
 {
-	unsigned count = 0;
-
 	/* Likewise. */
 	if (ops->size < offsetof(struct platter_disk_ops, contexts) + sizeof(ops->contexts) || !ops->contexts)
 		return true;
-	while (ops->contexts[count])
-		if (count == PLATTER_MOST_CONTEXTS || !is_context(ops->contexts[count++]))
+	for (unsigned i = 0; ops->contexts[i]; i++)
+		if (i == PLATTER_MOST_CONTEXTS || !is_context(ops->contexts[i]) || is_among(ops->contexts, i, ops->contexts[i]))
 			return false;
 	return true;
 }

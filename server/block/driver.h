@@ -13,10 +13,10 @@
 struct patience;
 struct platter_error;
 
-/* The host's copy of what was registered. */
 /* Of a name of a metadata context, with its end. */
 #define DRIVER_CONTEXT_SIZE 96
 
+/* The host's copy of what was registered. */
 struct driver {
 	struct list_head link;              /* in the list of all, in the order of names */
 	struct platter_driver driver;

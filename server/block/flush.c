@@ -45,6 +45,8 @@ bool flush_is_disk_failure(const struct request *request)
 {
 	if (request->driver.op == PLATTER_OP_FLUSH)
 		return request->error != 0;
+	if (request->unread)
+		return false;
 	switch (-request->error) {
 	case 0:
 	case ENOSPC:

@@ -82,6 +82,8 @@ int platter_lower_open(struct platter_disk *driver_side, const char *name, struc
 		free(lower);
 		return result;
 	}
+	/* As long as nobody stood on it others could change it. */
+	marks_lose(&lower->upper->marks);
 	/* What only one reactor may call ties the disk on top to it. */
 	if (!disk_any_thread(lower->disk))
 		lower->upper->tied = true;
@@ -169,11 +171,18 @@ static void io_done(struct request *request)
 
 static int prepare_extents(const struct platter_lower *lower, struct request *request, const struct platter_lower_io *io)
 {
+	const struct extents *upper;
+
 	if (!io->request || io->request->op != PLATTER_OP_EXTENTS)
 		return -EINVAL;
-	request->extents = extents_new(io->length, lower->disk->geometry.min_block,
-				       request_of(io->request)->extents->most);
-	return request->extents ? 0 : -ENOMEM;
+	upper = request_of(io->request)->extents;
+	request->extents = extents_new(io->length, lower->disk->geometry.min_block, upper->most);
+	if (!request->extents)
+		return -ENOMEM;
+	/* Of a part of the range, all is wanted: it may be what comes before the end. */
+	if (io->length == io->request->length)
+		request->extents->ahead = upper->ahead;
+	return 0;
 }
 
 void platter_lower_submit(struct platter_lower *lower, struct platter_lower_io *io)

@@ -12,16 +12,28 @@
 #include "server/block/extents.h"
 
 #define WORD_BITS 64
-/* Of one mark, 256 MiB: for 128 TiB. */
-#define MOST_WORDS (UINT64_C(1) << 25)
+/* A page of bits, for 2 GiB. */
+#define LEAF_WORDS 512
+#define LEAF_BITS (LEAF_WORDS * WORD_BITS)
+/* Of one mark: for 128 TiB. */
+#define MOST_LEAVES (UINT64_C(1) << 16)
+
+/* A bit for each granule. */
+struct leaf {
+	uint64_t words[LEAF_WORDS];
+};
+
+/* In place of any leaf that is dirty all over. */
+static struct leaf full;
 
 struct mark {
 	struct list_head link; /* in marks->list, or not */
 	struct marks *marks;   /* whose lock protects what follows */
 	atomic_uint users;
 	uint64_t since;
-	uint64_t *words;       /* a bit for each granule; what lies behind them is clean */
-	uint64_t count;        /* of words */
+	uint64_t dirty;        /* granules */
+	struct leaf **leaves;  /* NULL, or behind them: clean; or &full */
+	uint64_t count;        /* of leaves */
 	bool lost;             /* a change couldn't be noted, or isn't any more: everything is dirty */
 	char name[];
 };
@@ -145,39 +157,77 @@ void marks_lose(struct marks *marks)
 	pthread_mutex_unlock(&marks->lock);
 }
 
-/* Room for the bit of GRANULE. */
-static bool grow(struct mark *mark, uint64_t granule)
+static bool grow(struct mark *mark, uint64_t count)
 {
-	uint64_t count = mark->count ? mark->count : 64;
-	uint64_t *words;
+	struct leaf **leaves;
 
-	if (granule / WORD_BITS >= MOST_WORDS)
-		return false;
-	while (count <= granule / WORD_BITS)
-		count *= 2;
-	if (count == mark->count)
+	if (count <= mark->count)
 		return true;
-	words = reallocarray(mark->words, count, sizeof(*words));
-	if (!words)
+	leaves = count <= MOST_LEAVES ? reallocarray(mark->leaves, count, sizeof(*leaves)) : NULL;
+	if (!leaves)
 		return false;
-	memset(words + mark->count, 0, (count - mark->count) * sizeof(*words));
-	mark->words = words;
+	memset(leaves + mark->count, 0, (count - mark->count) * sizeof(*leaves));
+	mark->leaves = leaves;
 	mark->count = count;
+	return true;
+}
+
+static void free_leaf(struct leaf *leaf)
+{
+	if (leaf != &full)
+		free(leaf);
+}
+
+static uint64_t count_bits(const struct leaf *leaf)
+{
+	uint64_t bits = 0;
+
+	if (leaf == &full)
+		return LEAF_BITS;
+	for (unsigned i = 0; leaf && i < LEAF_WORDS; i++)
+		bits += (unsigned)__builtin_popcountll(leaf->words[i]);
+	return bits;
+}
+
+/* Bits FIRST to LAST of a leaf. */
+static bool set_in_leaf(struct mark *mark, struct leaf **at, unsigned first, unsigned last)
+{
+	if (*at == &full)
+		return true;
+	if (first == 0 && last == LEAF_BITS - 1) {
+		mark->dirty += LEAF_BITS - count_bits(*at);
+		free_leaf(*at);
+		*at = &full;
+		return true;
+	}
+	if (!*at)
+		*at = calloc(1, sizeof(**at));
+	if (!*at)
+		return false;
+	while (first <= last) {
+		unsigned inside = first % WORD_BITS, count = WORD_BITS - inside;
+		uint64_t *word = &(*at)->words[first / WORD_BITS], bits;
+
+		if (count > last - first + 1)
+			count = last - first + 1;
+		bits = (count == WORD_BITS ? UINT64_MAX : (UINT64_C(1) << count) - 1) << inside;
+		mark->dirty += (unsigned)__builtin_popcountll(bits & ~*word);
+		*word |= bits;
+		first += count;
+	}
 	return true;
 }
 
 static void set_bits(struct mark *mark, uint64_t first, uint64_t last)
 {
-	if (mark->lost)
-		return;
-	mark->lost = !grow(mark, last);
+	if (!mark->lost)
+		mark->lost = !grow(mark, last / LEAF_BITS + 1);
 	while (first <= last && !mark->lost) {
-		uint64_t inside = first % WORD_BITS, count = WORD_BITS - inside;
+		uint64_t leaf = first / LEAF_BITS, end = leaf * LEAF_BITS + LEAF_BITS - 1;
 
-		if (count > last - first + 1)
-			count = last - first + 1;
-		mark->words[first / WORD_BITS] |= (count == WORD_BITS ? UINT64_MAX : (UINT64_C(1) << count) - 1) << inside;
-		first += count;
+		end = end < last ? end : last;
+		mark->lost = !set_in_leaf(mark, &mark->leaves[leaf], (unsigned)(first % LEAF_BITS), (unsigned)(end % LEAF_BITS));
+		first = end + 1;
 	}
 }
 
@@ -215,7 +265,9 @@ void mark_unuse(struct mark *mark)
 {
 	if (!mark || atomic_fetch_sub(&mark->users, 1) > 1)
 		return;
-	free(mark->words);
+	for (uint64_t i = 0; i < mark->count; i++)
+		free_leaf(mark->leaves[i]);
+	free(mark->leaves);
 	free(mark);
 }
 
@@ -224,25 +276,20 @@ const char *mark_name(const struct mark *mark)
 	return mark->name;
 }
 
-/* Whether GRANULE is dirty, and where, behind it, that changes; UINT64_MAX: nowhere. */
-static bool row_at(const struct mark *mark, uint64_t granule, uint64_t *end)
+/* From bit FIRST on: how many bits of LEAF are as that one is, which becomes DIRTY. */
+static unsigned row_in_leaf(const struct leaf *leaf, unsigned first, bool *dirty)
 {
-	uint64_t word = granule / WORD_BITS, bits;
-	bool dirty;
+	unsigned word = first / WORD_BITS;
+	uint64_t bits;
 
-	*end = UINT64_MAX;
-	if (mark->lost || word >= mark->count)
-		return mark->lost;
-	dirty = mark->words[word] >> granule % WORD_BITS & 1;
+	*dirty = leaf == &full || (leaf && (leaf->words[word] >> first % WORD_BITS & 1));
+	if (!leaf || leaf == &full)
+		return LEAF_BITS - first;
 	/* Ones where it is different. */
-	bits = (dirty ? ~mark->words[word] : mark->words[word]) >> granule % WORD_BITS << granule % WORD_BITS;
-	while (!bits && ++word < mark->count)
-		bits = dirty ? ~mark->words[word] : mark->words[word];
-	if (bits)
-		*end = word * WORD_BITS + (unsigned)__builtin_ctzll(bits);
-	else if (dirty)
-		*end = mark->count * WORD_BITS;
-	return dirty;
+	bits = (*dirty ? ~leaf->words[word] : leaf->words[word]) >> first % WORD_BITS << first % WORD_BITS;
+	while (!bits && ++word < LEAF_WORDS)
+		bits = *dirty ? ~leaf->words[word] : leaf->words[word];
+	return bits ? word * WORD_BITS + (unsigned)__builtin_ctzll(bits) - first : LEAF_BITS - first;
 }
 
 void mark_tell(struct mark *mark, uint64_t offset, struct extents *extents)
@@ -251,10 +298,11 @@ void mark_tell(struct mark *mark, uint64_t offset, struct extents *extents)
 
 	pthread_mutex_lock(&mark->marks->lock);
 	while (!enough) {
-		uint64_t end;
-		bool dirty = row_at(mark, offset / MARK_GRANULE, &end);
-		uint64_t length = end > UINT64_MAX / MARK_GRANULE ? UINT64_MAX - offset : end * MARK_GRANULE - offset;
+		uint64_t granule = offset / MARK_GRANULE, leaf = granule / LEAF_BITS, length = UINT64_MAX - offset;
+		bool dirty = mark->lost;
 
+		if (leaf < mark->count && !mark->lost)
+			length = (granule + row_in_leaf(mark->leaves[leaf], (unsigned)(granule % LEAF_BITS), &dirty)) * MARK_GRANULE - offset;
 		enough = extents_add(extents, length, dirty ? MARK_DIRTY : 0);
 		offset += length;
 	}
@@ -266,9 +314,8 @@ struct mark_status mark_status(struct mark *mark)
 	struct mark_status status = { .since = mark->since };
 
 	pthread_mutex_lock(&mark->marks->lock);
+	status.dirty = mark->lost ? 0 : mark->dirty * MARK_GRANULE;
 	status.all = mark->lost;
-	for (uint64_t i = 0; i < mark->count && !mark->lost; i++)
-		status.dirty += (uint64_t)__builtin_popcountll(mark->words[i]) * MARK_GRANULE;
 	pthread_mutex_unlock(&mark->marks->lock);
 	return status;
 }

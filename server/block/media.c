@@ -25,6 +25,34 @@ static int enter(struct disk *disk, struct platter_error *error)
 	return platter_fail(error, ENODEV, "%s has been removed", disk->name);
 }
 
+static void lose_above_locked(struct disk *disk)
+{
+	struct list_head *node;
+
+	list_for_each(node, disk_list()) {
+		struct disk *other = container_of(node, struct disk, link);
+
+		if ((other == disk || other->whole == disk) && other->claimed_by) {
+			marks_lose(&other->claimed_by->marks);
+			lose_above_locked(other->claimed_by);
+		}
+	}
+}
+
+/* For the disks that stand on DISK or its partitions, and those on these, anything may have changed. */
+static void lose_above(struct disk *disk)
+{
+	registry_lock();
+	lose_above_locked(disk);
+	registry_unlock();
+}
+
+static void lose_marks(struct disk *disk)
+{
+	marks_lose(&disk->marks);
+	lose_above(disk);
+}
+
 /* With the disk's calls locked: what its driver says of the size is checked like what it says at open. */
 static int revalidate(struct disk *disk, bool *changed, struct platter_error *error)
 {
@@ -44,6 +72,9 @@ static int revalidate(struct disk *disk, bool *changed, struct platter_error *er
 		return 0;
 	*changed = true;
 	atomic_store(&disk->capacity, bytes);
+	/* What is new at the end is other data than before, and stays so. */
+	marks_change(&disk->marks, before < bytes ? before : bytes, before < bytes ? bytes - before : before - bytes);
+	lose_above(disk);
 	log_notice("%s: its size is %s, it was %s", disk->name, size_format(is, bytes), size_format(was, before));
 	return 0;
 }
@@ -108,7 +139,7 @@ unsigned media_check_events(struct disk *disk)
 	if (events & PLATTER_EVENT_MEDIA_CHANGE)
 		log_notice("%s: the medium has changed", disk->name);
 	if (events & PLATTER_EVENT_MEDIA_CHANGE)
-		marks_lose(&disk->marks);
+		lose_marks(disk);
 	if (events && ops->revalidate && revalidate(disk, &changed, &error) < 0)
 		log_warning("%s: %s", disk->name, error.text);
 	pthread_mutex_unlock(&disk->calls);
@@ -139,7 +170,7 @@ int media_ioctl(struct disk *disk, const char *name, unsigned argc, const char *
 		return result;
 	result = driver_result(disk->driver->ops->ioctl(&disk->driver_side, command->name, argc, argv, reply, error), error);
 	/* It may have put in another medium. */
-	marks_lose(&disk->marks);
+	lose_marks(disk);
 	if (result == 0 && disk->driver->ops->revalidate)
 		(void)revalidate(disk, &changed, &(struct platter_error){ "" });
 	pthread_mutex_unlock(&disk->calls);

@@ -537,6 +537,7 @@ static int prepared(struct request *whole, struct request *part)
 		error = check_answer(part);
 	if (error == 0)
 		unaligned_edge_read(whole, part);
+	whole->unread = error;
 	return error;
 }
 

@@ -51,6 +51,7 @@ struct request *request_get(struct block *block)
 	request->sparse = false;
 	request->progress = 0;
 	request->edges = 0;
+	request->unread = false;
 	request->run = NULL;
 	request->whole = NULL;
 	request->with_driver = false;

@@ -73,6 +73,7 @@ struct request {
 	unsigned pieces;
 	uint64_t change_start, change_end;
 	uint8_t edges;
+	bool unread;                   /* what it was to keep couldn't be read: nothing was written */
 
 	/* The owner's: what the client calls the request, and its answer: its header, and how long it is with the data. */
 	uint64_t cookie;

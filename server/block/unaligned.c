@@ -20,7 +20,10 @@ bool unaligned_concerns(const struct disk *disk, uint64_t offset, uint64_t lengt
 
 uint64_t unaligned_footprint(const struct disk *disk, uint64_t length)
 {
-	return request_footprint(length + 2 * (uint64_t)disk->geometry.min_block);
+	uint64_t block = disk->geometry.min_block;
+
+	/* Aligned, and the blocks at the edges by themselves; without data, these twice. */
+	return (length ? request_footprint(length + 2 * block) : 2 * request_footprint(block)) + 2 * request_footprint(block);
 }
 
 /* Copies between a flat range of REQUEST's data, from byte AT on, and BYTES; segments at NULL are zeroes. */
@@ -118,6 +121,7 @@ static struct request *new_piece(struct request *whole, enum platter_op op, uint
 	}
 	whole->pieces++;
 	piece->done = piece_done;
+	/* Whose client has gone doesn't take one of several: what has begun is done whole. */
 	piece->owner = whole;
 	piece->from = whole->from;
 	piece->driver.op = (uint16_t)op;

@@ -260,11 +260,9 @@ uint64_t context_memory(uint32_t contexts, bool one)
 	return one ? 0 : (uint64_t)__builtin_popcount(contexts) * CONTEXT_MOST_EXTENTS * sizeof(struct extent);
 }
 
-static struct extents *new_extents(const struct nbd_session *session, const struct request *request)
+static struct extents *new_extents(const struct request *request, uint32_t block)
 {
-	unsigned most = request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS;
-
-	return extents_new(request->driver.length, session->export->disk->geometry.min_block, most);
+	return extents_new(request->driver.length, block, request->driver.flags & PLATTER_REQ_ONE ? 1 : CONTEXT_MOST_EXTENTS);
 }
 
 /* Of the contexts that REQUEST asks for. */
@@ -294,7 +292,7 @@ int context_prepare(const struct nbd_session *session, struct request *request)
 
 	if (!find_next(session, request, first, &request->driver.context))
 		return 0;
-	extents = new_extents(session, request);
+	extents = new_extents(request, session->export->disk->geometry.min_block);
 	if (!extents)
 		return -ENOMEM;
 	/* The disk tells the first one. */
@@ -323,7 +321,8 @@ static void reverse(struct request *request)
 static struct extents *told_by(const struct nbd_session *session, const struct request *request, struct mark *mark)
 {
 	const struct disk *disk = session->export->disk;
-	struct extents *extents = new_extents(session, request);
+	/* A block of which a part is dirty is dirty: nothing is left of what blocks have in common. */
+	struct extents *extents = new_extents(request, 1);
 
 	if (!extents)
 		return NULL;

@@ -84,6 +84,9 @@ static void done(struct request *request)
 	bool status = request->driver.op == PLATTER_OP_EXTENTS;
 	int next = status && request->error == 0 ? context_prepare(session, request) : 0;
 
+	/* Nobody would wait for what the disk has to say of the next context. */
+	if (next > 0 && session->hung_up)
+		next = -ECANCELED;
 	if (next > 0) {
 		start(session, request);
 		return;
@@ -213,7 +216,7 @@ static uint64_t memory_for(const struct nbd_session *session, const struct heade
 	else if (header->type == NBD_CMD_READ && !(disk->geometry.capabilities & PLATTER_DISK_LENDS))
 		memory = request_footprint(header->length);
 	else if (header->type == NBD_CMD_BLOCK_STATUS)
-		memory = context_memory(header->contexts, header->flags & NBD_CMD_FLAG_REQ_ONE);
+		return context_memory(header->contexts, header->flags & NBD_CMD_FLAG_REQ_ONE);
 	if (unaligned_concerns(disk, header->offset, header->length))
 		memory += unaligned_footprint(disk, has_data ? header->length : 0);
 	return memory;

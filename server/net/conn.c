@@ -468,7 +468,7 @@ void conn_parse(struct conn *conn)
 		nbd_stop(&conn->session);
 		finish(conn);
 		/* It has heard all that it asked for, and waits for nothing. */
-		if (conn->brief && all_sent(conn))
+		if (conn->brief && all_sent(conn) && !conn->tls)
 			conn_kill(conn, NULL);
 	}
 	/* Not yet: once this turn's requests are done and answered, the buffer is mostly empty again. */

@@ -9,7 +9,7 @@ import pytest
 from daemon import Daemon
 from driver_support import KIB, MIB, content, make_file, noise
 from volatile_support import load, set_parameters
-from wire_client import (CMD_CACHE, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, ENOTSUP, FLAG_FAST_ZERO,
+from wire_client import (CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, ENOTSUP, FLAG_FAST_ZERO,
                          FLAG_FUA, FLAG_NO_HOLE, FLAG_REQ_ONE, INFO_BLOCK_SIZE, Wire, contents, request)
 
 SIZE = 2 * MIB
@@ -180,6 +180,23 @@ def test_errors_of_a_part_are_the_whole_s(directory, data):
                 assert error == EIO
                 set_parameters(daemon, fail_per_million=0)
                 assert wire.read(8200, 64 * KIB - 8200) == data[8200:64 * KIB]
+            wire.disconnect()
+
+
+def test_what_cannot_be_read_is_not_lost(directory, data):
+    """A block that can't be read can't be written in part, durably or not; that harms nothing else."""
+    with Daemon(directory) as daemon:
+        load(daemon)
+        daemon.ctl("export", "add", "d=volatile:1M,unaligned=emulate")
+        with connect(daemon) as wire:
+            assert wire.write(0, data[:64 * KIB], FLAG_FUA) == 0
+            set_parameters(daemon, ops="r", fail_per_million=1000000)
+            for flags in (FLAG_FUA, 0):
+                assert wire.write(100, b"0123456789", flags) == EIO
+            assert wire.write(4096, b"w" * 4096, FLAG_FUA) == 0
+            assert wire.command(CMD_FLUSH)[0] == 0
+            set_parameters(daemon, fail_per_million=0)
+            assert wire.read(0, 8192) == data[:4096] + b"w" * 4096
             wire.disconnect()
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from daemon import Daemon
+from daemon import Daemon, wait_for
 from modules_support import build, variant
 from wire_client import FLAG_REQ_ONE, Wire
 
@@ -112,6 +112,34 @@ def test_on_blocks_and_in_any_range(directory, form):
             wire.disconnect()
 
 
+SLOW = '''
+    static struct platter_timer timers[8];
+    static unsigned used;
+    static struct platter_request *waiting[8];
+    static void rang(struct platter_timer *timer) { platter_request_complete(waiting[timer - timers], 0); }
+'''
+LATER = '''
+    if (request->op != PLATTER_OP_EXTENTS) { platter_request_complete(request, 0); return; }
+    platter_request_extent(request, request->length, 1);
+    waiting[used % 8] = request;
+    timers[used % 8].done = rang;
+    platter_timer_start(request->disk, &timers[used++ % 8], 300000000);
+'''
+
+
+def test_a_client_that_hangs_up_between_two_holds_nothing(directory):
+    with Daemon(directory) as daemon:
+        names = NAMES % '"x-test:a", "x-test:b",'
+        text = variant("slow", LATER, SLOW + names, ".submit = mem_submit, .contexts = contexts")
+        text = text.replace("= PLATTER_DISK_FLUSH;", "= PLATTER_DISK_FLUSH | PLATTER_DISK_EXTENTS;")
+        daemon.ctl("insmod", build(directory, "slow", text))
+        daemon.ctl("export", "add", "s=slow:1M")
+        with Wire(daemon).go(b"s", structured=True, contexts=[b"x-test:a", b"x-test:b"]) as wire:
+            wire.send(wire.request(7, 0, 4096))
+        wait_for(lambda: not daemon.ctl_json("clients")["clients"], "the client is gone")
+        daemon.ctl("export", "remove", "s")
+
+
 def test_nbdinfo_shows_them(daemon):
     done = subprocess.run(["nbdinfo", "--json", "--map=x-test:colour", daemon.uri("c")], capture_output=True, text=True, timeout=60,
                           check=True)
@@ -120,7 +148,7 @@ def test_nbdinfo_shows_them(daemon):
 
 
 @pytest.mark.parametrize("names", [["none"], [":a"], ["a:"], ["base:other"], ["qemu:x"], ["x-platter:x"], ["x-test:" + "a" * 90],
-                                   [f"x-test:{number}" for number in range(9)]])
+                                   [f"x-test:{number}" for number in range(9)], ["x-test:a", "x-test:b", "x-test:a"]])
 def test_names_that_are_refused(directory, names):
     with Daemon(directory) as daemon:
         assert "Invalid argument" in daemon.ctl("insmod", build(directory, "col", source("col", names)), status=1)

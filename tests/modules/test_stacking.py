@@ -224,3 +224,27 @@ def test_a_request_that_a_driver_holds_for_long_is_complained_of_once(directory,
             wire.disconnect()
         assert daemon.log().count("slow: its driver has had a read of 512 bytes at 4096 for more than 1 s") == 1
         assert "x: its driver" not in daemon.log()
+
+
+def test_what_happens_below_makes_the_marks_above_tell_everything(directory, plugins):
+    def told():
+        return {one["disk"]: one["all"] for one in daemon.ctl_json("marks")["marks"]}
+
+    with Daemon(directory, "low=ram:1M", options=["--modules", plugins]) as daemon:
+        daemon.ctl("export", "add", "d=delay:low")
+        daemon.ctl("export", "add", "top=delay:d")
+        with Wire(daemon).go(b"top") as wire:
+            for disk in "d", "top":
+                daemon.ctl("mark", disk, "m")
+            assert wire.write(0, b"x") == 0
+            assert told() == {"d": False, "top": False}
+            daemon.ctl("export", "resize", "low", "2M")
+            assert told() == {"d": True, "top": True}
+            daemon.ctl("unmark", "top", "m")
+            daemon.ctl("mark", "top", "m")
+            wire.disconnect()
+        # While nobody used it, what is below could be changed.
+        wait_for(lambda: not daemon.ctl_json("clients")["clients"], "it is closed")
+        with Wire(daemon).go(b"top") as wire:
+            assert told()["top"]
+            wire.disconnect()

@@ -8,6 +8,7 @@ import pytest
 
 from daemon import Daemon
 from shared import MIB, noise, sparse_file
+from volatile_support import load
 from wire_client import (CMD_BLOCK_STATUS, CMD_CACHE, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE_ZEROES, FLAG_FUA, FLAG_PAYLOAD_LEN,
                          FLAG_REQ_ONE, OPT_LIST_META_CONTEXT, REP_ACK, Wire, context_data, extended_request)
 
@@ -148,38 +149,52 @@ def test_they_go_with_their_disk(daemon):
     assert daemon.log().count("marks are gone with it") == 2
 
 
-def test_a_larger_disk_keeps_its_marks(daemon):
+def test_what_a_disk_gains_and_loses_is_changed(daemon):
     daemon.ctl("mark", "d", "m")
+    with Wire(daemon).go(b"d") as wire:
+        assert wire.write(SIZE - MIB, bytes(MIB)) == 0
+        wire.disconnect()
+    daemon.ctl("mark", "d", "n")
     daemon.ctl("export", "resize", "d", str(2 * SIZE))
-    with Wire(daemon).go(b"d", structured=True, contexts=[b"x-platter:dirty:m"]) as wire:
-        assert wire.write(2 * SIZE - 1, b"x") == 0
-        assert dirty_of(wire, 0, 2 * SIZE) == {2 * SIZE // GRANULE - 1}
+    with Wire(daemon).go(b"d", structured=True, contexts=[b"x-platter:dirty:n"]) as wire:
+        assert dirty_of(wire, 0, 2 * SIZE) == set(range(SIZE // GRANULE, 2 * SIZE // GRANULE))
+        wire.disconnect()
+    # And what it lost before, even if it is there again.
+    daemon.ctl("mark", "d", "o")
+    daemon.ctl("export", "resize", "d", str(SIZE // 2))
+    daemon.ctl("export", "resize", "d", str(SIZE))
+    with Wire(daemon).go(b"d", structured=True, contexts=[b"x-platter:dirty:o"]) as wire:
+        assert dirty_of(wire) == set(range(SIZE // 2 // GRANULE, SIZE // GRANULE))
         wire.disconnect()
 
 
-def test_writes_of_many_connections(daemon):
-    """On a disk that several reactors serve nothing is missed."""
-    daemon.ctl("mark", "d", "m")
-    wires = [Wire(daemon).go(b"d") for _ in range(4)]
-    for number, wire in enumerate(wires):
-        wire.send(b"".join(wire.request(1, GRANULE * place, 512, cookie=place, payload=bytes(512))
-                           for place in range(number, SIZE // GRANULE, 8)))
-    for wire in wires:
-        for _ in range(SIZE // GRANULE // 8):
-            assert wire.reply()[0] == 0
-    with Wire(daemon).go(b"d", structured=True, contexts=[b"qemu:dirty-bitmap:m"]) as reader:
-        assert dirty_of(reader) == {place for place in range(SIZE // GRANULE) if place % 8 < 4}
-    for wire in wires:
-        wire.disconnect()
+def test_far_out_costs_little(directory):
+    """A mark isn't as large as its disk."""
+    with Daemon(directory, "d=null:100T") as daemon:
+        for number in range(11):
+            daemon.ctl("mark", "d", f"m{number}")
+        with Wire(daemon).go(b"d", extended=True, contexts=[b"x-platter:dirty:m0"]) as wire:
+            assert wire.write(4096, bytes(4096)) == 0
+            before = daemon.memory()
+            assert wire.write(100 * (1 << 40) - 4096, bytes(4096)) == 0
+            assert daemon.memory() - before < 16 * MIB
+            assert wire.status(0, 100 << 40) == {1: [(GRANULE, DIRTY), ((100 << 40) - 2 * GRANULE, 0), (GRANULE, DIRTY)]}
+            assert wire.command(CMD_WRITE_ZEROES, 1, (100 << 40) - 1)[0] == 0
+            assert wire.status(0, 100 << 40) == {1: [(100 << 40, DIRTY)]}
+            assert daemon.memory() - before < 16 * MIB
+            wire.disconnect()
+        assert {one["dirty"] for one in daemon.ctl_json("marks")["marks"]} == {100 << 40}
 
 
-def test_another_medium_is_another_disk(directory):
-    path, other = sparse_file(directory, MIB), sparse_file(directory, MIB, "other")
-    with Daemon(directory, f"d={path},removable") as daemon:
+def test_blocks_that_are_dirty_in_part(directory):
+    """Ranges that aren't blocks of the disk's."""
+    with Daemon(directory) as daemon:
+        load(daemon)
+        daemon.ctl("export", "add", "d=volatile:1M,unaligned=emulate")
         daemon.ctl("mark", "d", "m")
-        daemon.ctl("ioctl", "d", "eject")
-        daemon.ctl("ioctl", "d", "load", other)
-        one, = daemon.ctl_json("marks")["marks"]
-        assert one["all"]
         with Wire(daemon).go(b"d", structured=True, contexts=[b"x-platter:dirty:m"]) as wire:
-            assert wire.status(0, MIB) == {1: [(MIB, DIRTY)]}
+            assert wire.write(GRANULE, b"x") == 0
+            assert wire.status(1, GRANULE + 4096) == {1: [(GRANULE - 1, 0), (4097, DIRTY)]}
+            assert wire.status(GRANULE - 1, 2) == {1: [(1, 0), (1, DIRTY)]}
+            assert wire.status(GRANULE, 1) == {1: [(1, DIRTY)]}
+            wire.disconnect()
