@@ -110,6 +110,7 @@ static void prepare(const struct options *options, struct connection **connectio
 	struct job job = {
 		.write = true,
 		.structured = options->structured,
+		.extended = options->extended,
 		.block = PREPARE_BLOCK,
 		.depth = PREPARE_DEPTH,
 		.seed = options->seed,
@@ -131,6 +132,7 @@ static void measure(const struct options *options, struct connection **connectio
 		.random = options->random,
 		.verify = options->verify,
 		.structured = options->structured,
+		.extended = options->extended,
 		.block = options->block,
 		.stride = options->stride,
 		.depth = options->depth,

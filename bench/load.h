@@ -35,6 +35,7 @@ struct options {
 	bool verify;
 	bool hold;
 	bool structured;
+	bool extended;
 	bool json;
 	uint32_t block;
 	uint64_t stride; /* from one offset to the next */
@@ -75,6 +76,7 @@ struct job {
 	bool random;
 	bool verify;
 	bool structured; /* replies are */
+	bool extended;   /* headers are, and that, too */
 	uint32_t block;
 	uint64_t stride;
 	unsigned depth;

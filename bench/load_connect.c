@@ -167,7 +167,9 @@ static void negotiate(const struct options *options, struct stream *stream, cons
 		demand(&negotiation, NBD_OPT_STARTTLS, "TLS");
 		stream->tls = tls_connect(stream->fd, options->certificates);
 	}
-	if (options->structured)
+	if (options->extended)
+		demand(&negotiation, NBD_OPT_EXTENDED_HEADERS, "extended headers");
+	else if (options->structured)
 		demand(&negotiation, NBD_OPT_STRUCTURED_REPLY, "structured replies");
 	go(&negotiation, name, export);
 }

@@ -8,6 +8,8 @@
 #include "common/wire.h"
 
 #define RECEIVE_SIZE (1u << 20)
+/* The most that is looked at in one piece: what is behind the cookie in the header of a hole, with extended headers. */
+#define CARRY_SIZE 28
 
 struct slot {
 	uint64_t cookie; /* 0: free */
@@ -39,7 +41,7 @@ struct connection {
 	struct iovec *pending; /* what sendmsg has still to take */
 	unsigned pending_first, pending_count;
 
-	/* Replies: the parser alternates between some bytes, at most 16, that it looks at and some that it skips. */
+	/* Replies: the parser alternates between some bytes that it looks at and some that it skips. */
 	struct slot *reading; /* whose reply is being taken */
 	uint16_t chunk;       /* the type of its chunk, of which... */
 	size_t chunk_head;    /* ...so many bytes are looked at next; 0: it isn't one, or they were */
@@ -47,7 +49,7 @@ struct connection {
 	uint64_t data_offset; /* where its payload belongs, from the next stamp on... */
 	uint32_t unchecked;   /* ...of which so much is to come */
 	size_t skip;
-	uint8_t carry[STAMP_SIZE];
+	uint8_t carry[CARRY_SIZE];
 	size_t carried;
 };
 
@@ -57,7 +59,7 @@ struct run {
 	struct result *result;
 	uint64_t start;
 	uint64_t now;
-	uint8_t *input; /* STAMP_SIZE bytes of room for what was carried, then RECEIVE_SIZE */
+	uint8_t *input; /* CARRY_SIZE bytes of room for what was carried, then RECEIVE_SIZE */
 };
 
 /* load_requests.c */

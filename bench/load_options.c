@@ -22,7 +22,8 @@ static const char help[] =
 	"                     TLS 1.3 with AES-128-GCM; the server's certificate, whatever its\n"
 	"                     name, has to be signed by DIR/ca-cert.pem; client-cert.pem is\n"
 	"                     shown if it is there\n"
-	"  --structured       negotiate structured replies\n"
+	"  --structured       negotiate structured replies, or\n"
+	"  --extended         extended headers, which bring them along\n"
 	"  --export NAME      the export (\"\"); repeated: connections take them in turn\n"
 	"  --op read|write    (read)\n"
 	"  --flush            send a FLUSH when a write is answered; the two count as one\n"
@@ -59,7 +60,7 @@ static const char help[] =
 enum option_key {
 	OPT_UNIX = 256, OPT_TCP, OPT_EXPORT, OPT_OP, OPT_FLUSH, OPT_BLOCK, OPT_DEPTH, OPT_RANDOM, OPT_SEQUENTIAL, OPT_SIZE,
 	OPT_SECONDS, OPT_COUNT, OPT_WARMUP, OPT_CONNECTIONS, OPT_IDLE, OPT_HOLD, OPT_PREPARE, OPT_VERIFY, OPT_SEED,
-	OPT_SNDBUF, OPT_SERVER_PID, OPT_JSON, OPT_TLS_CERTIFICATES, OPT_STRUCTURED, OPT_STRIDE, OPT_RATE, OPT_HELP,
+	OPT_SNDBUF, OPT_SERVER_PID, OPT_JSON, OPT_TLS_CERTIFICATES, OPT_STRUCTURED, OPT_EXTENDED, OPT_STRIDE, OPT_RATE, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -67,6 +68,7 @@ static const struct option long_options[] = {
 	{ "tcp", required_argument, NULL, OPT_TCP },
 	{ "tls-certificates", required_argument, NULL, OPT_TLS_CERTIFICATES },
 	{ "structured", no_argument, NULL, OPT_STRUCTURED },
+	{ "extended", no_argument, NULL, OPT_EXTENDED },
 	{ "export", required_argument, NULL, OPT_EXPORT },
 	{ "op", required_argument, NULL, OPT_OP },
 	{ "flush", no_argument, NULL, OPT_FLUSH },
@@ -167,6 +169,7 @@ static void parse_option(struct options *options, int key)
 	case OPT_TCP: options->tcp = optarg; break;
 	case OPT_TLS_CERTIFICATES: options->certificates = optarg; break;
 	case OPT_STRUCTURED: options->structured = true; break;
+	case OPT_EXTENDED: options->structured = options->extended = true; break;
 	case OPT_EXPORT: add_export(options, optarg); break;
 	case OPT_CONNECTIONS: options->connections = (unsigned)parse_number(optarg, 1, MAX_CONNECTIONS); break;
 	case OPT_IDLE: options->idle = (unsigned)parse_number(optarg, 0, 1u << 20); break;

@@ -8,6 +8,12 @@
 
 _Static_assert(NBD_SIMPLE_REPLY_SIZE == STAMP_SIZE, "the parser takes headers and stamps alike");
 
+/* Of a chunk's header, what is behind the cookie: its length, and with extended headers the request's offset before that. */
+static size_t length_size(const struct job *job)
+{
+	return job->extended ? 8 + 8 : 4;
+}
+
 /* The first complaint in full; the others are only counted. */
 __attribute__((format(printf, 2, 3))) static void complain(struct run *run, const char *format, ...)
 {
@@ -20,19 +26,19 @@ __attribute__((format(printf, 2, 3))) static void complain(struct run *run, cons
 	va_end(args);
 }
 
-/* How many bytes follow a chunk's cookie and precede its data: its length, and what its TYPE has. */
-static size_t chunk_head(uint16_t type)
+/* How many bytes follow a chunk's header and precede its data, of its TYPE. */
+static size_t chunk_fields(uint16_t type)
 {
 	switch (type) {
 	case NBD_REPLY_TYPE_OFFSET_DATA:
-		return 4 + 8;
+		return 8;
 	case NBD_REPLY_TYPE_OFFSET_HOLE:
-		return 4 + 8 + 4;
+		return 8 + 4;
 	case NBD_REPLY_TYPE_ERROR:
 	case NBD_REPLY_TYPE_ERROR_OFFSET:
-		return 4 + 4;
-	case NBD_REPLY_TYPE_NONE:
 		return 4;
+	case NBD_REPLY_TYPE_NONE:
+		return 0;
 	default:
 		errx(1, "protocol error: a chunk of the unknown type %" PRIu16, type);
 	}
@@ -75,14 +81,15 @@ static void take_header(struct connection *connection, struct run *run, const ui
 	uint32_t magic = get_be32(header);
 	uint32_t error = get_be32(header + 4);
 
-	if (magic != NBD_SIMPLE_REPLY_MAGIC && !(job->structured && magic == NBD_STRUCTURED_REPLY_MAGIC))
+	if (magic != (job->extended ? NBD_EXTENDED_REPLY_MAGIC : NBD_SIMPLE_REPLY_MAGIC) &&
+	    !(job->structured && !job->extended && magic == NBD_STRUCTURED_REPLY_MAGIC))
 		errx(1, "protocol error: magic %#" PRIx32 " where a reply starts", magic);
 	connection->reading = find_slot(connection, get_be64(header + 8));
 	connection->last = true;
-	if (magic == NBD_STRUCTURED_REPLY_MAGIC) {
+	if (magic != NBD_SIMPLE_REPLY_MAGIC) {
 		connection->last = get_be16(header + 4) & NBD_REPLY_FLAG_DONE;
 		connection->chunk = get_be16(header + 6);
-		connection->chunk_head = chunk_head(connection->chunk);
+		connection->chunk_head = length_size(job) + chunk_fields(connection->chunk);
 	} else if (error) {
 		take_error(connection, run, error);
 	} else if (!job->write) {
@@ -109,30 +116,35 @@ static void take_content(const struct connection *connection, const struct run *
 /* The rest of a chunk's header, and what precedes its data. */
 static void take_chunk(struct connection *connection, struct run *run, const uint8_t *head)
 {
-	uint32_t length = get_be32(head);
-	size_t rest = connection->chunk_head - 4;
+	uint64_t whole = run->job->extended ? get_be64(head + 8) : get_be32(head);
+	size_t rest = connection->chunk_head - length_size(run->job);
 	uint64_t offset;
+	uint32_t length;
 
 	connection->chunk_head = 0;
-	if (length < rest || length - rest > LOAD_MAX_BLOCK)
-		errx(1, "protocol error: a chunk of type %" PRIu16 " with %" PRIu32 " bytes", connection->chunk, length);
-	length -= (uint32_t)rest;
+	if (whole < rest || whole - rest > LOAD_MAX_BLOCK)
+		errx(1, "protocol error: a chunk of type %" PRIu16 " with %" PRIu64 " bytes", connection->chunk, whole);
+	if (run->job->extended && get_be64(head) != connection->reading->offset && !connection->reading->flushing)
+		errx(1, "protocol error: a chunk of the request at offset %" PRIu64 " says %" PRIu64, connection->reading->offset,
+		     get_be64(head));
+	length = (uint32_t)(whole - rest);
+	head += length_size(run->job);
 	switch (connection->chunk) {
 	case NBD_REPLY_TYPE_OFFSET_DATA:
-		offset = get_be64(head + 4);
+		offset = get_be64(head);
 		take_content(connection, run, offset, length);
 		expect_data(connection, run, offset, length);
 		return;
 	case NBD_REPLY_TYPE_OFFSET_HOLE:
-		offset = get_be64(head + 4);
-		take_content(connection, run, offset, get_be32(head + 12));
-		run->result->hole_bytes += get_be32(head + 12);
+		offset = get_be64(head);
+		take_content(connection, run, offset, get_be32(head + 8));
+		run->result->hole_bytes += get_be32(head + 8);
 		if (run->job->verify)
 			complain(run, "wrong data: a hole at offset %" PRIu64, offset);
 		break;
 	case NBD_REPLY_TYPE_ERROR:
 	case NBD_REPLY_TYPE_ERROR_OFFSET:
-		take_error(connection, run, get_be32(head + 4));
+		take_error(connection, run, get_be32(head));
 		break;
 	default:
 		break;
@@ -210,7 +222,7 @@ static void parse(struct connection *connection, struct run *run, const uint8_t 
 
 void connection_receive(struct connection *connection, struct run *run, int flags)
 {
-	ssize_t got = stream_receive(&connection->stream, run->input + STAMP_SIZE, RECEIVE_SIZE, flags);
+	ssize_t got = stream_receive(&connection->stream, run->input + CARRY_SIZE, RECEIVE_SIZE, flags);
 	size_t carried = connection->carried;
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -220,6 +232,6 @@ void connection_receive(struct connection *connection, struct run *run, int flag
 	if (got == 0)
 		errx(1, "the server hung up");
 	run->now = load_now_ns();
-	memcpy(run->input + STAMP_SIZE - carried, connection->carry, carried);
-	parse(connection, run, run->input + STAMP_SIZE - carried, carried + (size_t)got);
+	memcpy(run->input + CARRY_SIZE - carried, connection->carry, carried);
+	parse(connection, run, run->input + CARRY_SIZE - carried, carried + (size_t)got);
 }

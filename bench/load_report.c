@@ -37,8 +37,9 @@ static void print_json(const struct options *options, const struct result *resul
 {
 	struct figures f = figures_of(options, result, usage);
 
-	printf("{\"tls\": %s, \"structured\": %s, \"hole_bytes\": %" PRIu64 ", ", options->certificates ? "true" : "false",
-	       options->structured ? "true" : "false", result->hole_bytes);
+	printf("{\"tls\": %s, \"structured\": %s, \"extended\": %s, \"hole_bytes\": %" PRIu64 ", ",
+	       options->certificates ? "true" : "false", options->structured ? "true" : "false", options->extended ? "true" : "false",
+	       result->hole_bytes);
 	printf("\"op\": \"%s\", \"flush\": %s, \"block\": %" PRIu32 ", \"depth\": %u, \"random\": %s, \"connections\": %u, ",
 	       options->write ? "write" : "read", options->flush ? "true" : "false", options->block, options->depth,
 	       options->random ? "true" : "false", options->connections);

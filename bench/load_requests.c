@@ -40,11 +40,28 @@ static size_t write_stride(const struct job *job)
 	return HEADER_ROOM + job->block;
 }
 
+static size_t header_size(const struct job *job)
+{
+	return job->extended ? NBD_EXTENDED_REQUEST_SIZE : NBD_REQUEST_SIZE;
+}
+
+/* What is the same in all requests that do COMMAND with LENGTH bytes. */
+static void encode_header(uint8_t *at, const struct job *job, uint16_t command, uint32_t length)
+{
+	put_be32(at, job->extended ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC);
+	put_be16(at + 4, job->extended && command == NBD_CMD_WRITE ? NBD_CMD_FLAG_PAYLOAD_LEN : 0);
+	put_be16(at + 6, command);
+	if (job->extended)
+		put_be64(at + 24, length);
+	else
+		put_be32(at + 24, length);
+}
+
 /* Everything of a request that is the same each time is encoded once, here. */
 void connection_start(struct connection *connection, const struct job *job)
 {
-	size_t stride = job->write ? write_stride(job) : NBD_REQUEST_SIZE;
-	size_t header = job->write ? HEADER_ROOM - NBD_REQUEST_SIZE : 0;
+	size_t stride = job->write ? write_stride(job) : header_size(job);
+	size_t header = job->write ? HEADER_ROOM - header_size(job) : 0;
 
 	connection->budget = job->per_connection;
 	connection->started = 0;
@@ -53,19 +70,13 @@ void connection_start(struct connection *connection, const struct job *job)
 	connection->slots = load_allocate(job->depth, sizeof(*connection->slots));
 	connection->free_slots = load_allocate(job->depth, sizeof(*connection->free_slots));
 	connection->flushes = load_allocate(job->depth, sizeof(*connection->flushes));
-	connection->flush_out = load_allocate(job->depth, NBD_REQUEST_SIZE);
+	connection->flush_out = load_allocate(job->depth, header_size(job));
 	connection->pending = load_allocate(job->depth, sizeof(*connection->pending));
 	connection->out = load_allocate(job->depth, stride);
 	for (unsigned i = 0; i < job->depth; i++) {
-		uint8_t *request = connection->out + i * stride + header;
-		uint8_t *flush = connection->flush_out + i * NBD_REQUEST_SIZE;
-
 		connection->free_slots[connection->free_count++] = job->depth - 1 - i;
-		put_be32(request, NBD_REQUEST_MAGIC);
-		put_be16(request + 6, job->write ? NBD_CMD_WRITE : NBD_CMD_READ);
-		put_be32(request + 24, job->block);
-		put_be32(flush, NBD_REQUEST_MAGIC);
-		put_be16(flush + 6, NBD_CMD_FLUSH);
+		encode_header(connection->out + i * stride + header, job, job->write ? NBD_CMD_WRITE : NBD_CMD_READ, job->block);
+		encode_header(connection->flush_out + i * header_size(job), job, NBD_CMD_FLUSH, 0);
 	}
 }
 
@@ -124,15 +135,15 @@ static unsigned encode_request(struct connection *connection, const struct run *
 static void encode_reads(struct connection *connection, const struct run *run, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		encode_request(connection, run, connection->out + i * NBD_REQUEST_SIZE, 0);
-	connection->pending[0] = (struct iovec){ connection->out, count * NBD_REQUEST_SIZE };
+		encode_request(connection, run, connection->out + i * header_size(run->job), 0);
+	connection->pending[0] = (struct iovec){ connection->out, count * header_size(run->job) };
 	connection->pending_count = 1;
 }
 
 static void encode_writes(struct connection *connection, const struct run *run, unsigned count)
 {
 	const struct job *job = run->job;
-	size_t header = HEADER_ROOM - NBD_REQUEST_SIZE;
+	size_t header = HEADER_ROOM - header_size(job);
 	size_t stride = write_stride(job);
 
 	for (unsigned i = 0; i < count; i++) {
@@ -140,22 +151,22 @@ static void encode_writes(struct connection *connection, const struct run *run, 
 		uint8_t *slot_memory = connection->out + index * stride;
 
 		stamp_block(slot_memory + HEADER_ROOM, job->block, connection->slots[index].offset, job->seed);
-		connection->pending[i] = (struct iovec){ slot_memory + header, NBD_REQUEST_SIZE + job->block };
+		connection->pending[i] = (struct iovec){ slot_memory + header, header_size(job) + job->block };
 	}
 	connection->pending_count = count;
 }
 
 /* Behind what is pending. */
-static void encode_flushes(struct connection *connection)
+static void encode_flushes(struct connection *connection, const struct job *job)
 {
 	while (connection->flush_count) {
 		unsigned index = connection->flushes[--connection->flush_count];
-		uint8_t *request = connection->flush_out + index * NBD_REQUEST_SIZE;
+		uint8_t *request = connection->flush_out + index * header_size(job);
 		struct slot *slot = &connection->slots[index];
 
 		slot->cookie = new_cookie(connection, index);
 		put_be64(request + 8, slot->cookie);
-		connection->pending[connection->pending_count++] = (struct iovec){ request, NBD_REQUEST_SIZE };
+		connection->pending[connection->pending_count++] = (struct iovec){ request, header_size(job) };
 	}
 }
 
@@ -209,7 +220,7 @@ static void encode(struct connection *connection, const struct run *run, unsigne
 		encode_writes(connection, run, count);
 	else
 		encode_reads(connection, run, count);
-	encode_flushes(connection);
+	encode_flushes(connection, run->job);
 }
 
 void connection_send(struct connection *connection, const struct run *run)

@@ -105,7 +105,7 @@ static void terminate(int signal_number)
 void load_run(struct connection **connections, unsigned count, const struct job *job, struct result *result)
 {
 	struct pollfd *polled = load_allocate(count, sizeof(*polled));
-	struct run run = { .job = job, .result = result, .input = load_allocate(1, STAMP_SIZE + RECEIVE_SIZE) };
+	struct run run = { .job = job, .result = result, .input = load_allocate(1, CARRY_SIZE + RECEIVE_SIZE) };
 	uint64_t deadline;
 
 	*result = (struct result){ 0 };

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from bench_support import LOAD
-from daemon import wait_for
+from daemon import Daemon, wait_for
 from tls_support import certificates
 from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, ERR_UNSUP, HAS_FLAGS, INFO_EXPORT, OPT_GO, OPT_STARTTLS,
                          OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REP_MAGIC, REPLY_MAGIC, SEND_FLUSH)
@@ -281,11 +281,26 @@ def test_structured_replies_that_are_wrong(directory, chunks, complaint):
     assert done.returncode == 1 and complaint in done.stderr, done
 
 
-def test_structured_replies_that_nobody_asked_for(directory):
-    server = Onlooker(directory, lie=lambda count, cookie, offset, length: (cookie, b""))
-    done = load(server, "--structured", "--count", "60")
-    assert done.returncode == 1 and "structured replies: refused" in done.stderr
+@pytest.mark.parametrize("option, what", [("--structured", "structured replies"), ("--extended", "extended headers")])
+def test_a_server_without_them_is_of_no_use(directory, option, what):
+    server = Onlooker(directory)
+    done = load(server, option, "--count", "60")
+    assert done.returncode == 1 and f"{what}: refused" in done.stderr, done
     server.listener.close()
+
+
+@pytest.mark.parametrize("form", ["--structured", "--extended"])
+@pytest.mark.parametrize("size, holes", [("16K", 0), ("1M", 0), ("64K", 1)])
+def test_every_form_with_the_server(directory, form, size, holes):
+    with Daemon(directory, "d=ram:64M") as daemon:
+        base = [LOAD, "--unix", daemon.socket, "--export", "d", "--json", form, "--block", size, "--depth", "8", "--count", "300"]
+        more = [] if holes else ["--prepare", "--verify"]
+        told = json.loads(subprocess.run([*base, *more], capture_output=True, text=True, timeout=60, check=True).stdout)
+        assert (told["requests"], told["errors"], told["extended"]) == (300, 0, form == "--extended")
+        assert told["hole_bytes"] == (300 * 65536 if holes else 0)
+        told = json.loads(subprocess.run([*base, "--op", "write", "--flush"], capture_output=True, text=True, timeout=60,
+                                         check=True).stdout)
+        assert (told["requests"], told["errors"]) == (300, 0)
 
 
 def secured(directory, *arguments, trusted=None):
