@@ -136,7 +136,9 @@ def test_reload(directory, how):
             os.kill(daemon.pid, signal.SIGHUP)
             wait_for(lambda: daemon.log().count("read again" if works else "what was is kept") > said, "SIGHUP is seen to")
 
-    with Daemon(directory, "open=ram:1M", options=["--tls-certificates", own], tls=False) as daemon:
+    # Whoever runs the tests may have it ignored.
+    with Daemon(directory, "open=ram:1M", options=["--tls-certificates", own], tls=False,
+                command=["env", "--default-signal=HUP"]) as daemon:
         with secured(daemon, old, b"open") as wire:
             assert refused(daemon, new)
             for name in os.listdir(STRANGERS):
