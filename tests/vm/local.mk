@@ -20,6 +20,5 @@ EXTRA_DIST += \
 	tests/vm/guest/multi.sh \
 	tests/vm/guest/power.sh \
 	tests/vm/guest/readonly.sh \
-	tests/vm/guest/tls.sh \
 	tests/vm/guest/trim.sh \
 	tests/vm/guest/xfs.sh
