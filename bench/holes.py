@@ -9,7 +9,8 @@ import report
 import servers
 from generator import Failure
 
-BLOCK = 1 << 20  # of the reads that are sparse or not
+BLOCK = 1 << 20  # of the reads that are sparse or not...
+DEPTH = 16  # ...and how many are in flight, fewer than copying programs have
 PAGE = 4096
 MAP_SIZE = 1 << 40
 MAP_SERVERS = ("platterd", "nbdkit")
@@ -29,12 +30,12 @@ def sparse_read(comparison):
     for _ in range(options.rounds):
         for (name, rounds), export in zip(result.items(), ("disk0", "disk1")):
             one = comparison.generator.run(
-                server, "--export", export, "--size", f"{options.sparse_size}M", "--structured", "--block", str(BLOCK), "--depth", "4",
+                server, "--export", export, "--size", f"{options.sparse_size}M", "--structured", "--block", str(BLOCK), "--depth", str(DEPTH),
                 "--sequential", "--seconds", str(options.seconds), "--warmup", str(options.warmup))
             if one["hole_bytes"] != (one["requests"] * BLOCK if name == "holes" else 0):
                 raise Failure(f"sparse: {name}: {one['hole_bytes']} bytes of holes in {one['requests']} replies")
             rounds.append(one)
-    report.rates_table(f"platterd, RAM disk of {options.sparse_size} MiB: 1 MiB sequential read, QD 4, structured replies", result)
+    report.rates_table(f"platterd, RAM disk of {options.sparse_size} MiB: 1 MiB sequential read, QD {DEPTH}, structured replies", result)
     comparison.stop(server)
 
 
