@@ -120,7 +120,8 @@ static bool step(struct peer *peer)
 	case NBD_WANT_SKIP:
 		return skip(peer);
 	case NBD_WANT_BYTES:
-		return feed(peer);
+		/* What came out may be too much for another option. */
+		return feed(peer) || peer->session.want == NBD_WANT_ROOM;
 	case NBD_WANT_ROOM:
 		collect(peer);
 		return feed(peer);
