@@ -78,6 +78,7 @@ HANDSHAKE = {
     "options_with_more_data_than_they_take": handshake(STRUCTURED, SELECT, option(INFO, bytes(8193)), info(GO, "disk")),
     "unknown_options": handshake(option(4), option(4711, b"whatever this is"), option(ABORT)),
     "many_options": handshake(*[option(LIST)] * 400, cut=255),
+    "more_answers_than_there_is_room_for": handshake(*[option(LIST)] * 800),
     "too_many_options": handshake(*[option(4711)] * 1025, cut=255),
     "option_without_magic": handshake(option(LIST), b"IHAVEOPS" + bytes(8)),
     "option_too_long": handshake(b"IHAVEOPT" + number(4711, 4) + number((1 << 20) + 1, 4)),
