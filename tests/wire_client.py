@@ -264,6 +264,13 @@ class Wire:
         assert error == 0, error
         return data
 
+    def read_chunks(self, offset, length, flags=0, cookie=7):
+        """The chunks of a READ's structured reply."""
+        self.send(self.request(CMD_READ, offset, length, flags, cookie))
+        answered, chunks = self.chunks()
+        assert answered == cookie
+        return chunks
+
     def write(self, offset, payload, flags=0):
         return self.command(CMD_WRITE, offset, len(payload), flags, payload)[0]
 

@@ -77,29 +77,38 @@ static void start(struct nbd_session *session, struct request *request)
 		disk_submit(session->export->disk, session->block, request);
 }
 
+/* Of a BLOCK_STATUS that has succeeded so far: whether the disk is asked again; else its answer is made, or it has failed. */
+static bool ask_next(struct nbd_session *session, struct request *request)
+{
+	int result = context_prepare(session, request);
+
+	if (result > 0 && !session->hung_up) {
+		start(session, request);
+		return true;
+	}
+	/* Nobody would wait for what the disk has to say. */
+	if (result > 0)
+		result = -ECANCELED;
+	request->error = result < 0 ? result : context_put_status(session, request);
+	return false;
+}
+
 static void done(struct request *request)
 {
 	struct nbd_session *session = request->owner;
+	bool made = false;
 
-	bool status = request->driver.op == PLATTER_OP_EXTENTS;
-	int next = status && request->error == 0 ? context_prepare(session, request) : 0;
-
-	/* Nobody would wait for what the disk has to say of the next context. */
-	if (next > 0 && session->hung_up)
-		next = -ECANCELED;
-	if (next > 0) {
-		start(session, request);
-		return;
+	if (request->driver.op == PLATTER_OP_EXTENTS && request->error == 0) {
+		if (ask_next(session, request))
+			return;
+		made = request->error == 0;
 	}
-	if (status && request->error == 0)
-		request->error = next < 0 ? next : context_put_status(session, request);
-	status = status && request->error == 0;
 	/* What isn't sent is needed no more. */
-	if (!status && !reply_has_data(request)) {
+	if (!made && !reply_has_data(request)) {
 		session->in_flight_bytes -= request->reserved;
 		request_release_data(request);
 	}
-	if (!status)
+	if (!made)
 		reply_build(request);
 	if (session->muted || session->dropping)
 		nbd_sent(session, request);

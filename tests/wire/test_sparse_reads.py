@@ -52,13 +52,6 @@ def wire(daemon):
         yield connection.go(b"file", structured=True)
 
 
-def chunks_of(wire, offset, length, flags=0, cookie=7):
-    wire.send(request(CMD_READ, offset, length, flags, cookie))
-    answered, chunks = wire.chunks()
-    assert answered == cookie
-    return chunks
-
-
 def pieces(chunks):
     """(is data, offset, length) of each."""
     found = []
@@ -78,13 +71,13 @@ def pieces(chunks):
                   (False, 4 * MIB + PAGE, 4 * MIB - PAGE)]),
     (SIZE - MIB, MIB, [(False, SIZE - MIB, MIB - PAGE), (True, SIZE - PAGE, PAGE)])])
 def test_holes_are_not_sent(wire, data, offset, length, expected):
-    chunks = chunks_of(wire, offset, length)
+    chunks = wire.read_chunks(offset, length)
     assert pieces(chunks) == expected
     assert contents(chunks) == (offset, data[offset:offset + length])
 
 
 def test_many_holes_in_one_read(wire, data):
-    chunks = chunks_of(wire, 8 * MIB, MIB)
+    chunks = wire.read_chunks(8 * MIB, MIB)
     assert contents(chunks) == (8 * MIB, data[8 * MIB:9 * MIB])
     assert sum(kind == TYPE_OFFSET_HOLE for kind, _ in chunks) == MIB // PAGE // 2
 
@@ -92,18 +85,18 @@ def test_many_holes_in_one_read(wire, data):
 def test_unaligned_ends(wire, data, daemon):
     if wire.command(CMD_READ, 1, 1)[0]:
         pytest.skip("O_DIRECT wants blocks")
-    chunks = chunks_of(wire, MIB - 70001, 140001)
+    chunks = wire.read_chunks(MIB - 70001, 140001)
     assert pieces(chunks) == [(False, MIB - 70001, 70001), (True, MIB, 70000)]
     assert contents(chunks)[1] == data[MIB - 70001:MIB + 70000]
 
 
 def test_small_reads_are_not_worth_it(wire):
-    assert pieces(chunks_of(wire, 0, PAGE)) == [(True, 0, PAGE)]
+    assert pieces(wire.read_chunks(0, PAGE)) == [(True, 0, PAGE)]
 
 
 def test_clients_that_cannot_be_told_get_zeroes(daemon, wire, data):
-    assert pieces(chunks_of(wire, 0, 2 * MIB, FLAG_DF)) == [(True, 0, 2 * MIB)]
-    assert chunks_of(wire, 0, 2 * MIB, FLAG_DF)[0][1][8:] == data[:2 * MIB]
+    assert pieces(wire.read_chunks(0, 2 * MIB, FLAG_DF)) == [(True, 0, 2 * MIB)]
+    assert wire.read_chunks(0, 2 * MIB, FLAG_DF)[0][1][8:] == data[:2 * MIB]
     with Wire(daemon) as simple:
         assert simple.go(b"file").read(0, 8 * MIB) == data[:8 * MIB]
 
@@ -139,7 +132,7 @@ def test_what_is_written_and_punched_is_seen_at_once(scratch):
                 expected[offset:offset + length] = bytes(length)
             else:
                 length = lots.choice([65536, MIB])
-                assert contents(chunks_of(wire, offset, length)) == (offset, bytes(expected[offset:offset + length]))
+                assert contents(wire.read_chunks(offset, length)) == (offset, bytes(expected[offset:offset + length]))
         wire.disconnect()
 
 
@@ -151,7 +144,7 @@ def test_dense_files_are_hardly_ever_asked(scratch):
     with own_daemon("file=" + path) as running, Wire(running) as wire:
         wire.go(b"file", structured=True)
         for offset in range(0, 32 * MIB, 256 * 1024):
-            assert pieces(chunks_of(wire, offset, 256 * 1024)) == [(True, offset, 256 * 1024)]
+            assert pieces(wire.read_chunks(offset, 256 * 1024)) == [(True, offset, 256 * 1024)]
         (disk,) = running.ctl_json("stats", "file")["disks"]
         assert disk["ops"]["extents"]["submitted"] == 1
         wire.disconnect()

@@ -47,15 +47,8 @@ def ram(daemon):
         yield connection.go(b"ram", structured=True)
 
 
-def chunks_of(wire, offset, length, flags=0, cookie=7):
-    wire.send(request(CMD_READ, offset, length, flags, cookie))
-    answered, chunks = wire.chunks()
-    assert answered == cookie
-    return chunks
-
-
 def read(wire, offset, length, flags=0, cookie=7):
-    chunks = chunks_of(wire, offset, length, flags, cookie)
+    chunks = wire.read_chunks(offset, length, flags, cookie)
     found, data = contents(chunks)
     assert (found, len(data)) == (offset, length)
     if flags & FLAG_DF:
@@ -151,14 +144,14 @@ def sparse(daemon):
     (QUARTER, QUARTER, [data_at(QUARTER, b"d" * QUARTER)]),
     (MIB, 3 * MIB, [hole(MIB, 3 * MIB)])])
 def test_holes_are_not_sent(sparse, offset, length, expected):
-    assert chunks_of(sparse, offset, length) == expected
+    assert sparse.read_chunks(offset, length) == expected
 
 
 def test_holes_are_sent_to_those_that_cannot_do_without(daemon, sparse):
     """Don't fragment, and simple replies."""
     expected = (bytes(QUARTER) + b"d" * QUARTER) * 2 + bytes(3 * MIB)
-    assert chunks_of(sparse, 0, 4 * MIB, FLAG_DF) == [data_at(0, expected)]
-    assert chunks_of(sparse, 5, 512, FLAG_DF) == [data_at(5, bytes(512))]
+    assert sparse.read_chunks(0, 4 * MIB, FLAG_DF) == [data_at(0, expected)]
+    assert sparse.read_chunks(5, 512, FLAG_DF) == [data_at(5, bytes(512))]
     with Wire(daemon) as wire:
         wire.go(b"sparse")
         assert wire.read(0, 4 * MIB) == expected
