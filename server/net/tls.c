@@ -14,6 +14,7 @@
 #include "common/ktls.h"
 #include "common/log.h"
 #include "common/tls.h"
+#include "common/tls_watch.h"
 #include "server/block/buffer.h"
 
 /* The largest record's data, and what it adds to that, even if the client wants records of 512 bytes. */
@@ -31,7 +32,7 @@ struct tls {
 	SSL *ssl;                 /* NULL: the kernel does it... */
 	const char *version, *cipher; /* ...and this is what, OpenSSL's constants; NULL before the handshake is over */
 	bool prepared;            /* for the kernel, as far as it can... */
-	struct ktls ktls;         /* ...and what that needs to know */
+	struct tls_watch watch;   /* ...and what that needs to know */
 	struct buffers *buffers;
 	/* Received and not yet read: in `large`, or in `small`. */
 	struct buffer *large;
@@ -130,7 +131,7 @@ int tls_configure(const struct tls_files *files, struct platter_error *error)
 
 	if (result < 0)
 		return platter_fail(error, -result, "%s", reason);
-	if (kernel_allowed && ktls_allow(context) < 0) {
+	if (kernel_allowed && tls_watch_allow(context) < 0) {
 		SSL_CTX_free(context);
 		return platter_fail(error, ENOMEM, "no memory");
 	}
@@ -215,7 +216,7 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
-	ktls_forget(&tls->ktls);
+	tls_watch_forget(&tls->watch);
 	SSL_free(tls->ssl);
 	buffer_put(tls->large);
 	buffer_put(tls->out);
@@ -484,23 +485,24 @@ int tls_prepare_kernel(struct tls *tls, int fd)
 		return 0;
 	tls->prepared = true;
 	result = ktls_attach(fd);
-	return result < 0 ? result : ktls_watch(&tls->ktls, tls->ssl);
+	return result < 0 ? result : tls_watch_start(&tls->watch, tls->ssl);
 }
 
 bool tls_wants_kernel(const struct tls *tls)
 {
-	return ktls_is_ready(&tls->ktls);
+	return tls_watch_is_ready(&tls->watch);
 }
 
 size_t tls_before_kernel(const struct tls *tls)
 {
-	return ktls_missing(&tls->ktls.in);
+	return tls_watch_missing(&tls->watch.in);
 }
 
 int tls_start_kernel(struct tls *tls, int fd)
 {
-	int result = ktls_start(&tls->ktls, fd);
+	int result = ktls_start(&tls->watch, fd);
 
+	tls_watch_forget(&tls->watch);
 	if (result < 0)
 		return result;
 	SSL_free(tls->ssl);
