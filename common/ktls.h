@@ -46,8 +46,8 @@ bool ktls_is_mature(const char *release);
 int ktls_attach(int fd);
 
 /*
- * The kernel goes on where the OpenSSL is that WATCH knows all of.  -errno: it can't, and all stays as it was; -ENOTRECOVERABLE:
- * it did so for one direction only, so that the connection has to end.
+ * The kernel goes on where the OpenSSL is that WATCH knows all of.  -errno: it can't, and all stays as it was;
+ * -ENOTRECOVERABLE: it did so for one direction only, so that the connection has to end.
  */
 int ktls_start(const struct tls_watch *watch, int fd);
 

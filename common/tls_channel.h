@@ -39,8 +39,8 @@ struct tls_channel {
 };
 
 /*
- * Goes on where the OpenSSL is that WATCH knows all of, and which is done with all that was received; its records have at most MOST
- * bytes of data, TLS_MOST_DATA or less.  Fails as tls_secret_keys() does, and leaves nothing behind.
+ * Goes on where the OpenSSL is that WATCH knows all of, and which is done with all that was received.  Records have at most
+ * MOST bytes of data, TLS_MOST_DATA or less.  Fails as tls_secret_keys() does, and leaves nothing behind.
  */
 int tls_channel_init(struct tls_channel *channel, const struct tls_watch *watch, size_t most);
 
@@ -48,20 +48,20 @@ int tls_channel_init(struct tls_channel *channel, const struct tls_watch *watch,
 void tls_channel_destroy(struct tls_channel *channel);
 
 /*
- * Fills IOV with data from the LENGTH bytes that were received, and perhaps some that it has from the call before: how much, 0: there
- * isn't any yet; -1: the other side has ended it; -EPROTO: it has failed.  *USED of BYTES are done with, and may be moved or
- * overwritten once 0 is returned; the rest belongs to a record that isn't whole.
+ * Fills IOV with data from the LENGTH BYTES that were received, and what it has from the call before: how much, 0: there
+ * isn't any yet; -1: the other side has ended it; -EPROTO: it has failed.  *USED of BYTES are done with, and may be overwritten
+ * once 0 is returned, as the rest, of a record that isn't whole, may be moved then.
  */
 int64_t tls_channel_read(struct tls_channel *channel, uint8_t *bytes, size_t length, size_t *used, const struct iovec *iov,
 			 unsigned count);
 
-/* Whether something is to be sent beside data: tls_channel_answer() puts it into TO, which has TLS_LEAST_ROOM bytes: how many. */
+/* Whether something is to be sent beside data; that goes into TO, which has TLS_LEAST_ROOM bytes: how many. */
 bool tls_channel_has_answer(const struct tls_channel *channel);
 size_t tls_channel_answer(struct tls_channel *channel, uint8_t *to);
 
 /*
- * Makes records of at most LENGTH bytes from PLACE on, which moves behind them, in as much of ROOM bytes as it takes: *MADE of them.
- * How much data it was; -EPROTO.
+ * Makes records of LENGTH bytes from PLACE on, as far as there is ROOM in TO: how many bytes, and PLACE is behind them; *MADE:
+ * of the room.  -EPROTO.
  */
 int64_t tls_channel_write(struct tls_channel *channel, struct tls_place *place, size_t length, uint8_t *to, size_t room,
 			  size_t *made);

@@ -27,8 +27,8 @@ struct evp_cipher_ctx_st; /* OpenSSL's EVP_CIPHER_CTX */
 #define TLS_MOST_DATA (16u << 10)                   /* of a record */
 
 /*
- * So many may be sealed with a key: AES-GCM stays safe for 2^24.5 of the largest (RFC 8446, 5.5), and a round number below that is
- * right for the other cipher, too.
+ * So many may be sealed with a key: AES-GCM stays safe for 2^24.5 of the largest (RFC 8446, 5.5), and a round number below
+ * that is right for the other cipher, too.
  */
 #define TLS_MOST_RECORDS (UINT64_C(1) << 24)
 
@@ -62,21 +62,21 @@ void tls_record_destroy(struct tls_record *record);
 int tls_record_update(struct tls_record *record);
 
 /*
- * Makes a record of TYPE in TO, which has TLS_RECORD_EXTRA bytes more than LENGTH, of the next LENGTH bytes from PLACE on, which
- * moves behind them; at most RECORD->most.  How many bytes it has; -EIO: the cipher failed.
+ * Makes a record of TYPE in TO, which has TLS_RECORD_EXTRA bytes more than LENGTH, of the LENGTH bytes from PLACE on, which
+ * moves behind them; at most RECORD->most.  How many bytes it has; -EIO: the cipher failed, or its numbers are used up.
  */
 int tls_record_seal(struct tls_record *record, uint8_t type, struct tls_place *place, size_t length, uint8_t *to);
 
 /*
- * How many bytes the record at the beginning of BYTES has in all; 0: that can't be told yet; -EPROTO: what is no protected record
- * follows; -EMSGSIZE: a larger one than there are.
+ * How many bytes the record at the beginning of BYTES has in all; 0: that can't be told yet; -EPROTO: that is no protected
+ * record; -EMSGSIZE: it is larger than there are.
  */
 int tls_record_size(const uint8_t *bytes, size_t length);
 
 /*
- * Opens the whole record BYTES of SIZE, as tls_record_size() says, into TO: BYTES + TLS_HEADER, or room for tls_record_room() bytes.
- * How many it holds, of *TYPE; what is behind them in the room is undefined then, and all of it after a failure: -EBADMSG: it
- * is not authentic; -EPROTO: it has no type; -EMSGSIZE: it holds more than was agreed upon.
+ * Opens the whole record BYTES of SIZE, as tls_record_size() says, into TO: BYTES + TLS_HEADER, or tls_record_room() bytes
+ * elsewhere.  How many it holds, of *TYPE; what is behind them in the room is undefined then, and all of it after a failure:
+ * -EBADMSG: it is not authentic; -EPROTO: it has no type; -EMSGSIZE: it holds more than was agreed upon.
  */
 int tls_record_open(struct tls_record *record, const uint8_t *bytes, size_t size, uint8_t *to, uint8_t *type);
 

@@ -46,8 +46,8 @@ size_t tls_watch_missing(const struct tls_stream *stream);
 int tls_watch_allow(struct ssl_ctx_st *context);
 
 /*
- * Keeps in WATCH what SSL lets it know, which has its BIOs, perhaps two in one, and hasn't begun its handshake.  They stay where
- * they are until tls_watch_forget(), which SSL outlives.  -ENOMEM.
+ * Keeps in WATCH what SSL lets it know, which has its BIOs, perhaps two in one, and hasn't begun its handshake.  They stay
+ * where they are until tls_watch_forget(), which SSL outlives.  -ENOMEM.
  */
 int tls_watch_start(struct tls_watch *watch, struct ssl_st *ssl);
 

@@ -58,8 +58,8 @@ size_t tls_output(const struct tls *tls, void **bytes);
 void tls_sent(struct tls *tls, size_t bytes);
 
 /*
- * OpenSSL is for the handshake, and for TLS 1.2: it copies what others needn't.  Once TLS 1.3 is used for data the kernel goes on
- * where it is, or we do (common/tls_channel.h), which nobody notices but for the cost.
+ * OpenSSL is for the handshake, and for TLS 1.2: it copies what others needn't.  Once TLS 1.3 is used for data the kernel goes
+ * on where it is, or we do (common/tls_channel.h), which nobody notices but for the cost.
  *
  * Before a step of the handshake, on its thread: whether the kernel could on FD, -errno: it can't.  Afterwards, whether a
  * handover is to come, and how many bytes are to be received before it can: 0: none, if there is no output either.  Then to the

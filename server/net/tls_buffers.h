@@ -13,6 +13,8 @@
 
 /* An idle connection's: a small request in a record. */
 #define TLS_SMALL 1024
+/* More than records add to what a small buffer holds, or the largest of them, even if the client wants them of 512 bytes. */
+#define TLS_BUFFERS_EXTRA 1024u
 
 struct tls_buffers {
 	struct buffers *buffers;
@@ -35,7 +37,7 @@ void tls_buffers_attach(struct tls_buffers *buffers, struct buffers *home);
 uint8_t *tls_buffers_received(struct tls_buffers *buffers);
 size_t tls_buffers_length(const struct tls_buffers *buffers);
 
-/* Room for more behind that, which may move: NULL, no memory.  NEED: how much is known to belong together, at its beginning; 0. */
+/* Room for more behind that, which may move: NULL, no memory.  NEED: so much is known to belong together; 0. */
 void *tls_buffers_room(struct tls_buffers *buffers, size_t need, size_t *size);
 
 /* Nothing more is kept: what was received is dropped, and so is a large buffer for it. */
