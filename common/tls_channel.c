@@ -184,6 +184,7 @@ int64_t tls_channel_read(struct tls_channel *channel, uint8_t *bytes, size_t len
 	}
 	if (total || channel->state == TLS_CHANNEL_OPEN)
 		return total;
+	channel->told = true;
 	return channel->state == TLS_CHANNEL_ENDED ? -1 : -EPROTO;
 }
 
@@ -226,16 +227,22 @@ static size_t say_update(struct tls_channel *channel, uint8_t *to)
 	return size;
 }
 
+/* An alert is the last word: what came before it is seen to first. */
+static bool has_alert(const struct tls_channel *channel)
+{
+	return channel->alert && channel->told;
+}
+
 bool tls_channel_has_answer(const struct tls_channel *channel)
 {
-	return channel->update || channel->alert;
+	return channel->update || has_alert(channel);
 }
 
 size_t tls_channel_answer(struct tls_channel *channel, uint8_t *to)
 {
 	const uint8_t alert[] = { SSL3_AL_FATAL, channel->alert };
 
-	if (!channel->alert)
+	if (!has_alert(channel))
 		return channel->update ? say_update(channel, to) : 0;
 	channel->update = false;
 	channel->alert = 0;

@@ -35,6 +35,7 @@ struct tls_channel {
 	bool update;                     /* the other side wants a key update of ours */
 	uint8_t alert;                   /* to be sent, since the channel has failed; 0: none */
 	bool theirs;                     /* it is their alert that ended it */
+	bool told;                       /* tls_channel_read() has said that it is over */
 	const char *reason;              /* why it failed, for people */
 };
 

@@ -39,6 +39,7 @@ UNIT_TESTS = \
 	tests/unit/test_spec \
 	tests/unit/test_stream \
 	tests/unit/test_tls_channel \
+	tests/unit/test_tls_forged \
 	tests/unit/test_tls_record \
 	tests/unit/test_trial \
 	tests/unit/test_volatile
@@ -173,9 +174,13 @@ tests_unit_test_spec_LDADD = $(unit_ldadd)
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
 tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_stream_LDADD = $(unit_ldadd)
-tests_unit_test_tls_channel_SOURCES = tests/unit/test_tls_channel.c tests/unit/mutate.h $(tls_pair)
+tls_side = tests/unit/tls_side.c tests/unit/tls_side.h $(tls_pair)
+tests_unit_test_tls_channel_SOURCES = tests/unit/test_tls_channel.c tests/unit/mutate.h $(tls_side)
 tests_unit_test_tls_channel_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
 tests_unit_test_tls_channel_LDADD = $(unit_ldadd)
+tests_unit_test_tls_forged_SOURCES = tests/unit/test_tls_forged.c $(tls_side)
+tests_unit_test_tls_forged_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
+tests_unit_test_tls_forged_LDADD = $(unit_ldadd)
 tests_unit_test_tls_record_SOURCES = tests/unit/test_tls_record.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_tls_record_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
 tests_unit_test_tls_record_LDADD = $(unit_ldadd)
