@@ -21,6 +21,15 @@ def run(*command, status=0, directory=None):
     return output
 
 
+def complaint(*command):
+    """What a client says that fails, as it must."""
+    ran = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         timeout=120, check=False)
+    output = ran.stderr.decode(errors="replace")
+    assert ran.returncode > 0, (command, ran.returncode, output)
+    return output
+
+
 def uri(daemon, transport, export=""):
     return daemon.tcp_uri(export) if transport == "tcp" else daemon.uri(export)
 
