@@ -99,6 +99,8 @@ void tls_openssl_reason(SSL *ssl, char *text, size_t size)
 
 	if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
 		why = X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+	else if (!error && SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN)
+		why = "the client broke the handshake off; it may not trust our certificate, or not under the name that it uses";
 	snprintf(text, size, "TLS: %s", why ? why : "failed");
 	ERR_clear_error();
 }
