@@ -238,6 +238,7 @@ EXTRA_DIST += \
 	tests/model \
 	tests/modules \
 	tests/modules_support.py \
+	tests/nbd_support.py \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/rules \
