@@ -62,7 +62,9 @@ def upstream(directory, *exports, name="upstream", **keywords):
 
 @contextlib.contextmanager
 def server(directory, *command, ready):
-    """Another server, whose unix socket is READY."""
+    """Another server, whose unix socket is READY; it is killed in the end, for some wait for their clients."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(ready)
     with open(os.path.join(directory, "server.log"), "ab") as log:
         process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
@@ -70,7 +72,7 @@ def server(directory, *command, ready):
         assert process.poll() is None, command
         yield process
     finally:
-        end_process(process, signal.SIGTERM)
+        end_process(process, signal.SIGKILL)
 
 
 def answers(path):
@@ -82,8 +84,6 @@ def answers(path):
 def nbdkit(directory, *arguments):
     """nbdkit with ARGUMENTS, whose address is given."""
     path = os.path.join(directory, "nbdkit.sock")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
     with server(directory, "nbdkit", "--foreground", "--unix", path, *arguments, ready=path):
         yield f"nbd+unix:///?socket={path}"
 

@@ -72,14 +72,17 @@ static short events_of(unsigned direction)
 /* Has libnbd go on; one step, since it may be somewhere else afterwards. */
 static void go_on(struct connection *c, unsigned direction, short events)
 {
+	char reason[UPSTREAM_REASON];
 	int result = 0;
 
 	if ((direction & LIBNBD_AIO_DIRECTION_READ) && (events & (POLLIN | POLLHUP | POLLERR)))
 		result = nbd_aio_notify_read(c->handle);
 	else if ((direction & LIBNBD_AIO_DIRECTION_WRITE) && (events & (POLLOUT | POLLHUP | POLLERR)))
 		result = nbd_aio_notify_write(c->handle);
-	if (result < 0)
-		set_reason(c, nbd_get_error());
+	if (result < 0) {
+		upstream_error(reason);
+		set_reason(c, reason);
+	}
 }
 
 /* Waits until something happens, it is UNTIL or C is woken, and does what comes of it. */

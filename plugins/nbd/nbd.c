@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "plugins/nbd/nbd.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -127,7 +128,8 @@ static int nbd_disk_open(struct platter_disk *platter, struct platter_geometry *
 	disk->flushed = disk->changes = 0;
 	disk->count = disk->upstream.several ? disk->wanted : 1;
 	if (disk->count < disk->wanted)
-		platter_log(PLATTER_LOG_NOTICE, "%s: the server doesn't keep several connections together: there is only one", disk->name);
+		platter_log(PLATTER_LOG_NOTICE, "%s: the server doesn't keep several connections together: there is only one",
+			    disk->name);
 	upstream_geometry(&disk->upstream, geometry);
 	/* Until its thread says that it is there. */
 	disk->lost_ns = work_clock_ns();
@@ -267,8 +269,26 @@ static const struct platter_driver nbd_driver = {
 	.remove = nbd_disk_remove,
 };
 
+/*
+ * libnbd stays when the module goes: each thread that has called it, also the host's, keeps something of it that only its
+ * own code gives back at the thread's end.
+ */
+static int keep_library(void)
+{
+	Dl_info library;
+
+	return dladdr((void *)(uintptr_t)nbd_create, &library) && dlopen(library.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) ?
+		       0 : -ELIBACC;
+}
+
 static int nbd_init(void)
 {
+	int result = keep_library();
+
+	if (result < 0) {
+		platter_log(PLATTER_LOG_ERROR, "nbd: libnbd cannot be kept in memory: %s", dlerror());
+		return result;
+	}
 	return platter_register_driver(&nbd_driver);
 }
 

@@ -15,6 +15,15 @@
 /* What a server takes that doesn't say. */
 #define USUAL_REQUEST (UINT64_C(32) << 20)
 
+void upstream_error(char reason[UPSTREAM_REASON])
+{
+	const char *text = nbd_get_error();
+	/* It begins with the function's name. */
+	const char *behind = text ? strstr(text, ": ") : NULL;
+
+	snprintf(reason, UPSTREAM_REASON, "%s", behind ? behind + 2 : text ? text : "no reason is known");
+}
+
 struct nbd_handle *upstream_dial(const char *uri, char reason[UPSTREAM_REASON])
 {
 	struct nbd_handle *handle = nbd_create();
@@ -24,7 +33,7 @@ struct nbd_handle *upstream_dial(const char *uri, char reason[UPSTREAM_REASON])
 	    nbd_set_uri_allow_local_file(handle, true) == 0 && nbd_set_full_info(handle, true) == 0 &&
 	    nbd_add_meta_context(handle, ALLOCATION) == 0 && nbd_aio_connect_uri(handle, uri) == 0)
 		return handle;
-	snprintf(reason, UPSTREAM_REASON, "%s", nbd_get_error());
+	upstream_error(reason);
 	nbd_close(handle);
 	return NULL;
 }
@@ -65,7 +74,7 @@ int upstream_read(struct nbd_handle *handle, struct upstream *ret, char reason[U
 
 	*ret = (struct upstream){ .uuid = "" };
 	if (bytes < 0 || minimum < 0 || preferred < 0 || maximum < 0) {
-		snprintf(reason, UPSTREAM_REASON, "%s", nbd_get_error());
+		upstream_error(reason);
 		return -EINVAL;
 	}
 	ret->bytes = (uint64_t)bytes;

@@ -23,6 +23,9 @@ struct upstream {
 	char uuid[UPSTREAM_UUID + 1]; /* its disk's identity, as platterd tells it; "": it tells none */
 };
 
+/* What libnbd's last call on this thread failed for. */
+void upstream_error(char reason[UPSTREAM_REASON]);
+
 /* A handle on its way to URI; NULL, with the reason. */
 struct nbd_handle *upstream_dial(const char *uri, char reason[UPSTREAM_REASON]);
 
