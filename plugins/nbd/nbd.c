@@ -45,7 +45,8 @@ static struct nbd_disk *new_disk(const char *name, const char *uri)
 	return NULL;
 }
 
-static int nbd_disk_probe(struct platter_disk *platter, const struct platter_args *args, bool read_only, struct platter_error *error)
+static int nbd_disk_probe(struct platter_disk *platter, const struct platter_args *args, bool read_only,
+			  struct platter_error *error)
 {
 	const char *uri = platter_args_string(args, "uri", "");
 	uint64_t connections = platter_args_number(args, "connections", 1);

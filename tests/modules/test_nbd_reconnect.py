@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -14,8 +13,9 @@ import pytest
 
 from daemon import wait_for
 from nbd_support import MIB, Front, image, nbdkit, upstream
-from wire_client import (CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, HAS_FLAGS, IHAVEOPT, INFO_EXPORT, NBDMAGIC, OPT_GO, REP_ACK, REP_INFO,
-                         REP_MAGIC, REPLY_MAGIC, SEND_FLUSH, Wire, go_data)
+from wire_client import (CMD_BLOCK_STATUS, CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, ESHUTDOWN, HAS_FLAGS, IHAVEOPT, INFO_EXPORT, NBDMAGIC,
+                         OPT_GO, OPT_SET_META_CONTEXT, OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REP_MAGIC, REP_META_CONTEXT, REPLY_MAGIC,
+                         SEND_FLUSH, STRUCTURED_MAGIC, TYPE_BLOCK_STATUS, Wire)
 
 
 def send_reads(wire, count=8):
@@ -254,9 +254,9 @@ def test_a_client_leaves_and_the_server_ends_while_requests_wait(directory):
 class Scripted:
     """A server of 1 MiB whose transmission is the test's: ANSWER(number, command, cookie, length) gives bytes, or None to hang up."""
 
-    def __init__(self, directory, answer, flags=HAS_FLAGS | SEND_FLUSH):
+    def __init__(self, directory, answer, flags=HAS_FLAGS | SEND_FLUSH, structured=False):
         self.path = os.path.join(directory, "scripted.sock")
-        self.answer, self.flags, self.connections = answer, flags, 0
+        self.answer, self.flags, self.structured, self.connections = answer, flags, structured, 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen()
@@ -275,6 +275,13 @@ class Scripted:
         while True:
             number, length = struct.unpack(">8xII", take(16))
             take(length)
+            if self.structured and number == OPT_STRUCTURED_REPLY:
+                client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_ACK, 0))
+                continue
+            if self.structured and number == OPT_SET_META_CONTEXT:
+                client.sendall(struct.pack(">QIIII", REP_MAGIC, number, REP_META_CONTEXT, 4 + 15, 1) + b"base:allocation")
+                client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_ACK, 0))
+                continue
             if number == OPT_GO:
                 info = struct.pack(">HQH", INFO_EXPORT, MIB, self.flags)
                 client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_INFO, len(info)) + info)
@@ -331,12 +338,32 @@ def test_a_request_that_ends_every_connection_is_not_sent_for_ever(directory):
 
 def test_requests_that_a_server_refuses_because_it_ends_go_to_the_next(directory):
     def answer(number, _command, cookie, length):
-        return simple(cookie, 108) if number == 1 else simple(cookie, 0, b"n" * length)
+        return simple(cookie, ESHUTDOWN) if number == 1 else simple(cookie, 0, b"n" * length)
 
     with contextlib.closing(Scripted(directory, answer)) as server, Front(directory, server.uri()) as front:
         with Wire(front).go(b"r") as wire:
             assert wire.read(0, 512) == b"n" * 512
             assert "the server is shutting down" in front.log()
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["before", "within"])
+def test_what_is_known_of_extents_is_told_once(directory, told):
+    """A connection ends before the answer, or in its middle."""
+    asked = []
+
+    def answer(number, command, cookie, length):
+        assert command == CMD_BLOCK_STATUS
+        asked.append(number)
+        if number == 1 and not told:
+            return None
+        chunk = struct.pack(">IHHQIIII", STRUCTURED_MAGIC, int(number > 1), TYPE_BLOCK_STATUS, cookie, 12, 1, length // 2, number % 2 * 3)
+        return chunk + (b"" if number > 1 else b"nonsense" * 10)
+
+    with contextlib.closing(Scripted(directory, answer, structured=True)) as server, Front(directory, server.uri()) as front:
+        with Wire(front) as wire:
+            wire.go(b"r", structured=True, contexts=[b"base:allocation"])
+            assert [*wire.status(0, 65536).values()] == ([[(32768, 3)]] if told else [[(32768, 0)]])
+            assert asked == ([1] if told else [1, 2])
 
 
 def test_a_server_that_talks_nonsense_is_dialed_again(directory):
