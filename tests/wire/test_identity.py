@@ -37,6 +37,9 @@ def identity(daemon, export):
 def identities(directory, *exports, **keywords):
     """Of them all, from a server that then ends."""
     with Daemon(directory, *exports, **keywords) as daemon:
+        # Clients are greeted when the partitions are there.
+        with Wire(daemon):
+            pass
         return {entry["name"]: identity(daemon, entry["name"]) for entry in daemon.ctl_json("exports")["exports"]}
 
 
