@@ -247,7 +247,7 @@ static struct disk *open_ram(void)
 	if (args_set(args, driver, "size", DISK, &error) < 0 || disk_add(&disk, driver, NULL, NULL, args, false, &error) < 0)
 		errx(1, "%s", error.text);
 	driver_put(driver);
-	if (export_add("ram", NULL, disk, false, false, NULL) < 0)
+	if (export_add("ram", NULL, NULL, disk, false, false, NULL) < 0)
 		errx(1, "out of memory");
 	return disk;
 }

@@ -27,17 +27,20 @@ static int add_disk(struct spec *spec, struct disk **ret, struct platter_error *
 	}
 	result = disk_add(ret, spec->driver, spec->name, spec->description, spec->args, spec->read_only, error);
 	spec->args = NULL;
-	if (result == 0)
-		limits_adopt(&(*ret)->limits, &spec->limits);
-	if (result == 0)
-		(*ret)->emulates = spec->emulates;
+	if (result < 0)
+		return result;
+	limits_adopt(&(*ret)->limits, &spec->limits);
+	(*ret)->emulates = spec->emulates;
+	result = identity_settle(*ret, spec->uuid, error);
+	if (result < 0)
+		disk_force_remove(*ret);
 	return result;
 }
 
 static int add_export(const struct spec *spec, struct disk *disk, struct platter_error *error)
 {
 	const char *name = spec->disk ? spec->name : disk->name;
-	int result = export_add(name, spec->disk ? spec->description : NULL, disk,
+	int result = export_add(name, spec->disk ? spec->description : NULL, spec->disk ? spec->uuid : NULL, disk,
 				spec->read_only || disk->read_only, spec->tls, spec->access);
 
 	if (result == -EEXIST)

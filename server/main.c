@@ -18,6 +18,7 @@
 #include "server/block/error.h"
 #include "server/block/export.h"
 #include "server/block/handle.h"
+#include "server/block/identity.h"
 #include "server/control/control.h"
 #include "server/control/event.h"
 #include "server/disk_events.h"
@@ -264,6 +265,7 @@ int main(int argc, char **argv)
 	raise_descriptor_limit(options.max_connections);
 	fd_io_init(io_pool);
 	handle_init(io_pool);
+	identity_init("/etc/machine-id");
 	disk_init(options.threads, control_pool, reactors_call_blocks, timer_stop_all);
 	ending_init(options.drain_seconds);
 	conn_set_pool(tls_pool);

@@ -12,6 +12,7 @@
 #include "server/block/args.h"
 #include "server/block/driver.h"
 #include "server/block/error.h"
+#include "server/block/identity.h"
 #include "server/block/registry.h"
 #include "server/module/modprobe.h"
 
@@ -64,6 +65,19 @@ static int parse_unaligned(const char *value, bool *emulates, struct platter_err
 	return 0;
 }
 
+static int parse_uuid(const char *value, char **ret, struct platter_error *error)
+{
+	char uuid[IDENTITY_LENGTH + 1];
+
+	if (*ret)
+		return platter_fail(error, EINVAL, "uuid: given twice");
+	if (!value || !identity_parse(uuid, value))
+		return platter_fail(error, EINVAL, "uuid=%s: not a UUID; write one as uuidgen(1) prints it: 8-4-4-4-12 hexadecimal digits",
+				    value ? value : "");
+	*ret = strdup(uuid);
+	return *ret ? 0 : platter_fail(error, ENOMEM, "no memory");
+}
+
 static const char queue_prefix[] = "queue.";
 
 /* Keys of the export; all others are the driver's. */
@@ -84,8 +98,11 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		spec->description = strdup(value);
 		return spec->description ? 0 : platter_fail(error, ENOMEM, "no memory");
 	}
+	if (strcmp(key, "uuid") == 0)
+		return parse_uuid(value, &spec->uuid, error);
 	if (!spec->driver)
-		return platter_fail(error, EINVAL, "another export of a disk has no key \"%s\" (there are: readonly, tls, allow, description)",
+		return platter_fail(error, EINVAL,
+				    "another export of a disk has no key \"%s\" (there are: readonly, tls, allow, description, uuid)",
 				    key);
 	if (strcmp(key, "export") == 0) {
 		bool exported = true;
@@ -210,6 +227,7 @@ void spec_free(struct spec *spec)
 	free(spec->disk);
 	free(spec->name);
 	free(spec->description);
+	free(spec->uuid);
 	access_put(spec->access);
 	*spec = (struct spec){ .args = NULL };
 }

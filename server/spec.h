@@ -22,6 +22,7 @@ struct spec {
 	char *disk;        /* the name of one that there is */
 	char *name;        /* NULL: the driver's and a number */
 	char *description; /* NULL: the driver's, or the disk's */
+	char *uuid;        /* NULL: derived, or the disk's */
 	bool read_only;
 	bool tls;          /* for clients that use TLS only */
 	struct access *access; /* who may use it; NULL: everybody */

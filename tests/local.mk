@@ -12,6 +12,7 @@ UNIT_TESTS = \
 	tests/unit/test_engine \
 	tests/unit/test_extents \
 	tests/unit/test_flush \
+	tests/unit/test_identity \
 	tests/unit/test_iostat \
 	tests/unit/test_ktls \
 	tests/unit/test_limits \
@@ -90,6 +91,9 @@ tests_unit_test_partition_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_partition_LDADD = $(unit_ldadd)
 # These need a directory.
 unit_directory = tests/unit/directory.c tests/unit/directory.h tests/unit/unit.h
+tests_unit_test_identity_SOURCES = tests/unit/test_identity.c tests/unit/fake.c tests/unit/fake.h $(unit_directory)
+tests_unit_test_identity_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_identity_LDADD = $(unit_ldadd)
 # These compile modules.
 module_fixture = tests/unit/module_fixture.c tests/unit/module_fixture.h $(unit_directory)
 module_cppflags = $(unit_cppflags) $(LIBELF_CFLAGS) -DFIXTURE_CC='"$(CC)"' -DFIXTURE_ROOT='"$(abs_top_srcdir)"'
@@ -249,6 +253,7 @@ EXTRA_DIST += \
 	tests/model \
 	tests/modules \
 	tests/modules_support.py \
+	tests/nbd_support.py \
 	tests/partitions/test_partition_tables.py \
 	tests/pytest.ini \
 	tests/rules \

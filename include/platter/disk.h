@@ -195,6 +195,13 @@ void platter_disk_set_capacity(struct platter_disk *disk, uint64_t bytes);
 /* Has check_events called every MILLISECONDS, from 100 on; 0: only on request.  In probe. */
 void platter_disk_set_events(struct platter_disk *disk, uint32_t milliseconds);
 
+/*
+ * What clients that come back know the disk by: WHAT stays the same as long as its content does, for example an absolute
+ * path; NULL: the content is new with each disk.  By default it is the disk's name.  In probe, and in the other operations
+ * that may block when there is another content, which nobody uses yet.  -ENOMEM.
+ */
+int platter_disk_set_identity(struct platter_disk *disk, const char *what);
+
 /* How many use the disk or wait for it to open.  In an operation that may block. */
 unsigned platter_disk_users(struct platter_disk *disk);
 

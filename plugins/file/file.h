@@ -37,6 +37,12 @@ int file_read_size(struct file_disk *file, struct platter_error *error);
 int file_attach(struct file_disk *file, struct platter_error *error);
 void file_detach(struct file_disk *file);
 
+/*
+ * probe.c: tells the host what the disk is: the path, absolute, but not where a link leads, for that of
+ * /dev/disk/by-id/... is another device's name after the next start.
+ */
+int file_identify(struct platter_disk *disk, const struct file_disk *file, struct platter_error *error);
+
 /* media.c: another size, another file. */
 int file_revalidate(struct platter_disk *disk, uint64_t *bytes, struct platter_error *error);
 int file_resize(struct platter_disk *disk, uint64_t bytes, struct platter_error *error);

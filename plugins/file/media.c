@@ -79,7 +79,7 @@ static int eject(struct platter_disk *disk, struct file_disk *file, struct platt
 	return 0;
 }
 
-static int load(struct file_disk *file, const char *path, struct platter_error *error)
+static int load(struct platter_disk *disk, struct file_disk *file, const char *path, struct platter_error *error)
 {
 	char *before = file->path;
 	int result;
@@ -94,6 +94,10 @@ static int load(struct file_disk *file, const char *path, struct platter_error *
 		}
 	}
 	result = file_attach(file, error);
+	if (result == 0)
+		result = file_identify(disk, file, error);
+	if (result < 0)
+		file_detach(file);
 	if (path)
 		free(result < 0 ? file->path : before);
 	if (path && result < 0)
@@ -112,7 +116,7 @@ int file_ioctl(struct platter_disk *disk, const char *command, unsigned argc, co
 		return platter_fail(error, EOPNOTSUPP, "%s: is not removable; see removable=on", file->path);
 	if (argc > (loads ? 1u : 0u))
 		return platter_fail(error, EINVAL, "%s: %s: not expected", command, argv[argc - 1]);
-	result = loads ? load(file, argc ? argv[0] : NULL, error) : eject(disk, file, error);
+	result = loads ? load(disk, file, argc ? argv[0] : NULL, error) : eject(disk, file, error);
 	if (result == 0 && loads)
 		platter_reply(reply, "%s", file->path);
 	return result;

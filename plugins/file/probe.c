@@ -242,6 +242,26 @@ void file_detach(struct file_disk *file)
 	file->no_punch = file->no_zero_range = false;
 }
 
+int file_identify(struct platter_disk *disk, const struct file_disk *file, struct platter_error *error)
+{
+	const char *name = strrchr(file->path, '/');
+	char *folder = strndup(file->path, name ? (size_t)(name - file->path) + 1 : 0);
+	char *real = folder ? realpath(*folder ? folder : ".", NULL) : NULL;
+	char *path = NULL;
+	int result = 0;
+
+	if (!folder || !real)
+		result = platter_fail(error, errno, "%s: its folder: %s", file->path, strerror(errno));
+	else if (asprintf(&path, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name ? name + 1 : file->path) < 0)
+		path = NULL;
+	if (result == 0 && (!path || platter_disk_set_identity(disk, path) < 0))
+		result = platter_fail(error, ENOMEM, "no memory");
+	free(path);
+	free(real);
+	free(folder);
+	return result;
+}
+
 int file_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	const char *path = platter_args_string(args, "path", "");
@@ -258,6 +278,8 @@ int file_probe(struct platter_disk *disk, const struct platter_args *args, bool 
 	file->share = platter_args_bool(args, "share", false);
 	file->removable = platter_args_bool(args, "removable", false);
 	result = *path ? file_attach(file, error) : platter_fail(error, EINVAL, "the path is missing; write file:PATH");
+	if (result == 0)
+		result = file_identify(disk, file, error);
 	if (result < 0) {
 		file_free(file);
 		return result;

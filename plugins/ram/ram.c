@@ -117,6 +117,8 @@ static int ram_probe(struct platter_disk *disk, const struct platter_args *args,
 	result = check_size(ram->size, overcommit ? INT64_MAX : machine_memory(), huge, error);
 	if (result == 0)
 		result = allocate(ram, platter_disk_name(disk), huge, error);
+	if (result == 0 && platter_disk_set_identity(disk, NULL) < 0)
+		result = platter_fail(error, ENOMEM, "no memory");
 	if (result < 0) {
 		ram_free(ram);
 		return result;

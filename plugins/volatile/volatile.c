@@ -104,6 +104,8 @@ static int volatile_probe(struct platter_disk *platter, const struct platter_arg
 		result = platter_fail(error, EINVAL, "the cache must have from 512 bytes to 2047G");
 	else if (cache_init(&disk->cache, disk->store, bytes / STORE_SECTOR, most, disk->seed) < 0)
 		result = platter_fail(error, ENOMEM, "no address space for a disk of %" PRIu64 " bytes", bytes);
+	else if (platter_disk_set_identity(platter, platter_args_string(args, "store", NULL)) < 0)
+		result = platter_fail(error, ENOMEM, "no memory");
 	if (result < 0) {
 		volatile_free(disk);
 		return result;

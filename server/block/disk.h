@@ -18,6 +18,7 @@
 
 #include "common/list.h"
 #include "server/block/error.h"
+#include "server/block/identity.h"
 #include "server/block/limits.h"
 #include "server/block/mark.h"
 #include "server/block/open.h"
@@ -74,6 +75,7 @@ struct disk {
 	struct args *args;
 	char *name;
 	char *description;
+	struct identity identity;        /* under the registry's lock */
 	atomic_bool read_only;           /* asked for, or found out when it was opened */
 	unsigned home;                   /* the reactor that serves it, modulo how many there are, unless disk_any_thread() */
 	struct queue *queues;            /* one for each reactor */

@@ -76,10 +76,11 @@ static void export_free(struct export *export)
 	access_put(export->access);
 	free(export->name);
 	free(export->description);
+	free(export->uuid);
 	free(export);
 }
 
-static struct export *export_new(const char *name, const char *description, struct disk *disk)
+static struct export *export_new(const char *name, const char *description, const char *uuid, struct disk *disk)
 {
 	struct export *export = calloc(1, sizeof(*export));
 
@@ -89,16 +90,18 @@ static struct export *export_new(const char *name, const char *description, stru
 	export->disk = disk_get(disk);
 	export->name = strdup(name);
 	export->description = description ? strdup(description) : NULL;
-	if (!export->name || (description && !export->description)) {
+	export->uuid = uuid ? strdup(uuid) : NULL;
+	if (!export->name || (description && !export->description) || (uuid && !export->uuid)) {
 		export_free(export);
 		return NULL;
 	}
 	return export;
 }
 
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls, struct access *access)
+int export_add(const char *name, const char *description, const char *uuid, struct disk *disk, bool read_only, bool tls,
+	       struct access *access)
 {
-	struct export *export = export_new(name, description, disk);
+	struct export *export = export_new(name, description, uuid, disk);
 	int result = 0;
 
 	if (!export)
@@ -230,4 +233,9 @@ void export_remove_all(void)
 const char *export_description(const struct export *export)
 {
 	return export->description ? export->description : export->disk->description;
+}
+
+const char *export_uuid(const struct export *export)
+{
+	return export->uuid ? export->uuid : export->disk->identity.uuid;
 }

@@ -25,6 +25,7 @@ struct export {
 
 	char *name;
 	char *description;     /* NULL: the disk's */
+	char *uuid;            /* likewise: its identity */
 	struct disk *disk;     /* a reference */
 	bool read_only;
 	bool tls;              /* for clients that use TLS only */
@@ -33,9 +34,10 @@ struct export {
 
 /*
  * Exports DISK under NAME, for clients with TLS only, or for all, and that ACCESS allows, of which it takes a
- * reference.  DESCRIPTION NULL: the disk's.  -EEXIST; -ENODEV when the disk is being removed; -ENOMEM.
+ * reference.  DESCRIPTION, UUID NULL: the disk's.  -EEXIST; -ENODEV when the disk is being removed; -ENOMEM.
  */
-int export_add(const char *name, const char *description, struct disk *disk, bool read_only, bool tls, struct access *access);
+int export_add(const char *name, const char *description, const char *uuid, struct disk *disk, bool read_only, bool tls,
+	       struct access *access);
 
 /*
  * For sessions: the one that NAME (not terminated) belongs to; an empty name means the first.  Of those for clients with
@@ -61,6 +63,9 @@ void export_remove_disk(const struct disk *disk);
 void export_remove_all(void);
 
 const char *export_description(const struct export *export);
+
+/* Under the registry's lock: the identity that clients are told, "" when the disk has none. */
+const char *export_uuid(const struct export *export);
 
 /* Under the registry's lock: whether there is one of this name, one of DISK that isn't called NAME, and all, in the order they were added. */
 bool export_exists(const char *name);

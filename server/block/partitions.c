@@ -193,8 +193,10 @@ static int add(struct disk *whole, const struct partition *partition, struct pla
 	if (asprintf(&name, "%sp%u", whole->name, partition->number) < 0)
 		return platter_fail(error, ENOMEM, "no memory");
 	result = disk_add_partition(&part, whole, &part_driver.driver, name, description, partition->start, partition->length, error);
+	if (result == 0)
+		result = identity_settle_partition(part, partition->number, error);
 	if (result == 0 && !whole->unlisted)
-		result = export_add(name, NULL, part, whole->read_only, whole->tls, whole->access);
+		result = export_add(name, NULL, NULL, part, whole->read_only, whole->tls, whole->access);
 	if (result < 0)
 		log_warning("%s: not added: %s", name, error->text[0] ? error->text : strerror(-result));
 	if (result < 0 && part)

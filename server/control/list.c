@@ -96,13 +96,14 @@ static int list_disks(struct call *call)
 
 		if (disk->state == DISK_ADDING)
 			continue;
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:o, s:s, s:s, s:i}", "name", disk->name,
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:o, s:s, s:s, s:s, s:i}", "name", disk->name,
 						      "major", (int)disk->major, "minor", (int)disk->minor,
 						      "size", size_of(disk), "read_only", (int)disk->read_only,
 						      "type", disk->whole ? "part" : "disk",
 						      "parents", parents_of(disk),
 						      "driver", disk_whole(disk)->driver->name,
-						      "description", disk->description, "users", (int)disk_users(disk)));
+						      "description", disk->description,
+						      "uuid", disk->identity.uuid, "users", (int)disk_users(disk)));
 	}
 	registry_unlock();
 	return give_list(call, "disks", list);
@@ -137,12 +138,12 @@ static int list_exports(struct call *call)
 	list_for_each(node, export_list()) {
 		struct export *export = container_of(node, struct export, link);
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:i}", "name", export->name,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:s, s:i}", "name", export->name,
 						      "disk", export->disk->name, "size", size_of(export->disk),
 						      "read_only", (int)(export->read_only || export->disk->read_only),
 						      "tls", (int)export->tls, "restricted", export->access != NULL,
 						      "description", export_description(export),
-						      "clients", (int)export->users));
+						      "uuid", export_uuid(export), "clients", (int)export->users));
 	}
 	registry_unlock();
 	return give_list(call, "exports", list);

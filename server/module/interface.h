@@ -17,6 +17,7 @@
 	X(platter_disk_set_capacity) \
 	X(platter_disk_set_data) \
 	X(platter_disk_set_events) \
+	X(platter_disk_set_identity) \
 	X(platter_disk_users) \
 	X(platter_fail) \
 	X(platter_fd_io) \

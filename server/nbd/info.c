@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "server/nbd/info.h"
 
-#include "common/wire.h"
+#include <stdio.h>
+#include <string.h>
+
 #include "server/block/disk.h"
 #include "server/block/export.h"
+#include "server/block/registry.h"
 #include "server/nbd/context.h"
 #include "server/nbd/session.h"
 
@@ -53,4 +56,31 @@ size_t info_block_size(uint8_t bytes[INFO_BLOCK_SIZE_LENGTH], struct disk *disk)
 	put_be32(bytes + 4, disk->geometry.preferred_block);
 	put_be32(bytes + 8, NBD_ADVERTISED_MOST);
 	return INFO_BLOCK_SIZE_LENGTH;
+}
+
+/* As much of TEXT as fits into SIZE bytes, in whole characters. */
+static size_t fitting(const char *text, size_t size)
+{
+	size_t length = strlen(text);
+
+	if (length <= size)
+		return length;
+	length = size;
+	while (length && ((unsigned char)text[length] & 0xc0u) == 0x80)
+		length--;
+	return length;
+}
+
+size_t info_description(char text[INFO_TEXT_SIZE], const struct export *export)
+{
+	const char *description = export_description(export);
+	char uuid[64] = "";
+	size_t length;
+
+	registry_lock();
+	if (*export_uuid(export))
+		snprintf(uuid, sizeof(uuid), "%suuid=%s", *description ? " " : "", export_uuid(export));
+	registry_unlock();
+	length = fitting(description, NBD_MAX_STRING - strlen(uuid));
+	return (size_t)snprintf(text, INFO_TEXT_SIZE, "%.*s%s", (int)length, description, uuid);
 }

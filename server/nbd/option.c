@@ -298,12 +298,13 @@ static void append_infos(struct nbd_session *session)
 {
 	const struct export *export = session->export;
 	uint8_t bytes[INFO_BLOCK_SIZE_LENGTH];
+	char text[INFO_TEXT_SIZE];
 
 	append_info(session, NBD_INFO_EXPORT, bytes, info_export(bytes, session));
 	if (session->by_default || (session->infos & info_bit(NBD_INFO_NAME)))
 		append_info(session, NBD_INFO_NAME, export->name, strlen(export->name));
 	if (session->infos & info_bit(NBD_INFO_DESCRIPTION))
-		append_info(session, NBD_INFO_DESCRIPTION, export_description(export), strlen(export_description(export)));
+		append_info(session, NBD_INFO_DESCRIPTION, text, info_description(text, export));
 	if (session->infos & info_bit(NBD_INFO_BLOCK_SIZE))
 		append_info(session, NBD_INFO_BLOCK_SIZE, bytes, info_block_size(bytes, export->disk));
 }

@@ -43,7 +43,7 @@ def test_default_export_is_the_first_one(daemon, transport):
 def test_writable_export(daemon, transport):
     found = info(daemon, transport, "first")
     assert found["export-size"] == MIB
-    assert found["description"] == "The first one"
+    assert found["description"].startswith("The first one uuid=")
     assert found["is_read_only"] is False
     for ability in CAN_WRITE + ["can_cache", "can_flush", "can_fua", "can_multi_conn"]:
         assert found[ability] is True, ability

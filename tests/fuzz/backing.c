@@ -218,7 +218,7 @@ struct backing *backing_new(const struct platter_geometry *geometry)
 	fuzz_check(disk_add(&backing->disk, registered, "disk", NULL, args_new(), false, &error) == 0, "%s", error.text);
 	driver_put(registered);
 	disk_put(backing->disk); /* the list keeps it */
-	fuzz_check(export_add("disk", NULL, backing->disk, false, false, NULL) == 0, "the disk cannot be exported");
+	fuzz_check(export_add("disk", NULL, NULL, backing->disk, false, false, NULL) == 0, "the disk cannot be exported");
 	platter_disk_set_data(&backing->disk->driver_side, backing);
 	open_disk(backing->disk, *geometry);
 	block_init(&backing->block, 0, UINT64_MAX);

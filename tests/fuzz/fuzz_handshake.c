@@ -188,8 +188,8 @@ static void add_exports(struct backing *backing)
 	fuzz_check(access_add(&access, "uid:0", &error) == 0, "the rule isn't one");
 	for (unsigned i = 0; i < oracle_export_count; i++) {
 		const struct oracle_export *export = &oracle_exports[i];
-		int result = i ? export_add(export->name, export->description, backing->disk, export->read_only, export->tls,
-					    export->restricted ? access : NULL) : 0;
+		int result = i ? export_add(export->name, export->description, export->uuid, backing->disk, export->read_only,
+					    export->tls, export->restricted ? access : NULL) : 0;
 
 		fuzz_check(result == 0, "%s cannot be exported", export->name);
 	}

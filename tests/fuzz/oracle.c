@@ -10,12 +10,12 @@
 #define CONTEXT_NAME "base:allocation"
 
 const struct oracle_export oracle_exports[] = {
-	{ "disk", "memory", false, false, false, false },
-	{ "r\xc3\xa9sum\xc3\xa9", "can only be read", true, false, false, false },
-	{ "secret", "wants TLS", false, true, false, false },
-	{ "members", "has rules", false, false, true, false },
-	{ "broken", "can't be opened", false, false, false, true },
-	{ "vault", "has both", false, true, true, false },
+	{ "disk", "memory", NULL, false, false, false, false },
+	{ "r\xc3\xa9sum\xc3\xa9", "can only be read", "01234567-89ab-cdef-0123-456789abcdef", true, false, false, false },
+	{ "secret", "wants TLS", NULL, false, true, false, false },
+	{ "members", "has rules", NULL, false, false, true, false },
+	{ "broken", "can't be opened", NULL, false, false, false, true },
+	{ "vault", "has both", NULL, false, true, true, false },
 };
 const unsigned oracle_export_count = sizeof(oracle_exports) / sizeof(oracle_exports[0]);
 
@@ -181,6 +181,16 @@ static void list(struct talk *talk)
 	expect(talk, NBD_REP_ACK);
 }
 
+static void expect_description(struct talk *talk, const struct oracle_export *export)
+{
+	char text[128];
+
+	strcpy(text, export->description);
+	if (export->uuid)
+		strcat(strcat(text, " uuid="), export->uuid);
+	expect_text(talk, NBD_REP_INFO, 2, NBD_INFO_DESCRIPTION, text);
+}
+
 static void expect_infos(struct talk *talk, int export, unsigned infos, bool by_default)
 {
 	const struct oracle_setup *setup = talk->setup;
@@ -193,7 +203,7 @@ static void expect_infos(struct talk *talk, int export, unsigned infos, bool by_
 	if (by_default || (infos & 1u << NBD_INFO_NAME))
 		expect_text(talk, NBD_REP_INFO, 2, NBD_INFO_NAME, oracle_exports[export].name);
 	if (infos & 1u << NBD_INFO_DESCRIPTION)
-		expect_text(talk, NBD_REP_INFO, 2, NBD_INFO_DESCRIPTION, oracle_exports[export].description);
+		expect_description(talk, &oracle_exports[export]);
 	if (!(infos & 1u << NBD_INFO_BLOCK_SIZE))
 		return;
 	put_be32(sizes + 2, setup->min_block);

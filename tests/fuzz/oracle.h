@@ -16,6 +16,7 @@
 /* What is exported, in this order. */
 struct oracle_export {
 	const char *name, *description;
+	const char *uuid; /* NULL: its disk has none */
 	bool read_only;
 	bool tls;        /* for clients with TLS only */
 	bool restricted; /* has rules */

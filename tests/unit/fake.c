@@ -100,7 +100,7 @@ struct fake *fake_new(void)
 	assert_int_equal(disk_add(&fake->disk, registered, "fake", NULL, args_new(), false, &error), 0);
 	driver_put(registered);
 	disk_put(fake->disk); /* the list keeps it */
-	assert_int_equal(export_add("fake", NULL, fake->disk, false, false, NULL), 0);
+	assert_int_equal(export_add("fake", NULL, NULL, fake->disk, false, false, NULL), 0);
 	platter_disk_set_capacity(&fake->disk->driver_side, sizeof(fake->memory));
 	platter_disk_set_data(&fake->disk->driver_side, fake);
 	fake->disk->geometry = (struct platter_geometry){

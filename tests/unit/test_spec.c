@@ -63,12 +63,13 @@ static void test_a_backslash_takes_the_meaning(void **state)
 
 static void test_keys(void **state)
 {
-	struct spec spec = parsed("x=/srv/a,direct,readonly,description=my disk,share=off");
+	struct spec spec = parsed("x=/srv/a,direct,readonly,description=my disk,share=off,uuid=01234567-89AB-cdef-0123-456789abcdef");
 	const struct platter_args *args = args_driver_side(spec.args);
 
 	(void)state;
 	assert_true(spec.read_only);
 	assert_string_equal(spec.description, "my disk");
+	assert_string_equal(spec.uuid, "01234567-89ab-cdef-0123-456789abcdef");
 	assert_true(platter_args_bool(args, "direct", false));
 	assert_false(platter_args_bool(args, "share", true));
 	spec_free(&spec);

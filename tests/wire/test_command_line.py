@@ -164,13 +164,13 @@ def test_readonly(directory, export, read_only):
         assert bool(wire.go().transmission_flags & READ_ONLY) == read_only
 
 
-@pytest.mark.parametrize("written, told", [("two words", "two words"), (r"a\,b\=c\:d", "a,b=c:d"), ("größe", "größe"), ("x" * 4096, "x" * 4096),
+@pytest.mark.parametrize("written, told", [("two words", "two words"), (r"a\,b\=c\:d", "a,b=c:d"), ("größe", "größe"), ("x" * 4096, "x" * 4054),
                                            ("", "")], ids=lambda text: text[:9])
 def test_description(directory, written, told):
     with Daemon(directory, f"a=ram:1M,description={written}") as daemon, Wire(daemon) as wire:
         wire.flags()
         replies = wire.option(OPT_GO, go_data(infos=[INFO_DESCRIPTION, INFO_NAME]))
-        assert (info(replies, INFO_DESCRIPTION) or b"").decode() == told
+        assert info(replies, INFO_DESCRIPTION).decode().rpartition("uuid=")[0].rstrip() == told
 
 
 def test_a_thousand_exports(directory):
