@@ -118,41 +118,49 @@ static void take_error_chunk(struct answer *answer, const uint8_t *payload, uint
 	take_error(answer, get_be32(payload));
 }
 
+static struct answer_status *find_status(struct answer *answer, uint32_t context)
+{
+	for (unsigned i = 0; i < answer->status_count; i++)
+		if (answer->statuses[i].context == context)
+			return &answer->statuses[i];
+	fuzz_fail("block status of context %u, which wasn't asked for", context);
+}
+
 /* With extended headers the count comes behind the context's id, and all is twice as wide. */
 static void take_status(struct answer *answer, const uint8_t *payload, uint64_t length)
 {
 	bool extended = answer->form == ANSWER_EXTENDED;
 	unsigned fields = extended ? 8 : 4, size = extended ? NBD_EXTENDED_DESCRIPTOR_SIZE : NBD_DESCRIPTOR_SIZE;
+	struct answer_status *status;
 
 	fuzz_check(is(answer, NBD_CMD_BLOCK_STATUS), "block status for command %u", answer->type);
-	fuzz_check(!answer->extents, "block status twice");
 	fuzz_check(length > fields && (length - fields) % size == 0, "a block status chunk of %" PRIu64 " bytes", length);
-	fuzz_check(get_be32(payload) == answer->context, "block status of context %u", get_be32(payload));
-	answer->extent_count = (unsigned)((length - fields) / size);
-	fuzz_check(!extended || get_be32(payload + 4) == answer->extent_count, "%u extents, of which there are %u", get_be32(payload + 4),
-		   answer->extent_count);
-	answer->extents = fuzz_alloc(answer->extent_count * sizeof(*answer->extents));
-	for (unsigned i = 0; i < answer->extent_count; i++) {
+	status = find_status(answer, get_be32(payload));
+	fuzz_check(!status->extents, "block status of context %u twice", status->context);
+	status->count = (unsigned)((length - fields) / size);
+	fuzz_check(!extended || get_be32(payload + 4) == status->count, "%u extents, of which there are %u", get_be32(payload + 4),
+		   status->count);
+	status->extents = fuzz_alloc(status->count * sizeof(*status->extents));
+	for (unsigned i = 0; i < status->count; i++) {
 		const uint8_t *at = payload + fields + i * size;
 
-		answer->extents[i] = extended ? (struct answer_extent){ get_be64(at), get_be64(at + 8) } :
+		status->extents[i] = extended ? (struct answer_extent){ get_be64(at), get_be64(at + 8) } :
 						(struct answer_extent){ get_be32(at), get_be32(at + 4) };
 	}
 }
 
 /* Stricter than the specification where this server promises more: no extent reaches beyond the request. */
-static void check_extents(const struct answer *answer)
+static void check_extents(const struct answer *answer, const struct answer_status *status)
 {
 	uint64_t sum = 0;
 
-	fuzz_check(answer->extents, "no block status, and no error");
-	fuzz_check(answer->extent_count == 1 || !(answer->flags & NBD_CMD_FLAG_REQ_ONE), "%u extents instead of one",
-		   answer->extent_count);
-	for (unsigned i = 0; i < answer->extent_count; i++) {
-		const struct answer_extent *extent = &answer->extents[i];
+	fuzz_check(status->extents, "no block status of context %u, and no error", status->context);
+	fuzz_check(status->count == 1 || !(answer->flags & NBD_CMD_FLAG_REQ_ONE), "%u extents instead of one", status->count);
+	for (unsigned i = 0; i < status->count; i++) {
+		const struct answer_extent *extent = &status->extents[i];
 
 		fuzz_check(extent->length, "an extent of no length");
-		fuzz_check(extent->flags <= 3, "an extent's flags are %#" PRIx64, extent->flags);
+		fuzz_check(!(extent->flags & ~status->bits), "an extent's flags are %#" PRIx64, extent->flags);
 		fuzz_check(i == 0 || extent[-1].flags != extent->flags, "extents %u and %u should be one", i - 1, i);
 		sum += extent->length;
 	}
@@ -164,8 +172,8 @@ static void finish(struct answer *answer)
 	answer->done = true;
 	if (answer->error)
 		return;
-	if (is(answer, NBD_CMD_BLOCK_STATUS))
-		check_extents(answer);
+	for (unsigned i = 0; is(answer, NBD_CMD_BLOCK_STATUS) && i < answer->status_count; i++)
+		check_extents(answer, &answer->statuses[i]);
 	if (!is(answer, NBD_CMD_READ) || answer->length == 0)
 		return;
 	fuzz_check(answer->kinds && !memchr(answer->kinds, ANSWER_MISSING, answer->length), "DONE without all of the data");
@@ -222,7 +230,7 @@ void answer_free(struct answer *answer)
 {
 	free(answer->data);
 	free(answer->kinds);
-	free(answer->extents);
 	answer->data = answer->kinds = NULL;
-	answer->extents = NULL;
+	while (answer->status_count)
+		free(answer->statuses[--answer->status_count].extents);
 }

@@ -21,12 +21,24 @@ struct answer_extent {
 	uint64_t length, flags;
 };
 
+/* Most contexts that a client selects. */
+#define ANSWER_MOST_STATUSES 8
+
+/* What a metadata context has to say of the range. */
+struct answer_status {
+	uint32_t context;    /* its id, and... */
+	uint64_t bits;       /* ...the flags that it may have: the caller's to set */
+	struct answer_extent *extents; /* in host order; NULL: nothing came yet */
+	unsigned count;
+};
+
 struct answer {
 	/* The request, as the client sent it: the caller's to set. */
 	uint64_t cookie, offset, length;
 	uint16_t type, flags;
 	enum answer_form form;
-	uint32_t context;    /* the metadata context that was selected */
+	struct answer_status statuses[ANSWER_MOST_STATUSES]; /* of a BLOCK_STATUS: of what it asks for... */
+	unsigned status_count; /* ...so many */
 
 	/* What came; zero at first. */
 	bool done;           /* all of it: nothing more may come */
@@ -35,8 +47,6 @@ struct answer {
 	unsigned contents;   /* chunks with data or holes */
 	uint8_t *data;       /* of a READ, LENGTH bytes, those of holes zero */
 	uint8_t *kinds;      /* of each of them: enum answer_kind */
-	struct answer_extent *extents; /* of a BLOCK_STATUS, in host order */
-	unsigned extent_count;
 };
 
 /* Whose the reply or chunk is that begins LEFT bytes of output. */

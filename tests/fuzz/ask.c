@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/wire.h"
+#include "server/block/mark.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool is_change(const struct ask *ask)
@@ -62,7 +63,7 @@ static bool is_offered(const struct client *client, const struct answer *answer)
 	case NBD_CMD_WRITE_ZEROES:
 		return client->flags & NBD_FLAG_SEND_WRITE_ZEROES;
 	case NBD_CMD_BLOCK_STATUS:
-		return client->context && answer->length;
+		return client->context_count && answer->length;
 	default:
 		return false;
 	}
@@ -72,13 +73,13 @@ static bool is_offered(const struct client *client, const struct answer *answer)
 static unsigned find_faults(const struct client *client, const struct ask *ask)
 {
 	const struct answer *answer = &ask->answer;
-	uint64_t bytes = client->world->backing->disk->geometry.bytes;
+	uint64_t bytes = client->world->backing->bytes;
 	uint32_t block = client->world->backing->disk->geometry.min_block;
 	unsigned faults = 0;
 
 	if ((answer->flags & ~known_flags(client, answer)) || !is_offered(client, answer))
 		faults |= FAULT_EINVAL;
-	if (names_contexts(client, answer) && ask->contexts)
+	if (names_contexts(client, answer) && answer->status_count == 0)
 		faults |= FAULT_EINVAL;
 	/* A payload is of the length that is claimed; with extended headers a WRITE has to say that there is one. */
 	if (answer->type == NBD_CMD_WRITE && ask->payload != answer->length)
@@ -104,6 +105,23 @@ static size_t put_contexts(uint8_t *payload, uint64_t length, unsigned contexts)
 	for (unsigned i = 0; i < counts[contexts]; i++)
 		put_be32(payload + NBD_STATUS_PAYLOAD_SIZE + 4 * i, ids[contexts][i]);
 	return NBD_STATUS_PAYLOAD_SIZE + 4 * counts[contexts];
+}
+
+/* What its answer has to tell of: of all contexts, or of those that put_contexts() names. */
+static void expect_statuses(const struct client *client, struct ask *ask)
+{
+	static const uint32_t ids[4] = { 1, 0, 0, 2 };
+	static const uint64_t bits[] = {
+		[SELECTED_ALLOCATION] = PLATTER_EXTENT_HOLE | PLATTER_EXTENT_ZERO, [SELECTED_PAGES] = UINT32_MAX, [SELECTED_MARK] = MARK_DIRTY,
+	};
+	struct answer *answer = &ask->answer;
+
+	for (unsigned i = 0; i < client->context_count; i++) {
+		const struct selected *selected = &client->contexts[i];
+
+		if (!names_contexts(client, answer) || selected->id == ids[ask->contexts])
+			answer->statuses[answer->status_count++] = (struct answer_status){ selected->id, bits[selected->kind], NULL, 0 };
+	}
 }
 
 /* What its header claims, and what follows that. */
@@ -134,9 +152,10 @@ struct ask *ask_new(struct client *client, const struct wanted *wanted)
 		.type = wanted->type,
 		.flags = wanted->flags,
 		.form = client->form,
-		.context = 1,
 	};
 	claim(client, ask, wanted);
+	expect_statuses(client, ask);
+	ask->capacity = world->backing->bytes;
 	ask->no_magic = wanted->no_magic;
 	ask->drops = wanted->no_magic || ask->payload > NBD_MOST_PAYLOAD;
 	ask->faults = find_faults(client, ask);
@@ -146,6 +165,15 @@ struct ask *ask_new(struct client *client, const struct wanted *wanted)
 	if (covers(ask))
 		shadow_begin(&world->shadow, ask->answer.offset, ask->answer.length);
 	return ask;
+}
+
+void ask_arrives(struct client *client, struct ask *ask)
+{
+	bool covered = covers(ask);
+
+	ask->faults = find_faults(client, ask);
+	if (covers(ask) && !covered)
+		shadow_begin(&client->world->shadow, ask->answer.offset, ask->answer.length);
 }
 
 size_t ask_header_size(const struct client *client)
@@ -174,7 +202,7 @@ size_t ask_put_header(const struct client *client, const struct ask *ask, uint8_
 
 const uint8_t *ask_content(const struct ask *ask)
 {
-	static uint8_t content[BACKING_LARGE];
+	static uint8_t content[BACKING_LARGEST];
 
 	/* Every fourth writes zeroes, for there to be holes in what has been written. */
 	for (uint32_t i = 0; i < ask->answer.length; i++)
@@ -211,20 +239,50 @@ static void check_data(const struct shadow *shadow, const struct ask *ask)
 	}
 }
 
-static void check_status(const struct client *client, const struct ask *ask)
+static void check_allocation(const struct client *client, const struct ask *ask, const struct answer_status *status)
 {
 	const struct disk *disk = client->world->backing->disk;
 	uint32_t block = disk->emulates ? 1 : disk->geometry.min_block;
 	uint64_t at = ask->answer.offset;
 
-	for (unsigned i = 0; i < ask->answer.extent_count; i++) {
-		const struct answer_extent *extent = &ask->answer.extents[i];
+	for (unsigned i = 0; i < status->count; i++) {
+		const struct answer_extent *extent = &status->extents[i];
 
 		fuzz_check(extent->length % block == 0, "an extent of %" PRIu64 " bytes of a disk with blocks of %u", extent->length, block);
 		for (uint64_t j = 0; j < extent->length && (extent->flags & PLATTER_EXTENT_ZERO); j++)
 			fuzz_check(shadow_expected(&client->world->shadow, at + j, ask->sent) <= 0, "byte %" PRIu64 " is said to be zero",
 				   at + j);
 		at += extent->length;
+	}
+}
+
+static void check_pages(const struct ask *ask, const struct answer_status *status)
+{
+	uint64_t at = ask->answer.offset, end = at;
+
+	for (unsigned i = 0; i < status->count; i++) {
+		end += status->extents[i].length;
+		for (; at < end; at += BACKING_PAGE - at % BACKING_PAGE)
+			fuzz_check(status->extents[i].flags == backing_page_kind(at), "the page at %" PRIu64 " is said to be of kind %#" PRIx64,
+				   at, status->extents[i].flags);
+		at = end;
+	}
+}
+
+static void check_status(const struct client *client, const struct ask *ask)
+{
+	for (unsigned i = 0; i < ask->answer.status_count; i++) {
+		const struct answer_status *status = &ask->answer.statuses[i];
+		const struct selected *selected = client->contexts;
+
+		while (selected->id != status->context)
+			selected++;
+		if (selected->kind == SELECTED_ALLOCATION)
+			check_allocation(client, ask, status);
+		else if (selected->kind == SELECTED_PAGES)
+			check_pages(ask, status);
+		else
+			dirt_check(client->world, selected->mark, ask, status);
 	}
 }
 

@@ -8,6 +8,9 @@
 /* What CLIENT sends, and what must become of it. */
 struct ask *ask_new(struct client *client, const struct wanted *wanted);
 
+/* The session is given it: by now the disk may have grown, and there is nothing wrong with it any more. */
+void ask_arrives(struct client *client, struct ask *ask);
+
 /* Bytes of a header as CLIENT sends it, and the most with the payload of a BLOCK_STATUS. */
 size_t ask_header_size(const struct client *client);
 #define ASK_MOST_HEADER 256

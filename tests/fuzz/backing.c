@@ -9,6 +9,7 @@
 #include "server/block/args.h"
 #include "server/block/driver.h"
 #include "server/block/geometry.h"
+#include "server/block/media.h"
 #include "tests/fuzz/fuzz.h"
 
 /* In units of which it knows what is zero: smaller than most blocks, so that these are told of in pieces. */
@@ -70,6 +71,25 @@ static uint64_t run_at(const struct backing *backing, uint64_t at, uint64_t end,
 	return at - begin;
 }
 
+uint32_t backing_page_kind(uint64_t at)
+{
+	return at / BACKING_PAGE % 3 ? (uint32_t)(at / BACKING_PAGE & 1) : UINT32_MAX;
+}
+
+/* What is asked for with the driver's own context, a page each. */
+static uint64_t tell_pages(struct platter_request *request, unsigned pieces)
+{
+	uint64_t at = request->offset, end = at + request->length;
+
+	for (unsigned i = 0; at < end && (pieces == 0 || i < pieces); i++) {
+		uint64_t length = BACKING_PAGE - at % BACKING_PAGE;
+
+		platter_request_extent(request, length, backing_page_kind(at));
+		at += length;
+	}
+	return at - request->offset;
+}
+
 static void give(const struct backing *backing, struct platter_request *request, uint64_t at, uint64_t length, bool zero)
 {
 	if (request->op == PLATTER_OP_EXTENTS)
@@ -84,6 +104,8 @@ static uint64_t give_pieces(const struct backing *backing, struct platter_reques
 	uint64_t at = request->offset, end = at + request->length;
 	bool zero = false;
 
+	if (request->op == PLATTER_OP_EXTENTS && request->context)
+		return tell_pages(request, pieces);
 	for (unsigned i = 0; at < end && (pieces == 0 || i < pieces); i++) {
 		uint64_t length = run_at(backing, at, end, &zero);
 
@@ -138,7 +160,7 @@ static void backing_submit(struct platter_disk *disk, struct platter_request *re
 	uint8_t fate = backing->plan[backing->submitted++ % BACKING_PLAN];
 
 	fuzz_check(request->op == PLATTER_OP_FLUSH ||
-			   (request->length && range_within(request->offset, request->length, backing->disk->geometry.bytes)),
+			   (request->length && range_within(request->offset, request->length, backing->bytes)),
 		   "the driver got op %u beyond the disk's end", request->op);
 	note_of(request)->applied = false;
 	if (fate & FATE_AT_ONCE) {
@@ -169,6 +191,33 @@ static int backing_open(struct platter_disk *disk, struct platter_geometry *geom
 	return platter_fail(error, ENOSYS, "the targets open nothing");
 }
 
+static int backing_resize(struct platter_disk *disk, uint64_t bytes, struct platter_error *error)
+{
+	struct backing *backing = platter_disk_data(disk);
+
+	(void)error;
+	backing->bytes = bytes;
+	return 0;
+}
+
+static int backing_revalidate(struct platter_disk *disk, uint64_t *bytes, struct platter_error *error)
+{
+	const struct backing *backing = platter_disk_data(disk);
+
+	(void)error;
+	*bytes = backing->bytes;
+	return 0;
+}
+
+static unsigned backing_check_events(struct platter_disk *disk)
+{
+	struct backing *backing = platter_disk_data(disk);
+	unsigned events = backing->events;
+
+	backing->events = 0;
+	return events;
+}
+
 static int backing_probe(struct platter_disk *disk, const struct platter_args *args, bool read_only, struct platter_error *error)
 {
 	(void)disk;
@@ -179,7 +228,11 @@ static int backing_probe(struct platter_disk *disk, const struct platter_args *a
 }
 
 static const struct platter_key keys[] = { { .name = NULL } };
-static const struct platter_disk_ops ops = { .size = sizeof(ops), .open = backing_open, .submit = backing_submit };
+static const char *const contexts_of[] = { BACKING_CONTEXT, NULL };
+static struct platter_disk_ops ops = {
+	.size = sizeof(ops), .open = backing_open, .submit = backing_submit, .resize = backing_resize, .revalidate = backing_revalidate,
+	.check_events = backing_check_events,
+};
 static const struct platter_driver driver = {
 	.size = sizeof(driver), .name = "backing", .description = "memory", .keys = keys, .ops = &ops, .probe = backing_probe,
 };
@@ -207,12 +260,14 @@ static void open_disk(struct disk *disk, struct platter_geometry geometry)
 	platter_disk_set_capacity(&disk->driver_side, geometry.bytes);
 }
 
-struct backing *backing_new(const struct platter_geometry *geometry)
+struct backing *backing_new(const struct platter_geometry *geometry, bool contexts)
 {
 	struct backing *backing = fuzz_alloc(sizeof(*backing));
 	const struct platter_driver *registered;
 	struct platter_error error = { "" };
 
+	backing->bytes = geometry->bytes;
+	ops.contexts = contexts ? contexts_of : NULL;
 	fuzz_check(platter_register_driver(&driver) == 0, "the driver cannot be registered");
 	registered = driver_get("backing");
 	fuzz_check(disk_add(&backing->disk, registered, "disk", NULL, args_new(), false, &error) == 0, "%s", error.text);
@@ -238,6 +293,19 @@ void backing_free(struct backing *backing)
 	block_set_self(NULL);
 	free(backing);
 	fuzz_now = 0;
+}
+
+bool backing_grow(struct backing *backing, uint64_t bytes)
+{
+	struct platter_error error;
+
+	return bytes <= BACKING_LARGEST && media_resize(backing->disk, bytes, &error) == 0;
+}
+
+void backing_change_medium(struct backing *backing)
+{
+	backing->events = PLATTER_EVENT_MEDIA_CHANGE;
+	fuzz_check(media_check_events(backing->disk) == PLATTER_EVENT_MEDIA_CHANGE, "the change of the medium goes unnoticed");
 }
 
 void backing_pass_time(struct backing *backing, uint64_t ns)

@@ -19,6 +19,8 @@
 /* Of the smaller and the larger disk: on this, reads are long enough to be told of holes. */
 #define BACKING_BYTES (16u << 10)
 #define BACKING_LARGE (128u << 10)
+/* To which it may grow. */
+#define BACKING_LARGEST (256u << 10)
 #define BACKING_PLAN 16
 
 /*
@@ -40,17 +42,30 @@ struct backing {
 	uint64_t timer;             /* when block_unplug() is wanted */
 	/* Something of REQUEST, which is ending, was not as it should be: whoever hears so may be told of an error. */
 	void (*failing)(struct backing *backing, const struct platter_request *request);
-	uint8_t memory[BACKING_LARGE];
+	uint64_t bytes;             /* its size, as the driver knows it */
+	unsigned events;            /* that the driver has to tell of */
+	uint8_t memory[BACKING_LARGEST];
 };
 
-/* A disk "disk", exported under that name, of GEOMETRY; the host fills in what is zero. */
-struct backing *backing_new(const struct platter_geometry *geometry);
+/* A metadata context of the driver's own: it tells of pages, each of which always is of the same kind. */
+#define BACKING_CONTEXT "x-fuzz:pages"
+#define BACKING_PAGE 4096u
+uint32_t backing_page_kind(uint64_t at);
+
+/* A disk "disk", exported under that name, of GEOMETRY; the host fills in what is zero.  CONTEXTS: it has its own. */
+struct backing *backing_new(const struct platter_geometry *geometry, bool contexts);
 
 /* No request is in use. */
 void backing_free(struct backing *backing);
 
 /* Ends the INDEX-th of the pending ones as FATE says. */
 void backing_complete(struct backing *backing, unsigned index, uint8_t fate);
+
+/* Makes it BYTES large, which is more than before: whether that is a size. */
+bool backing_grow(struct backing *backing, uint64_t bytes);
+
+/* There is another medium, with the same data. */
+void backing_change_medium(struct backing *backing);
 
 /* NS later. */
 void backing_pass_time(struct backing *backing, uint64_t ns);

@@ -2,9 +2,11 @@
 #include "tests/fuzz/client.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/nbd/context.h"
 #include "tests/fuzz/ask.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -28,58 +30,132 @@ static void put_option(struct output *to, uint32_t option, const void *data, uin
 	output_append(to, data, length);
 }
 
-static void put_handshake(const struct client *client, struct output *to)
+/* What is called by the INDEX-th name, and that name; false: there is none. */
+static bool context_at(struct world *world, unsigned index, struct selected *selected, char name[CONTEXT_NAME_SIZE])
 {
-	static const char selects[] = "\0\0\0\4disk\0\0\0\1\0\0\0\17base:allocation";
+	static const char *const marks[] = { "x-platter:dirty", "qemu:dirty-bitmap" };
+	const char *fixed = index ? BACKING_CONTEXT : "base:allocation";
+
+	*selected = (struct selected){ .kind = index ? SELECTED_PAGES : SELECTED_ALLOCATION };
+	if (index >= 2 + 2 * DIRT_NAMES || (index && !world->all_contexts))
+		return false;
+	if (index >= 2)
+		*selected = (struct selected){ .kind = SELECTED_MARK, .mark = dirt_find(world, (index - 2) / 2) };
+	if (index >= 2)
+		snprintf(name, CONTEXT_NAME_SIZE, "%s:m%u", marks[index % 2], (index - 2) / 2);
+	else
+		strcpy(name, fixed);
+	return true;
+}
+
+/* A mark that isn't set is asked for, too. */
+static void put_selection(struct world *world, struct output *to)
+{
+	struct output data = { .bytes = NULL };
+	char name[CONTEXT_NAME_SIZE];
+	struct selected selected;
+	uint32_t count = 0;
+
+	while (context_at(world, count, &selected, name))
+		count++;
+	output_append(&data, "\0\0\0\4disk", 8);
+	output_be32(&data, count);
+	for (unsigned i = 0; context_at(world, i, &selected, name); i++) {
+		output_be32(&data, (uint32_t)strlen(name));
+		output_append(&data, name, strlen(name));
+	}
+	put_option(to, NBD_OPT_SET_META_CONTEXT, data.bytes, (uint32_t)data.length);
+	output_free(&data);
+}
+
+static void put_handshake(const struct client *client, bool contexts, struct output *to)
+{
 	static const char goes[] = "\0\0\0\4disk\0\0";
 
 	output_be32(to, NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES);
 	if (client->form != ANSWER_SIMPLE)
 		put_option(to, client->form == ANSWER_EXTENDED ? NBD_OPT_EXTENDED_HEADERS : NBD_OPT_STRUCTURED_REPLY, NULL, 0);
-	if (client->context)
-		put_option(to, NBD_OPT_SET_META_CONTEXT, selects, sizeof(selects) - 1);
+	if (contexts)
+		put_selection(client->world, to);
 	put_option(to, NBD_OPT_GO, goes, sizeof(goes) - 1);
 }
 
-/* The transmission flags, from NBD_INFO_EXPORT: ten bytes behind its type. */
-static uint16_t told_flags(const struct output *out)
+/* An id, and LENGTH - 4 bytes of a name. */
+static void note_selected(struct client *client, const uint8_t *data, uint32_t length)
 {
-	for (size_t at = NBD_GREETING_SIZE; at + NBD_OPTION_REPLY_SIZE <= out->length;) {
-		const uint8_t *reply = out->bytes + at;
+	char name[CONTEXT_NAME_SIZE];
+	struct selected selected;
 
-		if (get_be32(reply + 8) == NBD_OPT_GO && get_be32(reply + 12) == NBD_REP_INFO)
-			return get_be16(reply + NBD_OPTION_REPLY_SIZE + 10);
-		at += NBD_OPTION_REPLY_SIZE + get_be32(reply + 16);
+	for (unsigned i = 0; context_at(client->world, i, &selected, name); i++) {
+		if (strlen(name) != length - 4 || memcmp(name, data + 4, length - 4) != 0)
+			continue;
+		fuzz_check(selected.kind != SELECTED_MARK || selected.mark, "%s was selected, and isn't there", name);
+		selected.id = get_be32(data);
+		client->contexts[client->context_count++] = selected;
+		return;
 	}
-	fuzz_fail("no NBD_INFO_EXPORT in the answer to NBD_OPT_GO");
+	fuzz_fail("\"%.*s\" was selected, which nobody asked for", (int)(length - 4), data + 4);
 }
 
-static void shake_hands(struct client *client)
+static unsigned count_contexts(struct world *world)
+{
+	char name[CONTEXT_NAME_SIZE];
+	struct selected selected;
+	unsigned count = 0;
+
+	for (unsigned i = 0; context_at(world, i, &selected, name); i++)
+		count += selected.kind != SELECTED_MARK || selected.mark;
+	return count;
+}
+
+/* From NBD_INFO_EXPORT the size, behind its type, and the transmission flags; and which contexts were selected. */
+static void read_replies(struct client *client, const struct output *out, bool contexts)
+{
+	bool informed = false;
+
+	for (size_t at = NBD_GREETING_SIZE; at + NBD_OPTION_REPLY_SIZE <= out->length;) {
+		const uint8_t *reply = out->bytes + at, *data = reply + NBD_OPTION_REPLY_SIZE;
+
+		if (get_be32(reply + 12) == NBD_REP_META_CONTEXT)
+			note_selected(client, data, get_be32(reply + 16));
+		if (get_be32(reply + 8) == NBD_OPT_GO && get_be32(reply + 12) == NBD_REP_INFO && get_be16(data) == NBD_INFO_EXPORT) {
+			fuzz_check(get_be64(data + 2) == client->world->backing->bytes, "a size of %" PRIu64, get_be64(data + 2));
+			client->flags = get_be16(data + 10);
+			informed = true;
+		}
+		at += NBD_OPTION_REPLY_SIZE + get_be32(reply + 16);
+	}
+	fuzz_check(informed, "no NBD_INFO_EXPORT in the answer to NBD_OPT_GO");
+	fuzz_check(!contexts || client->context_count == count_contexts(client->world), "%u contexts were selected",
+		   client->context_count);
+}
+
+static void shake_hands(struct client *client, bool contexts)
 {
 	struct output bytes = { .bytes = NULL };
 	struct nbd_session *session = &client->session;
 	size_t used = 0;
 
-	put_handshake(client, &bytes);
+	put_handshake(client, contexts, &bytes);
 	while (session->want == NBD_WANT_BYTES && used < bytes.length)
 		used += nbd_feed(session, bytes.bytes + used, bytes.length - used);
 	fuzz_check(session->want == NBD_WANT_OPEN, "after the handshake, it wants %u", session->want);
 	nbd_opened(session, 0, NULL);
 	fuzz_check(session->state == NBD_STATE_TRANSMISSION, "NBD_OPT_GO didn't succeed");
-	client->flags = told_flags(&session->out);
+	read_replies(client, &session->out, contexts);
 	output_free(&session->out);
 	output_free(&bytes);
 }
 
-void client_open(struct client *client, struct world *world, enum answer_form form, bool context)
+void client_open(struct client *client, struct world *world, enum answer_form form, bool contexts)
 {
 	if (client->open)
 		return;
-	*client = (struct client){ .world = world, .open = true, .form = form, .context = form != ANSWER_SIMPLE && context };
+	*client = (struct client){ .world = world, .open = true, .form = form };
 	list_init(&client->sent);
 	list_init(&client->taken);
 	nbd_init(&client->session, &world->backing->block, NBD_TLS_OFF, no_notice, no_memory_ready);
-	shake_hands(client);
+	shake_hands(client, contexts && form != ANSWER_SIMPLE);
 }
 
 /* ---- What is asked ---- */
@@ -165,6 +241,7 @@ static bool feed_header(struct client *client)
 	if (list_empty(&client->sent))
 		return false;
 	ask = list_first_entry(&client->sent, struct ask, link);
+	ask_arrives(client, ask);
 	length = ask_put_header(client, ask, header);
 	fuzz_check(nbd_feed(session, header, ask->number % size) == 0, "a request's beginning was taken");
 	/* It may be answered inside. */

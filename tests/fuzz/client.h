@@ -11,6 +11,7 @@
 #include "server/nbd/session.h"
 #include "tests/fuzz/answer.h"
 #include "tests/fuzz/backing.h"
+#include "tests/fuzz/dirt.h"
 #include "tests/fuzz/shadow.h"
 
 #define CLIENTS 3
@@ -22,7 +23,7 @@ enum { FAULT_EINVAL = 1 << 0, FAULT_EPERM = 1 << 1, FAULT_ENOSPC = 1 << 2 };
 struct wanted {
 	uint16_t flags, type;
 	uint64_t offset, length;
-	unsigned contexts;      /* of a BLOCK_STATUS with a payload: 0: the right one; 1 to 3: what is wrong with it */
+	unsigned contexts;      /* of a BLOCK_STATUS with a payload: 0: the first one; 3: the second; 1 and 2: what is wrong with it */
 	bool no_magic;
 };
 
@@ -39,7 +40,16 @@ struct ask {
 	bool drops;             /* it breaks the protocol: the connection ends */
 	bool whole;             /* with its payload: it may be answered */
 	bool excused;           /* the driver failed something of it */
+	uint64_t capacity;      /* of the disk when it was sent */
 	uint32_t sent, arrived; /* by the shadow's time; of a change: when its turn was settled */
+};
+
+/* A metadata context that was selected. */
+enum selected_kind { SELECTED_ALLOCATION, SELECTED_PAGES, SELECTED_MARK };
+struct selected {
+	uint32_t id;
+	enum selected_kind kind;
+	struct dirt *mark; /* of that kind */
 };
 
 struct client {
@@ -49,7 +59,8 @@ struct client {
 	bool leaving;           /* it doesn't wait for answers any more */
 	bool finishing;         /* the connection gives no more input */
 	enum answer_form form;  /* of replies, and with it of requests */
-	bool context;           /* it selected base:allocation */
+	struct selected contexts[ANSWER_MOST_STATUSES];
+	unsigned context_count;
 	uint16_t flags;         /* the transmission flags that it was told */
 	struct list_head sent;  /* not yet given to the session, oldest first */
 	struct list_head taken; /* the session has it, and has not answered */
@@ -59,13 +70,15 @@ struct client {
 struct world {
 	struct backing *backing;
 	struct shadow shadow;
+	struct dirts dirts;
+	bool all_contexts;      /* clients select all that there are, and not just base:allocation */
 	struct client clients[CLIENTS];
 	unsigned asked;
 	bool sync_failed;       /* what was acknowledged may be lost: FLUSH and FUA may fail from now on */
 };
 
-/* A new connection, up to transmission; CONTEXT: it selects base:allocation, for which it needs more than simple replies. */
-void client_open(struct client *client, struct world *world, enum answer_form form, bool context);
+/* A new connection, up to transmission; CONTEXTS: it selects some, for which it needs more than simple replies. */
+void client_open(struct client *client, struct world *world, enum answer_form form, bool contexts);
 
 void client_ask(struct client *client, const struct wanted *wanted);
 

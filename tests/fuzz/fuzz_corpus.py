@@ -129,10 +129,10 @@ HANGS_UP, ENDS, IS_STOPPED, IS_KILLED, LINGERS, IS_DEAF = range(6)
 
 def disk(*events, block_shift=7, emulates=False, large=False, can=CHANGES | CAN_EXTENTS, max_request=UNLIMITED, max_zeroes=UNLIMITED,
          max_trim=UNLIMITED, max_segments=0, depth=31, memory=255, scheduler=NONE,
-         clients=(WITH_STRUCTURED_REPLIES, WITH_SIMPLE_REPLIES, WITH_ALL), plan=()):
-    """Limits are in units, less one, MEMORY in pages of 4 KiB; PLAN: the fates of requests as they come, in turn."""
+         clients=(WITH_STRUCTURED_REPLIES, WITH_SIMPLE_REPLIES, WITH_ALL), plan=(), contexts=False):
+    """CONTEXTS: clients select all that there are, and not just base:allocation. Limits are in units, less one, MEMORY in pages of 4 KiB; PLAN: the fates of requests as they come, in turn."""
     opens = sum(client << 2 * index for index, client in enumerate(clients))
-    setup = struct.pack(">BHBBBBBBBB", block_shift | emulates << 6 | large << 7, can, max_request, max_zeroes, max_trim, max_segments,
+    setup = struct.pack(">BHBBBBBBBB", block_shift | contexts << 4 | emulates << 6 | large << 7, can, max_request, max_zeroes, max_trim, max_segments,
                         depth, memory, scheduler, opens)
     return setup + bytes(plan).ljust(16, b"\0") + b"".join(events)
 
@@ -197,7 +197,20 @@ def connect(how, who=0):
     return event(13, who, how)
 
 
+def mark(name):
+    return event(14, 1, name)
+
+
+def unmark(name):
+    return event(14, 1, name | 2)
+
+
+def grow(units):
+    return event(14, 2, 0, units - 1)
+
+
 TRIM_MEMORY = event(14)
+OTHER_MEDIUM = event(14, 3)
 TURN = event(15)
 TURN_BUT_RECEIVE = deliver(much=3) + DISPATCH
 STRIPES = b"".join(ask(WRITE, at, 1) for at in range(0, 64, 2)) + TURN + complete_all() + TURN
@@ -211,6 +224,13 @@ def every_command(who=0):
 
 
 EVERY_COMMAND = every_command()
+# The first client and the last know of the marks that are set.
+AGAIN = end(ENDS, 0) + end(ENDS, 2) + TURN + connect(WITH_STRUCTURED_REPLIES, 0) + connect(WITH_ALL, 2)
+FINISH = (complete_all() + TURN) * 4
+STATUS = b"".join(ask(BLOCK_STATUS, 0, 255, flags, who) for flags in (0, REQ_ONE) for who in (0, 2)) + TURN + FINISH
+# Blocks of 1 KiB: 255 of them are all that there may be.
+GRANULES = {"large": True, "block_shift": 10, "contexts": True}
+WHOLE = b"".join(ask(BLOCK_STATUS, 0, 128, flags, who) for flags in (0, REQ_ONE) for who in (0, 2)) + TURN + FINISH
 
 TRANSMISSION = {
     "every_command": disk(EVERY_COMMAND, TURN, complete_all(), TURN, complete_all(), TURN, EVERY_COMMAND, TURN, ask(DISC), TURN),
@@ -314,6 +334,37 @@ TRANSMISSION = {
     "lingers": disk(EVERY_COMMAND, deliver(much=2), DISPATCH, complete_all(), end(LINGERS), receive(0, 0), complete_all(), TURN),
     "is_deaf": disk(EVERY_COMMAND, deliver(much=2), DISPATCH, complete_all(), end(IS_DEAF), ask(WRITE, 0, 8), ask(DISC), TURN,
                     complete_all(), TURN),
+    "every_context": disk(mark(0), mark(1), AGAIN, STRIPES, WHOLE,
+                          *(ask(BLOCK_STATUS, 0, 64, flags, 2, contexts) for flags in (PAYLOAD, PAYLOAD | REQ_ONE) for contexts in range(4)),
+                          TURN, FINISH, ask(BLOCK_STATUS, 5, 50), TURN, complete_all(amount(2)), TURN, complete_all(amount(1)), TURN,
+                          ask(BLOCK_STATUS, 0, 64), TURN, complete_all(), TURN, complete_all(FAILED), TURN, **GRANULES),
+    "every_context_of_bytes": disk(mark(0), AGAIN, ask_bytes(WRITE, 65535, 1), TURN, FINISH, ask_bytes(BLOCK_STATUS, 60001, 5537),
+                                   ask_bytes(BLOCK_STATUS, 65535, 3, 0, 2), TURN, FINISH, large=True, block_shift=9, emulates=True, contexts=True),
+    "marks": disk(ask(WRITE, 0, 1), TURN, FINISH, mark(0), AGAIN, WHOLE, ask(WRITE, 3, 1), TURN, FINISH, WHOLE, mark(1), AGAIN,
+                  ask(WRITE, 63, 2), TURN, FINISH, WHOLE, ask(WRITE_ZEROES, 64, 1), TURN, FINISH, WHOLE, **GRANULES),
+    "marks_of_trims_and_zeroes": disk(ask(WRITE, 0, 128), TURN, FINISH, mark(0), AGAIN, ask(TRIM, 3, 2), TURN, FINISH, WHOLE,
+                                      mark(1), AGAIN, ask(WRITE_ZEROES, 70, 20), TURN, FINISH, WHOLE, **GRANULES),
+    "marks_of_changes_in_flight": disk(ask(WRITE, 5, 3), ask(WRITE, 100, 3, who=1), TURN, mark(0), AGAIN, WHOLE, complete(0), TURN, mark(1),
+                                       WHOLE, FINISH, WHOLE, AGAIN, WHOLE, plan=[EARLY, DONE] * 8, **GRANULES),
+    "marks_of_failed_changes": disk(mark(0), AGAIN, ask(WRITE, 5, 8), ask(WRITE_ZEROES, 80, 8), TURN, complete_all(FAILED | amount(4)),
+                                    TURN, FINISH, WHOLE, ask(WRITE, 80, 8), deliver(much=3), DISPATCH, end(IS_KILLED),
+                                    complete_all(NO_SPACE | amount(2)), TURN, FINISH, AGAIN, WHOLE, **GRANULES),
+    "marks_of_merged_and_split_changes": disk(mark(0), AGAIN, ask(WRITE, 60, 1), ask_next(4), ask_next(4), TURN, wait(10), TURN, FINISH,
+                                              WHOLE, ask(WRITE_ZEROES, 1, 100), TURN, *([complete_all(), TURN] * 20), WHOLE,
+                                              scheduler=MERGE, depth=1, max_zeroes=6, **GRANULES),
+    "marks_taken_away": disk(mark(0), mark(0), unmark(1), AGAIN, ask(BLOCK_STATUS, 0, 128), deliver(), unmark(0), TURN, FINISH, WHOLE,
+                             mark(0), ask(WRITE, 0, 1), TURN, FINISH, WHOLE, AGAIN, WHOLE, *[mark(0), unmark(0)] * 9, **GRANULES),
+    "another_medium": disk(mark(0), AGAIN, WHOLE, OTHER_MEDIUM, WHOLE, mark(1), AGAIN, WHOLE, OTHER_MEDIUM, OTHER_MEDIUM, **GRANULES),
+    "grows": disk(ask(WRITE, 127, 2), TURN, FINISH, ask(WRITE, 127, 2), ask(READ, 127, 2, who=2), grow(1), TURN, FINISH, ask(READ, 120, 20),
+                  ask(READ, 128, 1), ask(WRITE, 128, 1, FUA), TURN, FINISH, ask(BLOCK_STATUS, 0, 129), grow(126), grow(2), TURN, FINISH,
+                  AGAIN, ask(READ, 0, 255), TURN, FINISH, ask(TRIM, 120, 60), TURN, FINISH, **GRANULES),
+    "grows_by_bytes": disk(ask_bytes(WRITE, 16383, 2), grow(1), ask_bytes(READ, 16383, 65), TURN, FINISH, ask_bytes(READ, 16383, 66), TURN,
+                           block_shift=0),
+    "grows_and_is_lent": disk(STRIPES, grow(100), ask(READ, 100, 120), ask(READ, 100, 120, DF, 2), TURN, FINISH,
+                              can=CHANGES | CAN_EXTENTS | CAN_LEND, block_shift=8),
+    "marks_of_what_is_new": disk(mark(0), AGAIN, WHOLE, grow(20), WHOLE, ask(BLOCK_STATUS, 0, 148), TURN, FINISH, mark(1), AGAIN,
+                                 ask(BLOCK_STATUS, 0, 148), TURN, FINISH, grow(90), STATUS, grow(17), STATUS, ask(WRITE, 10, 1), TURN, FINISH,
+                                 STATUS, **GRANULES),
     "unused_memory": disk(WRITE_ALL, ask(READ, 0, 64), TURN, complete_all(), TRIM_MEMORY, TRIM_MEMORY, TURN, TRIM_MEMORY),
 }
 

@@ -251,7 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_open("fuzz_handshake", (enum log_level)0);
 	if (setup.preferred_block < setup.min_block)
 		setup.preferred_block = setup.min_block;
-	backing = backing_new(&geometry);
+	backing = backing_new(&geometry, false);
 	add_exports(backing);
 	play(backing, &setup, &input, cut);
 	check_exports();

@@ -64,7 +64,7 @@ static struct request *request_begin(enum platter_op op, const struct answer *an
 
 static struct answer answer_begin(struct input *input, uint8_t how, uint16_t type, uint16_t alone)
 {
-	struct answer answer = { .type = type, .form = HOW_FORM(how), .context = 1 };
+	struct answer answer = { .type = type, .form = HOW_FORM(how), .statuses = { { .context = 1, .bits = 3 } }, .status_count = 1 };
 
 	answer.flags = how & HOW_ALONE ? alone : 0;
 	answer.offset = input_number(input, 2) << 47;
@@ -313,6 +313,7 @@ static uint8_t kind_of(unsigned at)
 
 static void check_extents(const struct answer *answer, unsigned most)
 {
+	const struct answer_status *status = &answer->statuses[0];
 	unsigned at = 0, count = 0;
 
 	while (at + units.in_block <= units.told && count < most) {
@@ -320,12 +321,12 @@ static void check_extents(const struct answer *answer, unsigned most)
 
 		while (at + units.in_block <= units.told && kind_of(at) == kind_of(begin))
 			at += units.in_block;
-		fuzz_check(count < answer->extent_count && answer->extents[count].flags == kind_of(begin) &&
-				   answer->extents[count].length == (at - begin) * units.unit,
+		fuzz_check(count < status->count && status->extents[count].flags == kind_of(begin) &&
+				   status->extents[count].length == (at - begin) * units.unit,
 			   "extent %u is another", count);
 		count++;
 	}
-	fuzz_check(count == answer->extent_count, "%u extents instead of %u", answer->extent_count, count);
+	fuzz_check(count == status->count, "%u extents instead of %u", status->count, count);
 }
 
 static void result_extents(struct input *input, uint8_t how)
@@ -363,7 +364,7 @@ static void begin(void)
 	log_open("fuzz_reply", (enum log_level)0);
 	fill_memory();
 	pieces.left = MOST_BYTES;
-	world = (struct world){ .backing = backing_new(&geometry) };
+	world = (struct world){ .backing = backing_new(&geometry, false) };
 	for (unsigned form = 0; form < CLIENTS; form++)
 		client_open(&world.clients[form], &world, form, true);
 }

@@ -2,8 +2,9 @@
 /*
  * The transmission phase: up to three clients of one disk, whose requests go
  * through their sessions and the whole block layer to a driver that ends them
- * when, in which order and how the input says.  Each answer is held against
- * the specification, and against a shadow of the disk.
+ * when, in which order and how the input says, while marks are set and taken
+ * away and the disk grows.  Each answer is held against the specification, and
+ * against a shadow of the disk.
  *
  * The input is a setup of 27 bytes, then operations: a byte, of which the low
  * four bits say what, the next two who, the last two how much, and what it
@@ -24,6 +25,7 @@
 
 /* The setup's first byte. */
 #define KIND_BLOCK_SHIFT 0xfu  /* the smallest block, a power of two */
+#define KIND_CONTEXTS (1u << 4) /* clients select all contexts that there are */
 #define KIND_EMULATES (1u << 6) /* requests needn't be of whole ones */
 #define KIND_LARGE (1u << 7)
 
@@ -45,8 +47,16 @@ enum operation {
 	OP_SET,           /* which attribute of the queue, value */
 	OP_END,           /* how */
 	OP_OPEN,
-	OP_TRIM,          /* unused memory goes back */
+	OP_MANAGE,        /* who says what: enum management */
 	OP_TURN,          /* what a reactor does: everything that is there */
+};
+
+/* What administrators do, and the block layer's own housekeeping. */
+enum management {
+	MANAGE_TRIM,      /* unused memory goes back */
+	MANAGE_MARK,      /* sets the mark m0 or m1, or takes it away, by the two bits of how much */
+	MANAGE_GROW,      /* by so many units, in a byte */
+	MANAGE_MEDIUM,    /* it is another one */
 };
 
 /* ---- The setup ---- */
@@ -121,11 +131,12 @@ static void begin(struct world *world, struct input *input)
 	*world = (struct world){ .asked = 0 };
 	the_world = world;
 	read_geometry(input, kind, &geometry);
-	world->backing = backing_new(&geometry);
+	world->all_contexts = kind & KIND_CONTEXTS;
+	world->backing = backing_new(&geometry, world->all_contexts);
 	world->backing->failing = failing;
 	world->backing->disk->emulates = kind & KIND_EMULATES;
 	world->backing->block.budget.limit = (1 + (uint64_t)input_byte(input)) << 12;
-	shadow_init(&world->shadow, (uint32_t)geometry.bytes);
+	shadow_init(&world->shadow, (uint32_t)geometry.bytes, BACKING_LARGEST);
 	set(world, 0, input_byte(input));
 	opens = input_byte(input);
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -206,6 +217,35 @@ static void complete_all(struct world *world, uint8_t fate)
 		backing_complete(world->backing, 0, fate);
 }
 
+static void grow(struct world *world, uint8_t units)
+{
+	struct backing *backing = world->backing;
+
+	if (backing_grow(backing, backing->bytes + (1 + (uint64_t)units) * unit_of(&backing->disk->geometry)))
+		shadow_grow(&world->shadow, (uint32_t)backing->bytes);
+}
+
+static void manage(struct world *world, enum management what, unsigned much, struct input *input)
+{
+	switch (what) {
+	case MANAGE_TRIM:
+		block_trim(&world->backing->block);
+		break;
+	case MANAGE_MARK:
+		if (much & 2)
+			dirt_unset(world, much & 1);
+		else
+			dirt_set(world, much & 1);
+		break;
+	case MANAGE_GROW:
+		grow(world, input_byte(input));
+		break;
+	case MANAGE_MEDIUM:
+		dirt_lose(world);
+		break;
+	}
+}
+
 static void turn(struct world *world)
 {
 	block_collect(&world->backing->block);
@@ -268,8 +308,8 @@ static void operate(struct world *world, struct input *input)
 	case OP_OPEN:
 		open_client(world, who % CLIENTS, much);
 		break;
-	case OP_TRIM:
-		block_trim(&world->backing->block);
+	case OP_MANAGE:
+		manage(world, (enum management)who, much, input);
 		break;
 	case OP_TURN:
 		turn(world);
@@ -345,6 +385,7 @@ static void end(struct world *world)
 		client_check(&world->clients[i]);
 		fuzz_check(!world->clients[i].open, "connection %u doesn't end", i);
 	}
+	dirt_free_all(world);
 	shadow_destroy(&world->shadow);
 	backing_free(world->backing);
 }

@@ -18,6 +18,7 @@ TESTS += $(fuzz_programs)
 endif
 fuzz_backing = tests/fuzz/backing.c tests/fuzz/backing.h
 fuzz_client = tests/fuzz/answer.c tests/fuzz/answer.h tests/fuzz/ask.c tests/fuzz/ask.h tests/fuzz/client.c tests/fuzz/client.h \
+	tests/fuzz/dirt.c tests/fuzz/dirt.h \
 	tests/fuzz/shadow.c tests/fuzz/shadow.h $(fuzz_backing)
 fuzz_corpus = $(abs_srcdir)/tests/fuzz/corpus
 

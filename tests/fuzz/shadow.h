@@ -18,15 +18,26 @@ struct shadow_byte {
 	uint32_t arrived; /* ...and when that had arrived which came last of those that ended */
 };
 
-struct shadow {
-	uint32_t time; /* counts what happened */
-	uint32_t size;
-	struct shadow_byte *bytes;
+/* Of so many bytes it is known when the last change was, too. */
+#define SHADOW_PART (64u << 10)
+
+struct shadow_part {
+	uint32_t busy, ended; /* as a byte's */
 };
 
-/* SIZE bytes of zeroes. */
-void shadow_init(struct shadow *shadow, uint32_t size);
+struct shadow {
+	uint32_t time; /* counts what happened */
+	uint32_t size, most;
+	struct shadow_byte *bytes;
+	struct shadow_part *parts;
+};
+
+/* SIZE bytes of zeroes, at MOST so many in the end. */
+void shadow_init(struct shadow *shadow, uint32_t size, uint32_t most);
 void shadow_destroy(struct shadow *shadow);
+
+/* The disk has SIZE bytes now; the new ones are zeroes. */
+void shadow_grow(struct shadow *shadow, uint32_t size);
 
 /* Something arrives: when that was. */
 uint32_t shadow_arrive(struct shadow *shadow);
@@ -39,5 +50,8 @@ void shadow_end(struct shadow *shadow, uint64_t offset, uint64_t length, uint32_
 
 /* What a READ that ARRIVED then, and ends now, must have found at AT: a byte, or -1 for any. */
 int shadow_expected(const struct shadow *shadow, uint64_t at, uint32_t arrived);
+
+/* When the last change ended of the part in which AT is; UINT32_MAX: one is in flight. */
+uint32_t shadow_changed(const struct shadow *shadow, uint64_t at);
 
 #endif
