@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/call.h"
-#include "client/iostat.h"
+#include "client/platterctl/call.h"
+#include "client/platterctl/iostat.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 #include "common/clock.h"
 
 #define MOST_INTERVAL 86400

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "client/lookup.h"
+#include "client/platterctl/lookup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "common/log.h"
 #include "server/module/modconf.h"
 #include "server/module/modindex.h"

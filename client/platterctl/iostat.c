@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "client/iostat.h"
+#include "client/platterctl/iostat.h"
 
 #include <stddef.h>
 

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 
 static void add_value(struct table *table, const json_t *value)
 {

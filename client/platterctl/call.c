@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "client/call.h"
+#include "client/platterctl/call.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,9 +2,9 @@
 /* Verbs on the marks of disks. */
 #include <time.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 
 static int change(int argc, char **argv, const char *method)
 {

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 #include "common/log.h"
 
 /* How long --drain waits that was told no time. */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 #include "common/log.h"
 #include "server/module/modname.h"
 

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/call.h"
-#include "client/verb.h"
+#include "client/platterctl/call.h"
+#include "client/platterctl/verb.h"
 
 /* Under syslog's numbers, by the names that dmesg(1) has for them. */
 static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug" };

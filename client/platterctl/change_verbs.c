@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/call.h"
+#include "client/platterctl/call.h"
 #include "client/table.h"
-#include "client/verb.h"
+#include "client/platterctl/verb.h"
 #include "common/escape.h"
 #include "common/size.h"
 

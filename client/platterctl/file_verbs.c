@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/call.h"
-#include "client/lookup.h"
-#include "client/verb.h"
+#include "client/platterctl/call.h"
+#include "client/platterctl/lookup.h"
+#include "client/platterctl/verb.h"
 #include "common/log.h"
 #include "server/block/error.h"
 #include "server/module/moddep.h"
