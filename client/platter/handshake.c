@@ -140,6 +140,11 @@ static void refused(struct handshake *handshake, uint32_t type, const uint8_t *t
 	const char *what = log_printable(name, sizeof(name), option_name(handshake), (unsigned)strlen(option_name(handshake)));
 
 	log_printable(said, sizeof(said), (const char *)text, (unsigned)length);
+	if (handshake->phase == STARTTLS) {
+		fail(handshake, STATUS_TLS, "the server has no TLS to offer (error %u)%s%s; without it write nbd:// instead of nbds://",
+		     type & ~NBD_REP_FLAG_ERROR, *said ? ": " : "", said);
+		return;
+	}
 	switch (type) {
 	case NBD_REP_ERR_TLS_REQD:
 		fail(handshake, STATUS_TLS, "the server requires TLS for %s (NBD_REP_ERR_TLS_REQD); write nbds:// instead of nbd://", what);
@@ -156,14 +161,11 @@ static void refused(struct handshake *handshake, uint32_t type, const uint8_t *t
 		fail(handshake, STATUS_UNREACHABLE, "the server is ending (NBD_REP_ERR_SHUTDOWN)");
 		return;
 	case NBD_REP_ERR_UNSUP:
-		if (handshake->phase == STARTTLS)
-			fail(handshake, STATUS_TLS, "the server has no TLS (NBD_REP_ERR_UNSUP)");
-		else
-			fail(handshake, STATUS_REFUSED, "the server can't give %s (NBD_REP_ERR_UNSUP)", what);
+		fail(handshake, STATUS_REFUSED, "the server can't give %s (NBD_REP_ERR_UNSUP)", what);
 		return;
 	default:
-		fail(handshake, handshake->phase == STARTTLS ? STATUS_TLS : STATUS_REFUSED, "the server refuses %s (error %u)%s%s", what,
-		     type & ~NBD_REP_FLAG_ERROR, *said ? ": " : "", said);
+		fail(handshake, STATUS_REFUSED, "the server refuses %s (error %u)%s%s", what, type & ~NBD_REP_FLAG_ERROR, *said ? ": " : "",
+		     said);
 	}
 }
 
