@@ -113,6 +113,8 @@ static int open_links(struct supervisor *supervisor, int *sockets, struct proble
 		}
 		if (i == 0)
 			state->links = connections_of(&state->settings, state->flags);
+		memcpy(supervisor->links[i].peer, link.peer, sizeof(link.peer));
+		memcpy(supervisor->links[i].tls, link.tls, sizeof(link.tls));
 		sockets[i] = link.fd;
 		link.fd = -1;
 		link_close(&link);

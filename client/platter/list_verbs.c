@@ -137,6 +137,8 @@ static void print_link(json_t *link)
 	       (long long)json_integer_value(json_object_get(link, "seconds")), text_of(link, "peer"));
 	if (rtt)
 		printf(", round trip %.3f ms", (double)json_integer_value(rtt) / 1000);
+	if (strcmp(text_of(link, "tls"), "-") != 0)
+		printf(", %s", text_of(link, "tls"));
 	printf(", made anew %lld times\n", (long long)json_integer_value(json_object_get(link, "reconnects")));
 	if (strcmp(text_of(link, "last-error"), "-") != 0)
 		printf("    last: %s\n", text_of(link, "last-error"));

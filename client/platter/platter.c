@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <locale.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -140,6 +141,8 @@ int main(int argc, char **argv)
 	enum status status;
 
 	setlocale(LC_CTYPE, "");
+	/* OpenSSL writes to sockets that may have ended. */
+	signal(SIGPIPE, SIG_IGN);
 	log_open("platter", LOG_LEVEL_NOTICE);
 	status = run(take_options(argc, argv), argv);
 	if (fflush(stdout) != 0 && status == STATUS_OK) {

@@ -51,7 +51,10 @@ void supervisor_keep(struct supervisor *supervisor, unsigned which, int fd)
 
 	link->fd = fd;
 	set_state(link, SUPERVISED_ALIVE);
-	dial_peer(fd, link->peer);
+	if (!link->peer[0])
+		dial_peer(fd, link->peer);
+	if (!link->tls[0] && supervisor->state.settings.uri.tls)
+		strcpy(link->tls, link->peer[0] ? "by the kernel" : "by a relay");
 	service_keep(which, fd);
 }
 
@@ -184,6 +187,7 @@ static void look_at_redial(struct supervisor *supervisor, unsigned which)
 		return;
 	link->fd = made.fd;
 	memcpy(link->peer, made.peer, sizeof(link->peer));
+	memcpy(link->tls, made.tls, sizeof(link->tls));
 	made.fd = -1;
 	link->state = SUPERVISED_RETURNING;
 	link->offered_ns = clock_ns();

@@ -21,6 +21,7 @@ struct supervised {
 	bool uncertain;          /* whether it is: a substitute is offered for a while */
 	uint64_t offered_ns;     /* since when */
 	char peer[DIAL_TEXT];
+	char tls[LINK_TLS];      /* as a link has it */
 	char reason[512];        /* why it was lost, or couldn't be had, the last time; "" */
 };
 

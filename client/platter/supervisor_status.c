@@ -25,7 +25,7 @@ static json_t *describe(const struct supervised *link, unsigned number)
 
 	if (link->redial)
 		redial_reason(link->redial, reason, sizeof(reason));
-	said = json_pack("{s:i, s:s, s:s, s:i, s:I, s:s}", "number", (int)number, "state", state_name(link), "peer", link->peer, "reconnects",
+	said = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:s}", "number", (int)number, "state", state_name(link), "peer", link->peer, "tls", link->tls, "reconnects",
 			 (int)link->reconnects, "seconds", (json_int_t)((clock_ns() - link->since_ns) / 1000000000), "last-error",
 			 reason[0] ? reason : link->reason);
 	if (said && link->fd >= 0 && getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0)

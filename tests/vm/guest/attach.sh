@@ -5,19 +5,6 @@
 
 URI=nbd://$SERVER:$PORT
 
-# exits STATUS COMMAND...: it does with that, and says something.
-exits() {
-    local wanted=$1 status=0
-    shift
-    "$@" >/tmp/said 2>&1 || status=$?
-    cat /tmp/said
-    compare $status "$wanted" && [ -s /tmp/said ]
-}
-
-said() {
-    grep -F -- "$1" /tmp/said || { cat /tmp/said; return 1; }
-}
-
 # What a node says of itself.
 logical_block() {
     cat "/sys/block/$1/queue/logical_block_size"
@@ -25,10 +12,6 @@ logical_block() {
 
 bytes() {
     echo $(($(cat "/sys/block/$1/size") * 512))
-}
-
-no_supervisor() {
-    ! pidof platter
 }
 
 check "nothing is attached" compare "$(platter list | wc -l)" 1

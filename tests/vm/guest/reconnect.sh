@@ -6,43 +6,8 @@
 URI=nbd://127.0.0.1:10809
 SIZE=$((96 * 1024 * 1024))
 
-# start [OPTION...]: the server, with a file for each export; its log is /tmp/log.
 start() {
-    rm -f /tmp/log
-    platterd -v --control /tmp/control.sock --modules /none --module-conf /none --listen tcp:127.0.0.1:10809 \
-        --memory=32M "$@" one=/tmp/one.img two=/tmp/two.img >/tmp/log 2>&1 &
-    server=$!
-    soon grep -q "listening on" /tmp/log
-}
-
-# cut: as a crash does it; what was acknowledged is in the kernel's memory.
-cut() {
-    kill -KILL "$server"
-    wait "$server"
-    return 0
-}
-
-# load SECONDS: writes and reads back what it wrote, with a checksum in every block.
-load() {
-    fio --name=load --filename=/dev/nbd0 --rw=randrw --rwmixread=30 --bs=4k-32k --size=64M --ioengine=libaio --iodepth=8 --direct=1 \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=64 --time_based --runtime="$1" --output=/tmp/fio.log --eta=never
-}
-
-supervisor() {
-    pidof platter
-}
-
-# state_of NAME: in one word.
-state_of() {
-    platter --json status "$1" | tr -d ' \n' | sed 's/.*"state":"\([a-z]*\)","connections".*/\1/'
-}
-
-is() {
-    [ "$(state_of "$1")" = "$2" ]
-}
-
-reconnects() {
-    platter --json status "$1" | grep reconnects | tr -dc '0-9\n' | awk '{ n += $1 } END { print n }'
+    start_server one=/tmp/one.img two=/tmp/two.img
 }
 
 ip link set lo up
@@ -52,7 +17,7 @@ check "server" start
 equal "attach" "$(platter attach --device nbd0 --timeout 3 --dead-timeout 60 --connections 1 $URI/one)" /dev/nbd0
 
 for round in 1 2; do
-    load 12 &
+    load /dev/nbd0 12 &
     job=$!
     sleep 3
     check "round $round: the server is killed" cut
@@ -74,7 +39,7 @@ check "and another one comes" start
 check "the connection is back once more" soon is one alive
 check "reads" dd if=/dev/nbd0 of=/dev/null bs=1M count=1 iflag=direct
 
-check "it ends, and the server, too" sh -c "kill -KILL $(supervisor); kill -KILL $server"
+check "it ends, and the server, too" sh -c "kill -KILL $(supervisor); kill -KILL ${server:?}"
 wait "$server"
 check "a server" start
 equal "attach adopts a dead one" "$(platter attach $URI/one)" /dev/nbd0
