@@ -4,8 +4,8 @@
 # The guest: its kernel, its initramfs, and how it is booted. Needs no privileges and installs nothing.
 
 # What the initramfs gets: kernel modules (with what they depend on) and programs (with their libraries).
-guest_modules=(virtio_pci virtio_net nbd xfs tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
-guest_programs=(nbd-client mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair nbdcopy fio)
+guest_modules=(virtio_pci virtio_net nbd xfs nf_tables tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
+guest_programs=(nbd-client mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair nbdcopy fio nft)
 
 # For users who are not root, too.
 PATH=$PATH:/usr/sbin:/sbin
@@ -66,7 +66,7 @@ install_program() {
 build_initramfs() {
     local temp=$1 guest=$2 root=$1/root modules=lib/modules/$kernel_release name
     shift 2
-    mkdir -p "$root"/{bin,dev,mnt,proc,run,sys,tmp,scenarios,tree} "$root/$modules"
+    mkdir -p "$root"/{bin,dev,etc,mnt,proc,run,sys,tmp,scenarios,tree} "$root/$modules"
     install "$(command -v busybox)" "$root/bin/busybox"
     install "$guest/init" "$root/init"
     install -m 644 "$guest/lib.sh" "$root/lib.sh"

@@ -20,7 +20,7 @@ outlives() {
     load /dev/nbd0 9 &
     job=$!
     sleep 2
-    check "$1: the server is killed" cut
+    check "$1: the server is killed" crash
     check "$1: platter notices" soon is one dead
     check "$1: another server" start
     check "$1: the connection is back" soon is one alive

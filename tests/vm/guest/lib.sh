@@ -139,8 +139,8 @@ start_server() {
     soon grep -q "listening on" /tmp/log
 }
 
-# cut: ends it as a crash does; what was acknowledged is in the kernel's memory.
-cut() {
+# crash: ends it as a crash does; what was acknowledged is in the kernel's memory.
+crash() {
     kill -KILL "$server"
     wait "$server"
     return 0
