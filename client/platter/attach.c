@@ -205,13 +205,19 @@ static int attach_new(struct supervisor *supervisor, struct problem *problem)
 static int adopt(struct supervisor *supervisor, struct state *found, struct problem *problem)
 {
 	int sockets[SETTINGS_MOST_CONNECTIONS];
+	int lock, result;
 	bool all = true;
 
 	state_free(&supervisor->state);
 	supervisor->state = *found;
 	found->backend = NULL;
 	settings_init(&found->settings);
-	if (inquiry_listen(&supervisor->inquiry, supervisor->state.index, problem) < 0)
+	lock = state_lock(problem);
+	if (lock < 0)
+		return -1;
+	result = inquiry_listen(&supervisor->inquiry, supervisor->state.index, problem);
+	close(lock);
+	if (result < 0)
 		return -1;
 	service_take(sockets, SETTINGS_MOST_CONNECTIONS);
 	for (unsigned i = 0; i < SETTINGS_MOST_CONNECTIONS; i++) {
@@ -289,6 +295,20 @@ static int prepare_and_attach(struct supervisor *supervisor, struct attach *atta
 	}
 }
 
+/* Its number may have become another's already, who doesn't lose what is his. */
+static void leave(struct supervisor *supervisor)
+{
+	unsigned index = supervisor->state.index;
+	struct problem ignored;
+	int lock = state_lock(&ignored);
+
+	if (!device_is_attached(index))
+		state_remove(index);
+	inquiry_close(&supervisor->inquiry, index);
+	if (lock >= 0)
+		close(lock);
+}
+
 enum status attach_run(struct attach *attach)
 {
 	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
@@ -307,8 +327,7 @@ enum status attach_run(struct attach *attach)
 		result = device_settle(supervisor->state.index, clock_ns() + ATTACH_SETTLE_SECONDS * UINT64_C(1000000000), &problem);
 		attach->report(attach->argument, result == 0 ? device_path(path, supervisor->state.index) : NULL, &problem);
 		supervisor_run(supervisor);
-		if (!device_is_attached(supervisor->state.index))
-			state_remove(supervisor->state.index);
+		leave(supervisor);
 		problem.status = STATUS_OK;
 	} else {
 		attach->report(attach->argument, NULL, &problem);

@@ -22,6 +22,7 @@
 /* linux/nbd.h has it, and names that common/wire.h has, too. */
 #define NBD_CLEAR_SOCK _IO(0xab, 4)
 #define SECOND UINT64_C(1000000000)
+#define LOOKERS_NS SECOND
 
 static int refuse_busy(unsigned index, const char *who, struct problem *problem)
 {
@@ -43,13 +44,25 @@ static bool lock_node(int fd, uint64_t deadline)
 	return true;
 }
 
+/* Whoever only looks at it, as udev does, has soon seen enough. */
+static enum users wait_for_lookers(unsigned index, char *who, size_t size)
+{
+	const struct timespec pause = { 0, 50000000 };
+	uint64_t deadline = clock_ns() + LOOKERS_NS;
+	enum users users;
+
+	while ((users = users_find(index, who, size)) == USERS_OPEN && clock_ns() < deadline)
+		nanosleep(&pause, NULL);
+	return users;
+}
+
 /* Nobody else may claim it from here on, until it is closed. */
 static int claim(unsigned index, uint64_t deadline, struct problem *problem)
 {
 	char path[DEVICE_PATH], who[400];
 	int fd;
 
-	if (users_find(index, who, sizeof(who)))
+	if (wait_for_lookers(index, who, sizeof(who)) != USERS_NONE)
 		return refuse_busy(index, who, problem);
 	fd = open(device_path(path, index), O_RDONLY | O_EXCL | O_CLOEXEC);
 	if (fd < 0 && errno == EBUSY)

@@ -101,6 +101,7 @@ int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *prob
 {
 	int other = inquiry_open(index);
 	struct sockaddr_un address;
+	struct stat status;
 
 	inquiry->listener = -1;
 	for (unsigned i = 0; i < INQUIRY_MOST; i++)
@@ -113,14 +114,16 @@ int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *prob
 	unlink(address.sun_path);
 	inquiry->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (inquiry->listener < 0 || bind(inquiry->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(address.sun_path, 0666) < 0 || listen(inquiry->listener, INQUIRY_MOST) < 0)
+	    chmod(address.sun_path, 0666) < 0 || stat(address.sun_path, &status) < 0 || listen(inquiry->listener, INQUIRY_MOST) < 0)
 		return problem_set(problem, STATUS_FAILED, "%s: %s", address.sun_path, strerror(errno));
+	inquiry->node = status.st_ino;
 	return 0;
 }
 
 void inquiry_close(struct inquiry *inquiry, unsigned index)
 {
 	struct sockaddr_un address;
+	struct stat status;
 
 	for (unsigned i = 0; i < INQUIRY_MOST; i++)
 		hang_up(&inquiry->askers[i]);
@@ -129,7 +132,9 @@ void inquiry_close(struct inquiry *inquiry, unsigned index)
 	close(inquiry->listener);
 	inquiry->listener = -1;
 	address_of(&address, index);
-	unlink(address.sun_path);
+	/* The number may be another device's by now, with a supervisor of its own. */
+	if (stat(address.sun_path, &status) == 0 && status.st_ino == inquiry->node)
+		unlink(address.sun_path);
 }
 
 bool inquiry_is_held(const struct inquiry *inquiry)

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "client/platter/problem.h"
 
@@ -28,6 +29,7 @@ json_t *inquiry_ask(int fd, const char *question, struct problem *problem);
 
 struct inquiry {
 	int listener;
+	ino_t node;             /* of its socket in the file system */
 	struct asker {
 		int fd;             /* -1: free */
 		bool allowed;       /* to change something */
@@ -40,8 +42,9 @@ struct inquiry {
 	void *argument;
 };
 
-/* Listens, as the only one: another supervisor that is alive is STATUS_OTHER. */
+/* Listens, as the only one: another supervisor that is alive is STATUS_OTHER.  Under state_lock(), and so is the end. */
 int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *problem);
+/* One that doesn't listen, too. */
 void inquiry_close(struct inquiry *inquiry, unsigned index);
 
 /* Its descriptors to be waited for, as pollfd[INQUIRY_MOST + 1]; and what is to be done when they were. */

@@ -21,7 +21,7 @@
 /* Of a connection that nobody knows about whether it died: for so long it is offered as a substitute. */
 #define OFFER_NS UINT64_C(1000000000)
 /* How often the export is asked for its size, and the device is looked at where no socket would tell. */
-#define PROBE_NS UINT64_C(30000000000)
+#define PROBE_NS UINT64_C(60000000000)
 #define LOOK_NS UINT64_C(1000000000)
 
 static const char *name_of(const struct supervisor *supervisor)

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,6 @@
 #include "client/platter/device.h"
 
 struct found {
-	unsigned index;
 	char disk[16];           /* nbdN */
 	char *text;
 	size_t size, length;
@@ -159,14 +159,63 @@ static void find_swap(struct found *found)
 		fclose(file);
 }
 
-bool users_find(unsigned index, char *text, size_t size)
+static bool has_open(const struct found *found, const char *pid)
 {
-	struct found found = { .index = index, .text = text, .size = size };
+	char path[PATH_MAX];
+	struct dirent *entry;
+	struct stat status;
+	bool open = false;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	directory = opendir(path);
+	while (directory && !open && (entry = readdir(directory)))
+		open = fstatat(dirfd(directory), entry->d_name, &status, 0) == 0 && S_ISBLK(status.st_mode) && is_number(found, status.st_rdev);
+	if (directory)
+		closedir(directory);
+	return open;
+}
+
+static void add_process(struct found *found, const char *pid)
+{
+	char path[PATH_MAX], name[64] = "?";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	file = fopen(path, "re");
+	if (file && !fgets(name, sizeof(name), file))
+		strcpy(name, "?");
+	if (file)
+		fclose(file);
+	name[strcspn(name, "\n")] = '\0';
+	add(found, "open in %s (%s)", name, pid);
+}
+
+static void find_processes(struct found *found)
+{
+	DIR *directory = opendir("/proc");
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && has_open(found, entry->d_name))
+			add_process(found, entry->d_name);
+	if (directory)
+		closedir(directory);
+}
+
+enum users users_find(unsigned index, char *text, size_t size)
+{
+	struct found found = { .text = text, .size = size };
+	size_t claims;
 
 	*text = '\0';
 	snprintf(found.disk, sizeof(found.disk), "nbd%u", index);
 	find_mounts(&found);
 	find_swap(&found);
 	find_holders(&found);
-	return found.length > 0;
+	claims = found.length;
+	find_processes(&found);
+	if (claims)
+		return USERS_CLAIM;
+	return found.length ? USERS_OPEN : USERS_NONE;
 }

@@ -3,10 +3,15 @@
 #ifndef CLIENT_USERS_H
 #define CLIENT_USERS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* Names them in TEXT, as "mounted on /mnt, swap, used by dm-0"; false: nobody is found. */
-bool users_find(unsigned index, char *text, size_t size);
+enum users {
+	USERS_NONE,
+	USERS_OPEN,   /* processes that have it open, perhaps only to look at it */
+	USERS_CLAIM,  /* mounts, swap, other devices */
+};
+
+/* Names them in TEXT, as "mounted on /mnt, swap on /dev/nbd0p2, used by dm-0, open in dd (123)". */
+enum users users_find(unsigned index, char *text, size_t size);
 
 #endif

@@ -51,9 +51,10 @@ int verify_same(const struct state *state, uint64_t size, const struct link *lin
 	const struct handshake_export *export = &link->handshake.export;
 	uint16_t flags = flags_of(state, link);
 
-	if (strcmp(state->identity, link->identity) != 0)
+	/* A server that told none may have learned to. */
+	if (state->identity[0] && strcmp(state->identity, link->identity) != 0)
 		return problem_set(problem, STATUS_REFUSED, "%s: another disk than the one that was attached: its uuid is %s, not %s", link->peer,
-				   link->identity[0] ? link->identity : "unknown", state->identity[0] ? state->identity : "unknown");
+				   link->identity[0] ? link->identity : "unknown", state->identity);
 	if (export->size < size)
 		return problem_set(problem, STATUS_REFUSED, "%s: the export shrank from %" PRIu64 " to %" PRIu64 " bytes", link->peer, size,
 				   export->size);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 57
+# checks: 59
 # platter attaches, lists and detaches exports; what is in use stays.
 
 URI=nbd://$SERVER:$PORT
@@ -47,6 +47,11 @@ check "swap" sh -c "mkswap $path && swapon $path"
 check "detach of swap is refused" exits 5 platter detach "$path"
 check "it says so" said "swap on $path"
 check "no swap" swapoff "$path"
+sleep 600 <"$path" &
+reader=$!
+check "detach of what somebody has open is refused" exits 5 platter detach ram0
+check "it says who" said "open in sleep ($reader)"
+kill $reader
 check "detach" platter detach ram0
 check "it has gone" test ! -e "/sys/block/$device/pid"
 check "the connections have ended" soon no_connections
