@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 59
+# checks: 82
 # platter attaches, lists and detaches exports; what is in use stays.
 
 URI=nbd://$SERVER:$PORT
@@ -47,7 +47,7 @@ check "swap" sh -c "mkswap $path && swapon $path"
 check "detach of swap is refused" exits 5 platter detach "$path"
 check "it says so" said "swap on $path"
 check "no swap" swapoff "$path"
-sleep 600 <"$path" &
+sleep 600 5<"$path" &
 reader=$!
 check "detach of what somebody has open is refused" exits 5 platter detach ram0
 check "it says who" said "open in sleep ($reader)"
@@ -69,6 +69,30 @@ check "an export that can't be written" sh -c "platter attach '$URI/ro' >/tmp/pa
 check "detach all" platter detach --all
 check "all have gone" soon no_supervisor
 check "no connections" soon no_connections
+
+equal "a disk to be partitioned" "$(platter attach --device nbd5 "$URI/disk")" /dev/nbd5
+check "partition" sh -c "printf 'n\np\n1\n\n\nw\n' | fdisk /dev/nbd5"
+check "it is there" soon test -b /dev/nbd5p1
+check "mkfs.xfs" format xfs nbd5p1
+check "mount xfs" mount -t xfs /dev/nbd5p1 /mnt
+check "copy files to it" cp -a /tree/. /mnt
+check "detach is refused" exits 5 platter detach disk
+check "with the partition's mount" said "mounted on /mnt"
+check "umount xfs" umount /mnt
+check "detach the partitioned one" platter detach disk
+equal "attach it again" "$(platter attach --device nbd5 "$URI/disk")" /dev/nbd5
+check "the partition is there at once" test -b /dev/nbd5p1
+check "xfs_repair" xfs_repair -n /dev/nbd5p1
+check "mount it again" mount -t xfs /dev/nbd5p1 /mnt
+check "its checksums" same_tree /mnt
+check "umount it again" umount /mnt
+check "detach it by device" platter detach /dev/nbd5
+check "the same export by nbd-client" attach nbd5 disk
+check "whose partitions appear when it is opened" sh -c "dd if=/dev/nbd5 of=/dev/null count=1 && test -b /dev/nbd5p1"
+check "mount by nbd-client" mount -t xfs /dev/nbd5p1 /mnt
+check "checksums by nbd-client" same_tree /mnt
+check "umount by nbd-client" umount /mnt
+check "detach by nbd-client" detach nbd5
 
 check "no such export" exits 8 platter attach "$URI/nothing"
 check "it says how to find one" said "platter exports URI"
