@@ -6,6 +6,8 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
 	tests/unit/test_account \
+	tests/unit/test_client_handshake \
+	tests/unit/test_client_refused \
 	tests/unit/test_deadline \
 	tests/unit/test_device \
 	tests/unit/test_elevator \
@@ -39,6 +41,7 @@ UNIT_TESTS = \
 	tests/unit/test_spec \
 	tests/unit/test_stream \
 	tests/unit/test_trial \
+	tests/unit/test_uri \
 	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -176,6 +179,21 @@ tests_unit_test_volatile_SOURCES = tests/unit/test_volatile.c tests/unit/unit.h 
 	plugins/volatile/cache.c plugins/volatile/plan.c plugins/volatile/sectors.c plugins/volatile/store.c
 tests_unit_test_volatile_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_volatile_LDADD = $(unit_ldadd)
+
+# The client's.
+client_cppflags = $(unit_cppflags) $(JANSSON_CFLAGS)
+client_ldadd = $(platter_libs) $(CMOCKA_LIBS)
+
+tests_unit_test_client_handshake_SOURCES = tests/unit/test_client_handshake.c tests/unit/server_words.h tests/unit/mutate.h \
+	tests/unit/unit.h
+tests_unit_test_client_handshake_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_handshake_LDADD = $(client_ldadd)
+tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
+tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
+tests_unit_test_uri_LDADD = $(client_ldadd)
 else
 LEFT_OUT = no-unit-tests
 endif
