@@ -36,6 +36,7 @@ UNIT_TESTS = \
 	tests/unit/test_queue_random \
 	tests/unit/test_run \
 	tests/unit/test_session \
+	tests/unit/test_settings \
 	tests/unit/test_size \
 	tests/unit/test_software_queue \
 	tests/unit/test_spec \
@@ -191,6 +192,9 @@ tests_unit_test_client_handshake_LDADD = $(client_ldadd)
 tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
 tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
 tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
+tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
+tests_unit_test_settings_LDADD = $(client_ldadd)
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)

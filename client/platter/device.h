@@ -31,7 +31,7 @@ void device_each(bool (*each)(unsigned index, void *argument), void *argument);
 
 /*
  * Whether the kernel's driver uses SOCKET, which it was given in place of a dead one, of a device whose requests have that
- * timeout (seconds, not 0): where none was dead it takes it without a word, and drops it.
+ * timeout (seconds, never 0): where none was dead it takes it without a word, and drops it.
  */
 bool device_took(int socket, uint64_t timeout);
 
