@@ -43,6 +43,7 @@ UNIT_TESTS = \
 	tests/unit/test_stream \
 	tests/unit/test_trial \
 	tests/unit/test_uri \
+	tests/unit/test_verify \
 	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -195,6 +196,9 @@ tests_unit_test_client_refused_LDADD = $(client_ldadd)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
 tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
 tests_unit_test_settings_LDADD = $(client_ldadd)
+tests_unit_test_verify_SOURCES = tests/unit/test_verify.c tests/unit/unit.h
+tests_unit_test_verify_CPPFLAGS = $(client_cppflags)
+tests_unit_test_verify_LDADD = $(client_ldadd)
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)
