@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	tests/unit/test_account \
 	tests/unit/test_client_handshake \
 	tests/unit/test_client_refused \
+	tests/unit/test_client_state \
 	tests/unit/test_deadline \
 	tests/unit/test_device \
 	tests/unit/test_elevator \
@@ -199,6 +200,12 @@ tests_unit_test_settings_LDADD = $(client_ldadd)
 tests_unit_test_verify_SOURCES = tests/unit/test_verify.c tests/unit/unit.h
 tests_unit_test_verify_CPPFLAGS = $(client_cppflags)
 tests_unit_test_verify_LDADD = $(client_ldadd)
+tests_unit_test_client_state_SOURCES = tests/unit/test_client_state.c tests/unit/mutate.h $(unit_directory)
+tests_unit_test_client_state_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_state_LDADD = $(client_ldadd)
+# It has a directory of its own, and says which devices there are.
+tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wrap=rename -Wl,--wrap=unlink \
+	-Wl,--wrap=device_backend -Wl,--wrap=device_each
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)
