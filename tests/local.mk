@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/test_client_state \
 	tests/unit/test_deadline \
 	tests/unit/test_device \
+	tests/unit/test_dial \
 	tests/unit/test_elevator \
 	tests/unit/test_engine \
 	tests/unit/test_extents \
@@ -206,6 +207,9 @@ tests_unit_test_client_state_LDADD = $(client_ldadd)
 # It has a directory of its own, and says which devices there are.
 tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wrap=rename -Wl,--wrap=unlink \
 	-Wl,--wrap=device_backend -Wl,--wrap=device_each
+tests_unit_test_dial_SOURCES = tests/unit/test_dial.c $(unit_directory)
+tests_unit_test_dial_CPPFLAGS = $(client_cppflags)
+tests_unit_test_dial_LDADD = $(client_ldadd)
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)
