@@ -230,7 +230,7 @@ tests_wire_tls_client_LDADD = $(OPENSSL_LIBS)
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon no-unit-tests
-check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
+check-daemon: platterd platterctl platter $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		TLS_CLIENT=$(abs_builddir)/tests/wire/tls_client \
