@@ -11,34 +11,14 @@ import subprocess
 import pytest
 
 import tls_support
-from clients.fake_server import GREETING, FakeServer, answering, information, reply
 from daemon import PLATTER, PLATTERD, Daemon
+from fake_server import GREETING, FakeServer, answering, information, reply
+from platter_support import FAILED, KERNEL, NOT_ATTACHED, REFUSED, TLS, UNREACHABLE, USAGE, refused, told
 from rules.peers import Peer, Place, peers
 from wire_client import CAN_MULTI_CONN, ERR_POLICY, ERR_SHUTDOWN, ERR_TLS_REQD, ERR_UNKNOWN, ERR_UNSUP, HAS_FLAGS, NO_ZEROES, OPT_ABORT, \
     OPT_INFO, OPT_LIST, READ_ONLY, REP_ACK, REP_SERVER, SEND_FLUSH, SEND_FUA
 
-FAILED, USAGE, NOT_ATTACHED, UNREACHABLE, REFUSED, TLS, KERNEL = 1, 2, 3, 7, 8, 9, 11
 UUID = "0f3c9a51-7d2e-4b60-9c1f-5e8d7a6b4c3d"
-
-
-def run(*arguments, **keywords):
-    return subprocess.run([PLATTER, *arguments], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, **keywords)
-
-
-def told(*arguments, **keywords):
-    """What it prints when all is well, with nothing to complain of."""
-    done = run(*arguments, **keywords)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
-
-
-def refused(status, *arguments, says, **keywords):
-    """It ends with STATUS, and one line that says why."""
-    done = run(*arguments, **keywords)
-    assert done.returncode == status, done
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1 and says in done.stderr, done.stderr
-    return done.stderr
 
 
 @pytest.fixture
