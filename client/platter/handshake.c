@@ -150,9 +150,11 @@ static void refused(struct handshake *handshake, uint32_t type, const uint8_t *t
 		fail(handshake, STATUS_TLS, "the server requires TLS for %s (NBD_REP_ERR_TLS_REQD); write nbds:// instead of nbd://", what);
 		return;
 	case NBD_REP_ERR_UNKNOWN:
-		fail(handshake, STATUS_REFUSED, "the server has no %s%s%s (NBD_REP_ERR_UNKNOWN)%s%s; platter exports URI lists them",
-		     *handshake->wanted ? "export \"" : "default export", *handshake->wanted ? what : "", *handshake->wanted ? "\"" : "",
-		     *said ? ": " : "", said);
+		if (*handshake->wanted)
+			fail(handshake, STATUS_REFUSED, "the server has no export \"%s\" (NBD_REP_ERR_UNKNOWN)%s%s; platter exports URI lists them",
+			     what, *said ? ": " : "", said);
+		else
+			fail(handshake, STATUS_REFUSED, "the server has no default export (NBD_REP_ERR_UNKNOWN); platter exports URI lists what it has");
 		return;
 	case NBD_REP_ERR_POLICY:
 		fail(handshake, STATUS_REFUSED, "the server doesn't allow %s to this client (NBD_REP_ERR_POLICY)%s%s; its log has the reason",
