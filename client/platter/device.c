@@ -21,7 +21,7 @@
 
 #define PAUSE_NS 20000000
 /* Larger requests bring nothing more, and delay the small ones behind them. */
-#define USUAL_KIB UINT64_C(1024)
+#define USUAL_BYTES (1u << 20)
 
 extern char **environ;
 
@@ -121,20 +121,21 @@ bool device_took(int socket, uint64_t timeout)
 	return getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, &length) == 0 && (uint64_t)limit.tv_sec == timeout;
 }
 
+uint32_t device_request(uint32_t maximum)
+{
+	return maximum && maximum < USUAL_BYTES ? maximum : USUAL_BYTES;
+}
+
 void device_tune(unsigned index, uint32_t maximum)
 {
-	uint64_t kib = maximum / 1024, most;
+	uint64_t kib = device_request(maximum) / 1024, most;
 	char text[32];
 
 	/* The kernel's default is 128 KiB up to Linux 6.8, and a server's own limit may be below. */
 	if (!read_attribute(index, "queue/max_hw_sectors_kb", text, sizeof(text)))
 		return;
 	most = strtoull(text, NULL, 10);
-	if (most > USUAL_KIB)
-		most = USUAL_KIB;
-	if (kib == 0 || kib > most)
-		kib = most;
-	snprintf(text, sizeof(text), "%" PRIu64, kib);
+	snprintf(text, sizeof(text), "%" PRIu64, kib < most ? kib : most);
 	write_attribute(index, "queue/max_sectors_kb", text);
 }
 

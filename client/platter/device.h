@@ -31,11 +31,14 @@ void device_each(bool (*each)(unsigned index, void *argument), void *argument);
 
 /*
  * Whether the kernel's driver uses SOCKET, which it was given in place of a dead one, of a device whose requests have that
- * timeout (seconds, not 0): where none was dead it takes it without a word, and drops it.
+ * timeout (seconds, never 0): where none was dead it takes it without a word, and drops it.
  */
 bool device_took(int socket, uint64_t timeout);
 
-/* Has its requests be as large as the server takes them, in bytes; 0: whatever the kernel knows. */
+/* How large a device's requests are at most, of a server that takes them up to MAXIMUM, bytes; 0: it said nothing. */
+uint32_t device_request(uint32_t maximum);
+
+/* Has them be so. */
 void device_tune(unsigned index, uint32_t maximum);
 
 /* Waits until its node is there and can be read, its partitions are known, and udev is done with it. */

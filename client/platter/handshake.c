@@ -150,8 +150,11 @@ static void refused(struct handshake *handshake, uint32_t type, const uint8_t *t
 		fail(handshake, STATUS_TLS, "the server requires TLS for %s (NBD_REP_ERR_TLS_REQD); write nbds:// instead of nbd://", what);
 		return;
 	case NBD_REP_ERR_UNKNOWN:
-		fail(handshake, STATUS_REFUSED, "the server has no export \"%s\" (NBD_REP_ERR_UNKNOWN)%s%s; platter exports URI lists them",
-		     what, *said ? ": " : "", said);
+		if (*handshake->wanted)
+			fail(handshake, STATUS_REFUSED, "the server has no export \"%s\" (NBD_REP_ERR_UNKNOWN)%s%s; platter exports URI lists them",
+			     what, *said ? ": " : "", said);
+		else
+			fail(handshake, STATUS_REFUSED, "the server has no default export (NBD_REP_ERR_UNKNOWN); platter exports URI lists what it has");
 		return;
 	case NBD_REP_ERR_POLICY:
 		fail(handshake, STATUS_REFUSED, "the server doesn't allow %s to this client (NBD_REP_ERR_POLICY)%s%s; its log has the reason",
@@ -178,6 +181,16 @@ static char *copy_string(struct handshake *handshake, const uint8_t *bytes, size
 	return text;
 }
 
+/* Nothing of Linux is larger than a signed offset reaches. */
+static void take_size(struct handshake *handshake, uint64_t size, uint16_t flags)
+{
+	handshake->export.size = size;
+	handshake->export.flags = flags;
+	handshake->has_export = true;
+	if (size > INT64_MAX)
+		fail(handshake, STATUS_REFUSED, "the server says that the export has %llu bytes", (unsigned long long)size);
+}
+
 static void take_info(struct handshake *handshake, const uint8_t *data, size_t length)
 {
 	struct handshake_export *export = &handshake->export;
@@ -185,9 +198,7 @@ static void take_info(struct handshake *handshake, const uint8_t *data, size_t l
 	char **text = type == NBD_INFO_NAME ? &export->name : &export->description;
 
 	if (type == NBD_INFO_EXPORT && length == 12) {
-		export->size = get_be64(data + 2);
-		export->flags = get_be16(data + 10);
-		handshake->has_export = true;
+		take_size(handshake, get_be64(data + 2), get_be16(data + 10));
 	} else if (type == NBD_INFO_BLOCK_SIZE && length == 14) {
 		export->minimum = get_be32(data + 2);
 		export->preferred = get_be32(data + 6);
@@ -277,9 +288,9 @@ static void take_reply(struct handshake *handshake, const uint8_t *bytes, size_t
 
 static void take_export(struct handshake *handshake, const uint8_t *bytes)
 {
-	handshake->export.size = get_be64(bytes);
-	handshake->export.flags = get_be16(bytes + 8);
-	leave(handshake);
+	take_size(handshake, get_be64(bytes), get_be16(bytes + 8));
+	if (handshake->state == HANDSHAKE_MORE)
+		leave(handshake);
 }
 
 size_t handshake_wants(const struct handshake *handshake, const uint8_t *bytes, size_t length)

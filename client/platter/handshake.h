@@ -39,7 +39,8 @@ struct handshake_export {
 #define HANDSHAKE_UUID 36 /* characters of an identity */
 /* Longer replies to an option are no server's that means well. */
 #define HANDSHAKE_MOST_REPLY (64u << 10)
-#define HANDSHAKE_MOST_OUT (8u << 10)
+/* Room for each option that may be due, all with the longest name, if nothing was sent meanwhile. */
+#define HANDSHAKE_MOST_OUT (9u << 10)
 #define HANDSHAKE_MOST_LISTED 10000
 
 struct handshake {

@@ -72,6 +72,15 @@ static int send_out(struct conversation *talk)
 	return 0;
 }
 
+/* Who says nothing at all may be a tunnel whose other end isn't there. */
+static int hung_up(struct conversation *talk)
+{
+	bool silent = talk->link->handshake.phase == GREETING && talk->length == 0;
+
+	return problem_set(talk->problem, silent ? STATUS_UNREACHABLE : STATUS_REFUSED, "%s: the server hung up %s", talk->link->peer,
+			   silent ? "before it said anything" : "in the handshake");
+}
+
 /* Not a byte beyond the message that is awaited: what comes behind it may be TLS's. */
 static int receive(struct conversation *talk)
 {
@@ -87,7 +96,7 @@ static int receive(struct conversation *talk)
 		if (result > 0)
 			talk->length += (size_t)result;
 		else if (result == 0)
-			return problem_set(talk->problem, STATUS_REFUSED, "%s: the server hung up in the handshake", talk->link->peer);
+			return hung_up(talk);
 		else if (failed(talk, events) < 0)
 			return -1;
 	}

@@ -154,7 +154,7 @@ static void print_device(json_t *device)
 	       (long long)json_integer_value(json_object_get(device, "size")),
 	       json_is_true(json_object_get(device, "read-only")) ? "read-only" : "read and write",
 	       (long long)json_integer_value(json_object_get(device, "block-size")), text_of(device, "uuid"));
-	printf("  a request may take %s s (0: any time); with no connection it waits %s s\n", text_of(settings, "timeout"),
+	printf("  a request may take %s s; with no connection it waits %s s\n", text_of(settings, "timeout"),
 	       text_of(settings, "dead-timeout"));
 	if (!json_object_get(device, "links"))
 		printf("  nobody keeps it alive; platter attach does: see platter(8)\n");

@@ -15,7 +15,7 @@ struct netlink_device {
 	uint64_t size;           /* bytes */
 	uint64_t block_size;     /* bytes, the logical one */
 	uint16_t flags;          /* NBD_FLAG_..., as the server sent them */
-	uint64_t timeout;        /* seconds that a request may take; 0: as long as it takes */
+	uint64_t timeout;        /* seconds that a request may take */
 	uint64_t dead_timeout;   /* seconds that requests wait for a new connection */
 	const char *backend;     /* what the device is of; nobody else's sockets are accepted then */
 };

@@ -31,7 +31,7 @@ static const char usage_tail[] =
 	"      --read-only         nobody writes to it\n"
 	"      --connections=N     at most so many (4, or as many as processors)\n"
 	"      --timeout=S         seconds that a request may take before its connection\n"
-	"                          is given up (30); infinity\n"
+	"                          is given up (30)\n"
 	"      --dead-timeout=S    seconds that requests wait for a server that has gone\n"
 	"                          before they fail (300); infinity\n"
 	"      --tls-certificates=DIR  ca-cert.pem, client-cert.pem, client-key.pem\n"

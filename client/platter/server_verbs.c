@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include "client/platter/link.h"
 #include "client/platter/uri.h"
 #include "client/platter/verb.h"
 #include "client/table.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 static const struct {
 	uint16_t flag;
@@ -38,6 +41,40 @@ static int open_uri(struct link *link, struct uri *uri, const char *text, enum h
 	return link_open(link, &dial, uri, goal, -1, problem);
 }
 
+/* --- What a server says, of which nothing may be assumed */
+
+/* Whether a terminal shows TEXT and obeys none of it. */
+static bool is_line(const char *text)
+{
+	size_t length = strlen(text), used;
+	mbstate_t state = { 0 };
+	wchar_t letter;
+
+	for (; length; text += used, length -= used) {
+		used = mbrtowc(&letter, text, length, &state);
+		if (used == 0 || used > length || iswcntrl((wint_t)letter))
+			return false;
+	}
+	return true;
+}
+
+/* TEXT, or what of it can be shown, in ROOM; "-": NULL. */
+static const char *shown(char room[NBD_MAX_STRING + 1], const char *text)
+{
+	if (!text || is_line(text))
+		return text ? text : "-";
+	return log_printable(room, NBD_MAX_STRING + 1, text, (unsigned)strlen(text));
+}
+
+/* JSON is UTF-8; NULL: there is nothing. */
+static json_t *string_of(const char *text)
+{
+	char room[NBD_MAX_STRING + 1];
+	json_t *string = text ? json_string(text) : NULL;
+
+	return string || !text ? string : json_string(log_printable(room, sizeof(room), text, (unsigned)strlen(text)));
+}
+
 /* --- exports */
 
 static json_t *list_of(const struct handshake *handshake)
@@ -45,18 +82,19 @@ static json_t *list_of(const struct handshake *handshake)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < handshake->listed_count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s*}", "name", handshake->listed[i].name, "description",
-						      handshake->listed[i].description));
+		json_array_append_new(list, json_pack("{s:o, s:o*}", "name", string_of(handshake->listed[i].name), "description",
+						      string_of(handshake->listed[i].description)));
 	return list;
 }
 
 static void print_list(const struct handshake *handshake)
 {
 	struct table *table = table_new("NAME DESCRIPTION");
+	char room[NBD_MAX_STRING + 1];
 
 	for (unsigned i = 0; i < handshake->listed_count; i++) {
-		table_add(table, "%s", handshake->listed[i].name);
-		table_add(table, "%s", handshake->listed[i].description ? handshake->listed[i].description : "-");
+		table_add(table, "%s", shown(room, handshake->listed[i].name));
+		table_add(table, "%s", shown(room, handshake->listed[i].description));
 	}
 	table_print(table);
 }
@@ -97,8 +135,8 @@ static json_t *info_of(const struct link *link)
 {
 	const struct handshake_export *export = &link->handshake.export;
 
-	return json_pack("{s:s, s:s*, s:s*, s:I, s:I, s:I, s:I, s:s, s:o}", "server", link->peer, "name", export->name, "description",
-			 export->description, "size", (json_int_t)export->size, "minimum", (json_int_t)export->minimum, "preferred",
+	return json_pack("{s:s, s:o*, s:o*, s:I, s:I, s:I, s:I, s:s, s:o}", "server", link->peer, "name", string_of(export->name), "description",
+			 string_of(export->description), "size", (json_int_t)export->size, "minimum", (json_int_t)export->minimum, "preferred",
 			 (json_int_t)export->preferred, "maximum", (json_int_t)export->maximum, "uuid", link->identity, "flags",
 			 flag_names(export->flags));
 }
@@ -106,14 +144,16 @@ static json_t *info_of(const struct link *link)
 static void print_info(const struct link *link)
 {
 	const struct handshake_export *export = &link->handshake.export;
+	char room[NBD_MAX_STRING + 1];
 
 	printf("server       %s\n", link->peer);
 	if (export->name)
-		printf("name         %s\n", export->name);
+		printf("name         %s\n", shown(room, export->name));
 	if (export->description)
-		printf("description  %s\n", export->description);
+		printf("description  %s\n", shown(room, export->description));
 	printf("size         %" PRIu64 "\n", export->size);
-	printf("blocks       minimum %u, preferred %u, maximum %u\n", export->minimum, export->preferred, export->maximum);
+	if (export->minimum)
+		printf("blocks       minimum %u, preferred %u, maximum %u\n", export->minimum, export->preferred, export->maximum);
 	printf("uuid         %s\n", link->identity[0] ? link->identity : "-");
 	printf("flags       ");
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

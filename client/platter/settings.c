@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "client/platter/settings.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -12,10 +13,12 @@
 
 #define DEFAULT_TIMEOUT 30
 #define DEFAULT_DEAD_TIMEOUT 300
+/* The kernel counts a request's time in 32 bits of jiffies, of which a second has up to 1000. */
+#define MOST_TIMEOUT UINT64_C(4000000)
 /* A longer wait than a century is the kernel's arithmetic no more. */
-#define MOST_SECONDS UINT64_C(3000000000)
+#define MOST_DEAD_TIMEOUT UINT64_C(3000000000)
 
-enum kind { TEXT, FLAG, SECONDS, CONNECTIONS, DEVICE };
+enum kind { TEXT, FLAG, TIMEOUT, DEAD_TIMEOUT, CONNECTIONS, DEVICE };
 
 static const struct key {
 	const char *name;
@@ -27,8 +30,8 @@ static const struct key {
 	{ "device", DEVICE, offsetof(struct settings, device) },
 	{ "read-only", FLAG, offsetof(struct settings, read_only) },
 	{ "connections", CONNECTIONS, offsetof(struct settings, connections) },
-	{ "timeout", SECONDS, offsetof(struct settings, timeout) },
-	{ "dead-timeout", SECONDS, offsetof(struct settings, dead_timeout) },
+	{ "timeout", TIMEOUT, offsetof(struct settings, timeout) },
+	{ "dead-timeout", DEAD_TIMEOUT, offsetof(struct settings, dead_timeout) },
 	{ "tls-certificates", TEXT, offsetof(struct settings, certificates) },
 	{ "tls-psk", TEXT, offsetof(struct settings, psk) },
 	{ "tls-hostname", TEXT, offsetof(struct settings, hostname) },
@@ -70,10 +73,14 @@ bool settings_is_flag(const char *key)
 	return found && found->kind == FLAG;
 }
 
-static int set_text(char **place, const char *value, struct problem *problem)
+static int set_text(char **place, const char *key, const char *value, struct problem *problem)
 {
-	char *copy = strdup(value);
+	char *copy;
 
+	for (const char *at = value; *at; at++)
+		if (iscntrl((unsigned char)*at))
+			return problem_set(problem, STATUS_USAGE, "%s: a control character can't be in it", key);
+	copy = strdup(value);
 	if (!copy)
 		return problem_memory(problem);
 	free(*place);
@@ -86,35 +93,44 @@ static int set_flag(bool *place, const char *key, const char *value, struct prob
 	static const struct { const char *word; bool means; } words[] = { { "yes", true }, { "true", true }, { "on", true },
 									    { "no", false }, { "false", false }, { "off", false } };
 
-	*place = true;
-	if (!value)
-		return 0;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (value && strcmp(value, words[i].word) != 0)
+			continue;
+		/* The first is what one without a value means. */
 		*place = words[i].means;
-		if (strcmp(value, words[i].word) == 0)
-			return 0;
+		return 0;
 	}
 	return problem_set(problem, STATUS_USAGE, "%s=%s: neither yes nor no", key, value);
 }
 
-static bool parse_number(const char *value, uint64_t most, uint64_t *number)
+static bool parse_number(const char *value, uint64_t least, uint64_t most, uint64_t *ret)
 {
+	uint64_t number;
 	char *end;
 
 	errno = 0;
-	*number = strtoull(value, &end, 10);
-	return *value >= '0' && *value <= '9' && *end == '\0' && errno == 0 && *number <= most;
+	number = strtoull(value, &end, 10);
+	if (*value < '0' || *value > '9' || *end || errno != 0 || number < least || number > most)
+		return false;
+	*ret = number;
+	return true;
 }
 
-static int set_seconds(uint64_t *place, const char *key, const char *value, struct problem *problem)
+/* Never none: see device_took(). */
+static int set_timeout(uint64_t *place, const char *value, struct problem *problem)
 {
-	if (strcmp(value, "infinity") == 0) {
-		*place = strcmp(key, "timeout") == 0 ? 0 : SETTINGS_FOR_EVER;
+	if (parse_number(value, 1, MOST_TIMEOUT, place))
 		return 0;
-	}
-	if (!parse_number(value, MOST_SECONDS, place))
-		return problem_set(problem, STATUS_USAGE, "%s=%s: not a number of seconds up to %" PRIu64 ", nor infinity", key, value,
-				   MOST_SECONDS);
+	return problem_set(problem, STATUS_USAGE, "timeout=%s: not a number of seconds from 1 to %" PRIu64, value, MOST_TIMEOUT);
+}
+
+static int set_dead_timeout(uint64_t *place, const char *value, struct problem *problem)
+{
+	if (strcmp(value, "infinity") == 0)
+		*place = SETTINGS_FOR_EVER;
+	else if (!parse_number(value, 0, MOST_DEAD_TIMEOUT, place))
+		return problem_set(problem, STATUS_USAGE, "dead-timeout=%s: not a number of seconds up to %" PRIu64 ", nor infinity", value,
+				   MOST_DEAD_TIMEOUT);
 	return 0;
 }
 
@@ -122,7 +138,7 @@ static int set_connections(unsigned *place, const char *value, struct problem *p
 {
 	uint64_t number;
 
-	if (!parse_number(value, SETTINGS_MOST_CONNECTIONS, &number) || number == 0)
+	if (!parse_number(value, 1, SETTINGS_MOST_CONNECTIONS, &number))
 		return problem_set(problem, STATUS_USAGE, "connections=%s: not a number from 1 to %d", value, SETTINGS_MOST_CONNECTIONS);
 	*place = (unsigned)number;
 	return 0;
@@ -130,8 +146,12 @@ static int set_connections(unsigned *place, const char *value, struct problem *p
 
 static int set_device(int *place, const char *value, struct problem *problem)
 {
-	*place = device_index(value);
-	return *place >= 0 ? 0 : problem_set(problem, STATUS_USAGE, "device=%s: not a device like nbd0 or /dev/nbd0", value);
+	int index = device_index(value);
+
+	if (index < 0)
+		return problem_set(problem, STATUS_USAGE, "device=%s: not a device like nbd0 or /dev/nbd0", value);
+	*place = index;
+	return 0;
 }
 
 int settings_set(struct settings *settings, const char *key, const char *value, struct problem *problem)
@@ -144,9 +164,10 @@ int settings_set(struct settings *settings, const char *key, const char *value, 
 	if (found->kind != FLAG && (!value || !*value))
 		return problem_set(problem, STATUS_USAGE, "%s: a value is missing", key);
 	switch (found->kind) {
-	case TEXT: return set_text(place, value, problem);
+	case TEXT: return set_text(place, key, value, problem);
 	case FLAG: return set_flag(place, key, value, problem);
-	case SECONDS: return set_seconds(place, key, value, problem);
+	case TIMEOUT: return set_timeout(place, value, problem);
+	case DEAD_TIMEOUT: return set_dead_timeout(place, value, problem);
 	case CONNECTIONS: return set_connections(place, value, problem);
 	default: return set_device(place, value, problem);
 	}
@@ -166,7 +187,8 @@ char *settings_get(const struct settings *settings, const char *key)
 		return *(char *const *)place ? strdup(*(char *const *)place) : NULL;
 	case FLAG:
 		return *(const bool *)place ? strdup("yes") : NULL;
-	case SECONDS:
+	case TIMEOUT:
+	case DEAD_TIMEOUT:
 		seconds = *(const uint64_t *)place;
 		if (seconds == SETTINGS_FOR_EVER)
 			return strdup("infinity");

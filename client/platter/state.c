@@ -59,7 +59,8 @@ static void write_line(FILE *file, const char *key, const char *value)
 	for (; *value; value++) {
 		if (strchr("\"\\$`", *value))
 			fputc('\\', file);
-		fputc(*value, file);
+		/* Only an export's name can have one, and here that is for udev, whose links have none. */
+		fputc(iscntrl((unsigned char)*value) ? '_' : *value, file);
 	}
 	fputs("\"\n", file);
 }
@@ -218,7 +219,8 @@ static int read_one(struct state *state, unsigned index, struct problem *problem
 		state_free(state);
 		return -1;
 	}
-	if (!state->backend || !device_backend(index, backend) || strcmp(backend, state->backend) != 0) {
+	if (!state->backend || !device_backend(index, backend) || strcmp(backend, state->backend) != 0 || state->links == 0 ||
+	    state->links > SETTINGS_MOST_CONNECTIONS) {
 		state_free(state);
 		return problem_set(problem, STATUS_NOT_ATTACHED, "nbd%u isn't attached by platter", index);
 	}

@@ -54,6 +54,9 @@ static int take_scheme(struct uri *uri, bool *is_unix, const UriUriA *parsed, st
 	if (result < 0)
 		problem_set(problem, STATUS_USAGE, "%s%snot one of nbd://, nbds://, nbd+unix:// and nbds+unix://", scheme,
 			    *scheme ? "://: " : "a scheme is missing: ");
+	/* Of nbd:SERVER:PORT the rest would be an export's name. */
+	if (result == 0 && strncmp(parsed->scheme.afterLast, "://", 3) != 0)
+		result = problem_set(problem, STATUS_USAGE, "it begins with %s://", scheme);
 	free(scheme);
 	return result;
 }
@@ -98,6 +101,8 @@ static int take_parameter(struct uri *uri, const char *key, const char *value, s
 		{ "tls-hostname", &uri->hostname },
 	};
 
+	if (!uri->tls && strncmp(key, "tls-", 4) == 0)
+		return problem_set(problem, STATUS_USAGE, "%s=: without TLS; write nbds instead of nbd for that", key);
 	if (strcmp(key, "tls-verify-peer") == 0) {
 		if (!value || (strcmp(value, "true") != 0 && strcmp(value, "false") != 0))
 			return problem_set(problem, STATUS_USAGE, "tls-verify-peer=%s: neither true nor false", value ? value : "");

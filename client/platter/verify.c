@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/platter/device.h"
+
 #define SECTOR 512u
 
 /* What the kernel does because of them can't be changed while a device is attached. */
@@ -36,6 +38,9 @@ int verify_new(struct state *state, const struct link *link, struct problem *pro
 	if (minimum > page || (minimum & (minimum - 1)) != 0)
 		return problem_set(problem, STATUS_KERNEL, "the export takes no blocks smaller than %u bytes; the kernel does from 512 to %u, in "
 				   "powers of two (with platterd: unaligned=emulate)", minimum, page);
+	if (export->maximum && export->maximum < page)
+		return problem_set(problem, STATUS_KERNEL, "the export takes no requests larger than %u bytes; the kernel's have up to %u at least",
+				   export->maximum, page);
 	if (export->size < minimum)
 		return problem_set(problem, STATUS_REFUSED, "the export has %" PRIu64 " bytes, less than a block of %u", export->size, minimum);
 	state->size = export->size;
@@ -62,6 +67,11 @@ int verify_same(const struct state *state, uint64_t size, const struct link *lin
 		if ((flags ^ state->flags) & kept[i].flag)
 			return problem_set(problem, STATUS_REFUSED, "%s: the export %s: %s; detach and attach it to have that", link->peer,
 					   flags & kept[i].flag ? "is now" : "is no longer", kept[i].means);
+	if (state->links > 1 && !(flags & NBD_FLAG_CAN_MULTI_CONN))
+		return problem_set(problem, STATUS_REFUSED, "%s: the export is no longer: coherent over several connections", link->peer);
+	if (export->maximum && export->maximum < device_request(state->maximum))
+		return problem_set(problem, STATUS_REFUSED, "%s: the export takes no requests larger than %u bytes any more; the device's have up to %u",
+				   link->peer, export->maximum, device_request(state->maximum));
 	if (export->minimum > state->minimum)
 		return problem_set(problem, STATUS_REFUSED, "%s: the export takes no blocks smaller than %u bytes any more; the device has %u",
 				   link->peer, export->minimum, state->minimum);
