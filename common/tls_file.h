@@ -7,7 +7,7 @@
 
 #include "common/tls.h"
 
-#define TLS_MOST_KEY 64 /* bytes */
+#define TLS_MOST_PSK 64 /* bytes */
 
 /* OpenSSL's names of suites, for TLS 1.3 and 1.2, and groups.  A PSK's hash is SHA-256, which the chosen suite has to have. */
 #define TLS_SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -18,7 +18,7 @@
 struct tls_key {
 	struct tls_key *next;
 	char identity[TLS_MOST_IDENTITY];
-	unsigned char bytes[TLS_MOST_KEY];
+	unsigned char bytes[TLS_MOST_PSK];
 	unsigned length;
 };
 

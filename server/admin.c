@@ -11,7 +11,7 @@
 #include "server/block/partitions.h"
 #include "server/block/registry.h"
 #include "server/disk_events.h"
-#include "server/net/tls.h"
+#include "server/net/credentials.h"
 #include "server/spec.h"
 
 /* The reactors are there. */
@@ -106,7 +106,7 @@ static void keep_rules(struct disk *disk, const struct spec *spec)
 
 static int check_tls(const struct spec *spec, struct platter_error *error)
 {
-	if (!spec->tls || tls_is_configured())
+	if (!spec->tls || credentials_exist())
 		return 0;
 	return platter_fail(error, EINVAL, "tls: nobody could use it: platterd was started without --tls-certificates and --tls-psk");
 }

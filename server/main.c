@@ -27,6 +27,7 @@
 #include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/net/conn.h"
+#include "server/net/credentials.h"
 #include "server/net/listen.h"
 #include "server/net/tls.h"
 #include "server/options.h"
@@ -118,7 +119,7 @@ static int prepare_tls(const struct options *options)
 		return -1;
 	}
 	tls_allow_kernel(want_kernel_tls(options->ktls));
-	if (tls_configure(&files, &error) == 0)
+	if (credentials_load(&files, &error) == 0)
 		return 0;
 	log_error("%s", error.text);
 	return -1;
@@ -126,7 +127,7 @@ static int prepare_tls(const struct options *options)
 
 static int listen_all(const char *const *addresses, const char *mode)
 {
-	enum nbd_tls tls = tls_is_configured() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
+	enum nbd_tls tls = credentials_exist() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
 	struct platter_error error = { "" };
 
 	if (mode && listen_parse_tls(&tls, mode, &error) < 0) {
@@ -165,7 +166,7 @@ static void reload_run(struct pool_job *job)
 	struct platter_error error = { "" };
 
 	free(job);
-	if (tls_reload(&error) < 0)
+	if (credentials_reload(&error) < 0)
 		log_error("TLS: what was is kept: %s", error.text);
 }
 
@@ -174,7 +175,7 @@ static bool reload(void)
 {
 	struct pool_job *job;
 
-	if (!tls_is_configured())
+	if (!credentials_exist())
 		return false;
 	job = malloc(sizeof(*job));
 	if (!job) {
@@ -281,7 +282,7 @@ out:
 		status = EXIT_FAILURE;
 	control_close();
 	listen_cleanup();
-	tls_forget();
+	credentials_forget();
 	export_remove_all();
 	disk_remove_all();
 	module_unload_all();

@@ -43,6 +43,9 @@ UNIT_TESTS = \
 	tests/unit/test_software_queue \
 	tests/unit/test_spec \
 	tests/unit/test_stream \
+	tests/unit/test_tls_channel \
+	tests/unit/test_tls_forged \
+	tests/unit/test_tls_record \
 	tests/unit/test_trial \
 	tests/unit/test_uri \
 	tests/unit/test_verify \
@@ -74,7 +77,9 @@ tests_unit_test_flush_LDADD = $(unit_ldadd)
 tests_unit_test_iostat_SOURCES = tests/unit/test_iostat.c client/platterctl/iostat.c client/platterctl/iostat.h tests/unit/unit.h
 tests_unit_test_iostat_CPPFLAGS = $(unit_cppflags) $(JANSSON_CFLAGS)
 tests_unit_test_iostat_LDADD = $(JANSSON_LIBS) $(CMOCKA_LIBS)
-tests_unit_test_ktls_SOURCES = tests/unit/test_ktls.c tests/unit/unit.h
+# OpenSSL at both ends.
+tls_pair = tests/unit/tls_pair.c tests/unit/tls_pair.h tests/unit/unit.h
+tests_unit_test_ktls_SOURCES = tests/unit/test_ktls.c $(tls_pair)
 tests_unit_test_ktls_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
 tests_unit_test_ktls_LDADD = $(unit_ldadd)
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
@@ -176,6 +181,16 @@ tests_unit_test_spec_LDADD = $(unit_ldadd)
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/unit.h
 tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_stream_LDADD = $(unit_ldadd)
+tls_side = tests/unit/tls_side.c tests/unit/tls_side.h $(tls_pair)
+tests_unit_test_tls_channel_SOURCES = tests/unit/test_tls_channel.c tests/unit/mutate.h $(tls_side)
+tests_unit_test_tls_channel_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
+tests_unit_test_tls_channel_LDADD = $(unit_ldadd)
+tests_unit_test_tls_forged_SOURCES = tests/unit/test_tls_forged.c $(tls_side)
+tests_unit_test_tls_forged_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
+tests_unit_test_tls_forged_LDADD = $(unit_ldadd)
+tests_unit_test_tls_record_SOURCES = tests/unit/test_tls_record.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_tls_record_CPPFLAGS = $(unit_cppflags) $(OPENSSL_CFLAGS)
+tests_unit_test_tls_record_LDADD = $(unit_ldadd)
 tests_unit_test_trial_SOURCES = tests/unit/test_trial.c tests/unit/unit.h
 tests_unit_test_trial_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_trial_LDADD = $(unit_ldadd)

@@ -302,8 +302,10 @@ static void leave(struct supervisor *supervisor)
 	struct problem ignored;
 	int lock = state_lock(&ignored);
 
-	if (!device_is_attached(index))
+	if (!device_is_attached(index)) {
 		state_remove(index);
+		service_forget(supervisor->state.settings.name);
+	}
 	inquiry_close(&supervisor->inquiry, index);
 	if (lock >= 0)
 		close(lock);

@@ -25,6 +25,7 @@
 
 struct how {
 	bool foreground, no_wait;
+	bool configured;         /* a file has the settings */
 };
 
 enum { OPT_FOREGROUND = 1, OPT_NO_WAIT };
@@ -153,6 +154,50 @@ static enum status attach_in_background(struct attach *attach, bool no_wait)
 	return STATUS_OK;
 }
 
+/* Whether the server has it: what it says is better told here than in a service's log. */
+static int look(const struct settings *settings, struct problem *problem)
+{
+	struct link link = { .fd = -1 };
+	struct dial dial;
+	int result = dial_resolve(&dial, &settings->uri, problem);
+
+	if (result == 0)
+		result = link_open(&link, &dial, &settings->uri, HANDSHAKE_INFO, -1, problem);
+	link_close(&link);
+	return result;
+}
+
+static int start_service(const struct settings *settings, const struct how *how, struct problem *problem)
+{
+	char path[DEVICE_PATH];
+
+	if (!how->no_wait && look(settings, problem) < 0)
+		return -1;
+	if (service_start(settings, how->configured, !how->no_wait, problem) < 0)
+		return -1;
+	if (how->no_wait)
+		return 0;
+	if (attach_find(settings, path, problem) < 0)
+		return -1;
+	puts(path);
+	return 0;
+}
+
+/* Somebody has to stay: a service, or a process in the background. */
+static enum status start(struct attach *attach, const struct how *how)
+{
+	struct problem problem;
+	int result;
+
+	if (!service_manager_runs())
+		return attach_in_background(attach, how->no_wait);
+	result = start_service(&attach->settings, how, &problem);
+	if (result < 0 && problem.status == STATUS_NOT_ATTACHED)
+		return attach_in_background(attach, how->no_wait);
+	settings_free(&attach->settings);
+	return result == 0 ? STATUS_OK : verb_failed("attach", &problem);
+}
+
 static enum status attach_settings(struct settings *settings, const struct how *how)
 {
 	struct attach attach = { .settings = *settings, .patient = how->no_wait, .report = report_here };
@@ -167,7 +212,7 @@ static enum status attach_settings(struct settings *settings, const struct how *
 	}
 	if (how->foreground)
 		return attach_run(&attach);
-	return attach_in_background(&attach, how->no_wait);
+	return start(&attach, how);
 }
 
 static enum status attach(int argc, char **argv)

@@ -161,6 +161,25 @@ static void wait_for_udev(uint64_t deadline)
 			;
 }
 
+static void tell_of_partitions(unsigned index)
+{
+	char path[PATH_MAX], prefix[32];
+	struct dirent *entry;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%u", index);
+	snprintf(prefix, sizeof(prefix), "nbd%up", index);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/uevent", entry->d_name);
+		write_attribute(index, path, "change");
+	}
+	if (directory)
+		closedir(directory);
+}
+
 /* Opening it has the kernel look for partitions. */
 static bool is_usable(unsigned index)
 {
@@ -182,8 +201,9 @@ int device_settle(unsigned index, uint64_t deadline, struct problem *problem)
 					   errno == ENOENT ? "there is no such node; is /dev a devtmpfs?" : strerror(errno));
 		pause_a_little();
 	}
-	/* What the rules of udev read about it was written after the kernel's own event. */
+	/* What the rules of udev read about it was written after the kernel's own events. */
 	write_attribute(index, "uevent", "change");
+	tell_of_partitions(index);
 	wait_for_udev(deadline);
 	return 0;
 }

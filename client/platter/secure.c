@@ -16,12 +16,13 @@
 #include "client/platter/uri.h"
 #include "common/ktls.h"
 #include "common/tls_file.h"
+#include "common/tls_watch.h"
 
 struct secure {
 	int fd;
 	SSL_CTX *context;
 	SSL *ssl;
-	struct ktls ktls;
+	struct tls_watch watch;
 	struct tls_key key;      /* that the server has to know, too */
 };
 
@@ -92,7 +93,7 @@ static int load(struct secure *secure, const struct uri *uri, const struct tls_r
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (!SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) || !SSL_CTX_set_ciphersuites(context, TLS_SUITES_1_3) ||
-	    !SSL_CTX_set_cipher_list(context, TLS_SUITES_1_2) || !SSL_CTX_set1_groups_list(context, groups) || ktls_allow(context) < 0)
+	    !SSL_CTX_set_cipher_list(context, TLS_SUITES_1_2) || !SSL_CTX_set1_groups_list(context, groups) || tls_watch_allow(context) < 0)
 		return tls_fail_openssl(reason, "TLS");
 	if (!uri->trusts_any)
 		SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
@@ -123,7 +124,7 @@ static int make_ssl(struct secure *secure, const struct uri *uri, const struct t
 		index_of_secure = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	secure->ssl = SSL_new(secure->context);
 	if (!secure->ssl || index_of_secure < 0 || !SSL_set_ex_data(secure->ssl, index_of_secure, secure) ||
-	    !SSL_set_fd(secure->ssl, secure->fd) || !expect_host(secure->ssl, uri) || ktls_watch(&secure->ktls, secure->ssl) < 0)
+	    !SSL_set_fd(secure->ssl, secure->fd) || !expect_host(secure->ssl, uri) || tls_watch_start(&secure->watch, secure->ssl) < 0)
 		return tls_fail_openssl(reason, "TLS");
 	SSL_set_connect_state(secure->ssl);
 	return 0;
@@ -152,7 +153,7 @@ void secure_free(struct secure *secure)
 {
 	if (!secure)
 		return;
-	ktls_forget(&secure->ktls);
+	tls_watch_forget(&secure->watch);
 	SSL_free(secure->ssl);
 	SSL_CTX_free(secure->context);
 	OPENSSL_cleanse(&secure->key, sizeof(secure->key));
@@ -252,10 +253,10 @@ int secure_hand_over(struct secure *secure)
 	int result;
 
 	/* A record that has begun, or data of one, would be lost. */
-	if (!ktls_is_ready(&secure->ktls) || ktls_missing(&secure->ktls.in) || SSL_pending(secure->ssl))
+	if (!tls_watch_is_ready(&secure->watch) || tls_watch_missing(&secure->watch.in) || SSL_pending(secure->ssl))
 		return -EOPNOTSUPP;
 	result = ktls_attach(secure->fd);
-	return result < 0 ? result : ktls_start(&secure->ktls, secure->fd);
+	return result < 0 ? result : ktls_start(&secure->watch, secure->fd);
 }
 
 void secure_describe(const struct secure *secure, char *text)

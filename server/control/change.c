@@ -14,7 +14,7 @@
 #include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
-#include "server/net/tls.h"
+#include "server/net/credentials.h"
 
 #define IOCTL_MOST_ARGUMENTS 32
 
@@ -167,7 +167,7 @@ static int tls_reload_method(struct call *call)
 	int result = method_params(call, "{!}");
 
 	if (result == 0)
-		result = tls_reload(&call->error);
+		result = credentials_reload(&call->error);
 	if (result == 0)
 		log_info("TLS: reloaded (user %u)", call->peer->uid);
 	return result;

@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "server/net/address.h"
 #include "server/net/conn.h"
-#include "server/net/tls.h"
+#include "server/net/credentials.h"
 #include "server/net/unix_socket.h"
 #include "server/reactor.h"
 
@@ -248,7 +248,7 @@ int listen_add(const char *text, enum nbd_tls tls, struct platter_error *error)
 		result = listen_parse_tls(&tls, address.tls, error);
 	if (result < 0)
 		return result;
-	if (tls != NBD_TLS_OFF && !tls_is_configured())
+	if (tls != NBD_TLS_OFF && !credentials_exist())
 		return platter_fail(error, EINVAL, "%s: TLS needs --tls-certificates or --tls-psk", text);
 	return address.is_unix ? listen_unix(&address, tls, error) : listen_tcp(&address, tls, error);
 }

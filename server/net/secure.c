@@ -34,8 +34,8 @@ static void wait_for_client(struct conn *conn)
 		conn_kill(conn, "no memory");
 }
 
-/* What is left of the bytes, an alert, is worth one try. */
-static void fail_handshake(struct conn *conn)
+/* TLS has failed.  What there is to be sent ends with an alert, which is worth one try. */
+static void fail(struct conn *conn)
 {
 	void *bytes;
 	size_t length = tls_output(conn->tls, &bytes);
@@ -60,7 +60,7 @@ static void handshake_back(struct engine_message *message)
 	/* What was reserved for output and isn't needed. */
 	tls_sent(conn->tls, 0);
 	if (conn->handshake == TLS_FAILED) {
-		fail_handshake(conn);
+		fail(conn);
 		return;
 	}
 	/* One at a time: the next step, on its thread, may use the buffer that a send would give back. */
@@ -154,7 +154,7 @@ bool conn_unseal(struct conn *conn)
 	else if (bytes == -1)
 		conn->ended = true;
 	else
-		conn_kill(conn, tls_reason(conn->tls));
+		fail(conn);
 	return true;
 }
 
@@ -163,25 +163,34 @@ bool conn_is_sealed(const struct conn *conn)
 	return conn->tls && !tls_in_kernel(conn->tls);
 }
 
-/* All that was received is read, up to the end of a record.  Once all is sent, too, the kernel goes on. */
+static void start_kernel(struct conn *conn)
+{
+	int result = tls_start_kernel(conn->tls, conn->fd);
+
+	engine_count_call(conn->reactor->engine);
+	engine_count_call(conn->reactor->engine);
+	if (result == -ENOTRECOVERABLE)
+		conn_kill(conn, "kernel TLS sends, but cannot receive");
+	else if (result < 0)
+		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
+	else
+		log_ratelimited(INFO, "%s: the kernel does TLS from here on", conn->peer);
+}
+
+/* All that was received is read, up to the end of a record.  Once all is sent, too, the kernel goes on, or else we do. */
 static void hand_over(struct conn *conn)
 {
-	int result;
+	int result = 0;
 
 	/* Sent it will be, and then we are here again. */
 	if (conn->in_flight & CONN_SEND || conn_has_sealed(conn))
 		return;
-	result = tls_start_kernel(conn->tls, conn->fd);
-	engine_count_call(conn->reactor->engine);
-	engine_count_call(conn->reactor->engine);
-	if (result == -ENOTRECOVERABLE) {
-		conn_kill(conn, "kernel TLS sends, but cannot receive");
-		return;
-	}
+	if (tls_wants_kernel(conn->tls))
+		start_kernel(conn);
+	if (!conn->dead && !tls_in_kernel(conn->tls))
+		result = tls_start_channel(conn->tls);
 	if (result < 0)
-		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
-	else
-		log_ratelimited(INFO, "%s: the kernel does TLS from here on", conn->peer);
+		log_debug("%s: TLS stays with OpenSSL: %s", conn->peer, strerror(-result));
 	conn_want_parse(conn);
 }
 
@@ -193,8 +202,8 @@ int conn_receive_sealed(struct conn *conn)
 	if (conn_unseal(conn))
 		return 0;
 	/* It is for the data: nothing changes any more. */
-	if (tls_wants_kernel(conn->tls) && conn->session.state == NBD_STATE_TRANSMISSION && !conn->session.muted) {
-		missing = tls_before_kernel(conn->tls);
+	if (tls_wants_handover(conn->tls) && conn->session.state == NBD_STATE_TRANSMISSION && !conn->session.muted) {
+		missing = tls_before_handover(conn->tls);
 		if (missing == 0) {
 			hand_over(conn);
 			return 0;

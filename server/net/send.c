@@ -151,6 +151,6 @@ void conn_send_done(struct engine_op *op, int result)
 	/* What waited for room, or has nothing in flight now, may go on; what only waited for this may end or move. */
 	if (conn->dead || conn->finishing || conn->moving_to || conn->session.want == NBD_WANT_ROOM ||
 	    conn->session.want == NBD_WANT_MEMORY || conn->session.want == NBD_WANT_TLS ||
-	    (conn->tls && tls_wants_kernel(conn->tls)))
+	    (conn->tls && tls_wants_handover(conn->tls)))
 		conn_want_parse(conn);
 }

@@ -2,186 +2,47 @@
 #include "server/net/tls.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <platter/driver.h>
 
 #include "common/ktls.h"
-#include "common/log.h"
 #include "common/tls.h"
-#include "server/block/buffer.h"
+#include "common/tls_channel.h"
+#include "common/tls_watch.h"
+#include "server/net/tls_buffers.h"
+#include "server/net/tls_openssl.h"
 
-/* The largest record's data, and what it adds to that, even if the client wants records of 512 bytes. */
-#define RECORD (16u << 10)
-#define RECORD_EXTRA 1024u
 /*
  * Of many small replies so much is made at once: the client works on it while the next part is made, which has half as much
  * again of them done in the same time.  A large one isn't taken apart: each send has its price.
  */
 #define PART (64u << 10)
-/* An idle connection's: a small request in a record. */
-#define SMALL 1024
+
+/* Who makes records of data, and data of records. */
+enum by { BY_OPENSSL, BY_US, BY_KERNEL };
 
 struct tls {
-	SSL *ssl;                 /* NULL: the kernel does it... */
-	const char *version, *cipher; /* ...and this is what, OpenSSL's constants; NULL before the handshake is over */
-	bool prepared;            /* for the kernel, as far as it can... */
-	struct ktls ktls;         /* ...and what that needs to know */
-	struct buffers *buffers;
-	/* Received and not yet read: in `large`, or in `small`. */
-	struct buffer *large;
-	size_t start, end;
-	size_t last;              /* what the last receive brought */
-	/* To be sent; its buffer goes when it has been. */
-	struct buffer *out;
-	size_t sent, length;
+	enum by by;
+	SSL *ssl;                     /* NULL: it isn't by OpenSSL any more */
+	const char *version, *cipher; /* OpenSSL's constants; NULL before the handshake is over */
+	bool prepared;                /* for the kernel... */
+	bool kernel;                  /* ...which can do it on this socket */
+	struct tls_watch watch;       /* what the others need to know... */
+	struct tls_channel channel;   /* ...and what it becomes if we go on */
 	char reason[128];
 	char identity[TLS_MOST_IDENTITY];
-	uint8_t small[SMALL];
+	struct tls_buffers buffers;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static SSL_CTX *current;
-static struct tls_files configured;
 static bool kernel_allowed;
-static BIO_METHOD *method;
-
-/* --- Between OpenSSL and the buffers */
-
-static uint8_t *received(struct tls *tls)
-{
-	return tls->large ? tls->large->memory : tls->small;
-}
-
-static int bio_read(BIO *bio, char *bytes, int size)
-{
-	struct tls *tls = BIO_get_data(bio);
-	size_t length = tls->end - tls->start;
-
-	BIO_clear_retry_flags(bio);
-	if (length == 0) {
-		BIO_set_retry_read(bio);
-		return -1;
-	}
-	if (length > (size_t)size)
-		length = (size_t)size;
-	memcpy(bytes, received(tls) + tls->start, length);
-	tls->start += length;
-	return (int)length;
-}
-
-static size_t out_room(const struct tls *tls)
-{
-	return tls->out ? buffer_class_size(tls->out->class) - tls->length : 0;
-}
-
-static int bio_write(BIO *bio, const char *bytes, int size)
-{
-	struct tls *tls = BIO_get_data(bio);
-	size_t room = out_room(tls);
-
-	BIO_clear_retry_flags(bio);
-	if (room == 0) {
-		BIO_set_retry_write(bio);
-		return -1;
-	}
-	if (room > (size_t)size)
-		room = (size_t)size;
-	memcpy(tls->out->memory + tls->length, bytes, room);
-	tls->length += room;
-	return (int)room;
-}
-
-static long bio_control(BIO *bio, int command, long number, void *argument)
-{
-	(void)bio, (void)number, (void)argument;
-	return command == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-	BIO_set_init(bio, 1);
-	return 1;
-}
-
-static BIO_METHOD *make_method(void)
-{
-	BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "platter");
-
-	if (made && BIO_meth_set_read(made, bio_read) && BIO_meth_set_write(made, bio_write) &&
-	    BIO_meth_set_ctrl(made, bio_control) && BIO_meth_set_create(made, bio_create))
-		return made;
-	BIO_meth_free(made);
-	return NULL;
-}
-
-/* --- Credentials */
-
-int tls_configure(const struct tls_files *files, struct platter_error *error)
-{
-	SSL_CTX *context, *old;
-	char reason[256];
-	int result = tls_load(&context, files, reason, sizeof(reason));
-
-	if (result < 0)
-		return platter_fail(error, -result, "%s", reason);
-	if (kernel_allowed && ktls_allow(context) < 0) {
-		SSL_CTX_free(context);
-		return platter_fail(error, ENOMEM, "no memory");
-	}
-	pthread_mutex_lock(&lock);
-	if (!method)
-		method = make_method();
-	old = current;
-	current = method ? context : old;
-	configured = *files;
-	pthread_mutex_unlock(&lock);
-	SSL_CTX_free(current == context ? old : context);
-	return current == context ? 0 : platter_fail(error, ENOMEM, "no memory");
-}
-
-int tls_reload(struct platter_error *error)
-{
-	struct tls_files files;
-	int result;
-
-	pthread_mutex_lock(&lock);
-	files = configured;
-	pthread_mutex_unlock(&lock);
-	if (!files.certificates && !files.psk)
-		return platter_fail(error, ENOENT, "TLS isn't used: the server was started without --tls-certificates and --tls-psk");
-	result = tls_configure(&files, error);
-	if (result == 0)
-		log_notice("TLS: certificates and keys read again: new connections use them");
-	return result;
-}
 
 void tls_allow_kernel(bool allowed)
 {
 	kernel_allowed = allowed;
-}
-
-bool tls_is_configured(void)
-{
-	bool is;
-
-	pthread_mutex_lock(&lock);
-	is = current;
-	pthread_mutex_unlock(&lock);
-	return is;
-}
-
-void tls_forget(void)
-{
-	SSL_CTX_free(current);
-	current = NULL;
-	BIO_meth_free(method);
-	method = NULL;
 }
 
 /* --- A connection */
@@ -189,119 +50,83 @@ void tls_forget(void)
 struct tls *tls_new(struct buffers *buffers)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
-	BIO *bio = NULL;
 
 	if (!tls)
 		return NULL;
-	tls->buffers = buffers;
-	pthread_mutex_lock(&lock);
-	if (current) {
-		tls->ssl = SSL_new(current);
-		bio = BIO_new(method);
-	}
-	pthread_mutex_unlock(&lock);
-	if (!tls->ssl || !bio) {
-		BIO_free(bio);
-		tls_free(tls);
-		return NULL;
-	}
-	BIO_set_data(bio, tls);
-	SSL_set_bio(tls->ssl, bio, bio);
-	SSL_set_accept_state(tls->ssl);
-	return tls;
+	tls->buffers.buffers = buffers;
+	tls->ssl = tls_openssl_new(&tls->buffers);
+	if (tls->ssl && tls_watch_start(&tls->watch, tls->ssl) == 0)
+		return tls;
+	tls_free(tls);
+	return NULL;
 }
 
 void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
-	ktls_forget(&tls->ktls);
+	tls_watch_forget(&tls->watch);
+	tls_channel_destroy(&tls->channel);
 	SSL_free(tls->ssl);
-	buffer_put(tls->large);
-	buffer_put(tls->out);
+	tls_buffers_destroy(&tls->buffers);
 	free(tls);
 }
 
 void tls_detach(struct tls *tls)
 {
-	if (tls->large)
-		buffer_detach(tls->large);
-	if (tls->out)
-		buffer_detach(tls->out);
+	tls_buffers_detach(&tls->buffers);
 }
 
 void tls_attach(struct tls *tls, struct buffers *buffers)
 {
-	tls->buffers = buffers;
-	if (tls->large)
-		buffer_attach(tls->large, buffers);
-	if (tls->out)
-		buffer_attach(tls->out, buffers);
+	tls_buffers_attach(&tls->buffers, buffers);
 }
 
 void *tls_room(struct tls *tls, size_t *size)
 {
-	tls->start = tls->end = 0;
-	if (tls->large && tls->last <= SMALL / 2) {
-		buffer_put(tls->large);
-		tls->large = NULL;
-	} else if (!tls->large && tls->last == SMALL) {
-		/* One that filled the small buffer is a sign of more. */
-		tls->large = buffer_get(tls->buffers, BUFFER_SEGMENT);
-		if (!tls->large)
-			return NULL;
-	}
-	*size = tls->large ? buffer_class_size(tls->large->class) : SMALL;
-	return received(tls);
+	struct tls_buffers *buffers = &tls->buffers;
+	int need = tls->by == BY_US ? tls_record_size(tls_buffers_received(buffers), tls_buffers_length(buffers)) : 0;
+
+	return tls_buffers_room(buffers, need > 0 ? (size_t)need : 0, size);
 }
 
 void tls_received(struct tls *tls, size_t bytes)
 {
-	tls->last = bytes;
-	tls->end = bytes;
+	tls->buffers.last = bytes;
+	tls->buffers.end += bytes;
 }
+
+bool tls_is_large(const struct tls *tls)
+{
+	return tls->buffers.large && tls_buffers_length(&tls->buffers) == 0;
+}
+
+size_t tls_output(const struct tls *tls, void **bytes)
+{
+	const struct tls_buffers *buffers = &tls->buffers;
+
+	*bytes = buffers->out ? buffers->out->memory + buffers->sent : NULL;
+	return buffers->length - buffers->sent;
+}
+
+void tls_sent(struct tls *tls, size_t bytes)
+{
+	tls_buffers_sent(&tls->buffers, bytes);
+}
+
+/* --- The handshake */
 
 /* Keeps OpenSSL's reason for what has just failed. */
 static void keep_reason(struct tls *tls)
 {
-	unsigned long error = ERR_peek_error();
-	const char *why = ERR_reason_error_string(error);
-
-	if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		why = X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl));
-	snprintf(tls->reason, sizeof(tls->reason), "TLS: %s", why ? why : "failed");
-	ERR_clear_error();
-}
-
-/* A buffer for output; where there is no memory for it, that fails for want of room. */
-static void need_out(struct tls *tls, enum buffer_class class)
-{
-	if (tls->out && tls->length == 0 && tls->out->class < class) {
-		buffer_put(tls->out);
-		tls->out = NULL;
-	}
-	if (!tls->out)
-		tls->out = buffer_get(tls->buffers, class);
-}
-
-static void put_empty_out(struct tls *tls)
-{
-	if (tls->length)
-		return;
-	buffer_put(tls->out);
-	tls->out = NULL;
+	tls_openssl_reason(tls->ssl, tls->reason, sizeof(tls->reason));
 }
 
 bool tls_reserve(struct tls *tls)
 {
 	/* A chain of certificates may be long. */
-	need_out(tls, BUFFER_SEGMENT);
-	return tls->out;
-}
-
-bool tls_is_large(const struct tls *tls)
-{
-	return tls->large;
+	tls_buffers_need_out(&tls->buffers, BUFFER_SEGMENT);
+	return tls->buffers.out;
 }
 
 enum tls_state tls_handshake(struct tls *tls)
@@ -314,6 +139,8 @@ enum tls_state tls_handshake(struct tls *tls)
 		tls->version = SSL_get_version(tls->ssl);
 		tls->cipher = SSL_get_cipher_name(tls->ssl);
 		tls_peer(tls->ssl, tls->identity, sizeof(tls->identity));
+		/* The kernel's are large. */
+		tls->kernel = tls->kernel && tls_openssl_most_data(tls->ssl) == TLS_MOST_DATA;
 		return TLS_ESTABLISHED;
 	}
 	if (SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ)
@@ -322,78 +149,58 @@ enum tls_state tls_handshake(struct tls *tls)
 	return TLS_FAILED;
 }
 
-/* What a failed or empty SSL_read() means. */
-static int64_t read_end(struct tls *tls, int result)
+/* --- Our own */
+
+static void keep_channel_reason(struct tls *tls)
 {
-	switch (SSL_get_error(tls->ssl, result)) {
-	case SSL_ERROR_WANT_READ:
-		return 0;
-	case SSL_ERROR_ZERO_RETURN:
-		return -1;
-	default:
-		keep_reason(tls);
-		return -EPROTO;
-	}
+	const char *whose = tls->channel.theirs ? "the client's alert: " : "";
+
+	snprintf(tls->reason, sizeof(tls->reason), "TLS: %s%s", whose, tls->channel.reason);
 }
 
-static int64_t read_all(struct tls *tls, const struct iovec *iov, unsigned count)
+static int64_t channel_read(struct tls *tls, const struct iovec *iov, unsigned count)
 {
-	int64_t total = 0;
+	struct tls_buffers *buffers = &tls->buffers;
+	uint8_t *received = tls_buffers_received(buffers);
+	size_t used;
+	int64_t result = tls_channel_read(&tls->channel, received, tls_buffers_length(buffers), &used, iov, count);
 
-	ERR_clear_error();
-	for (unsigned i = 0; i < count; i++) {
-		size_t done = 0;
-
-		while (done < iov[i].iov_len) {
-			int result = SSL_read(tls->ssl, (char *)iov[i].iov_base + done, (int)(iov[i].iov_len - done));
-
-			if (result <= 0)
-				return total ? total : read_end(tls, result);
-			done += (size_t)result;
-			total += result;
-		}
+	buffers->start += used;
+	if (tls_channel_has_answer(&tls->channel)) {
+		tls_buffers_need_out(buffers, BUFFER_SMALL);
+		if (tls_buffers_out_room(buffers) >= TLS_LEAST_ROOM)
+			buffers->length += tls_channel_answer(&tls->channel, tls_buffers_out(buffers));
+		tls_buffers_put_empty_out(buffers);
 	}
-	return total;
-}
-
-int64_t tls_read(struct tls *tls, const struct iovec *iov, unsigned count)
-{
-	int64_t result;
-
-	/* It may have to answer a key update. */
-	need_out(tls, BUFFER_SMALL);
-	result = read_all(tls, iov, count);
-	put_empty_out(tls);
+	if (result == -EPROTO)
+		keep_channel_reason(tls);
 	return result;
 }
 
-/* At most MOST bytes of IOV from byte *OFFSET of segment *AT on: in one piece already, or put together in STAGE. */
-static const uint8_t *gather(const struct iovec *iov, unsigned count, unsigned *at, size_t *offset, uint8_t *stage, size_t most,
-			     size_t *length)
+static int64_t channel_write(struct tls *tls, const struct iovec *iov, size_t part)
 {
-	size_t left = iov[*at].iov_len - *offset;
-	const uint8_t *bytes = (const uint8_t *)iov[*at].iov_base + *offset;
+	struct tls_buffers *buffers = &tls->buffers;
+	struct tls_place place = { iov, 0 };
+	size_t made, room = tls_buffers_out_room(buffers);
+	int64_t result = tls_channel_write(&tls->channel, &place, part, tls_buffers_out(buffers), room, &made);
 
-	*length = 0;
-	if (left >= most) {
-		*length = most;
-		*offset += most;
-		return bytes;
-	}
-	while (*at < count && *length < most) {
-		left = iov[*at].iov_len - *offset;
-		if (left > most - *length)
-			left = most - *length;
-		memcpy(stage + *length, (const uint8_t *)iov[*at].iov_base + *offset, left);
-		*length += left;
-		*offset += left;
-		if (*offset == iov[*at].iov_len) {
-			(*at)++;
-			*offset = 0;
-		}
-	}
-	return stage;
+	buffers->length += made;
+	if (result < 0)
+		keep_channel_reason(tls);
+	return result;
 }
+
+static void channel_close(struct tls *tls)
+{
+	struct tls_buffers *buffers = &tls->buffers;
+
+	tls_buffers_need_out(buffers, BUFFER_SMALL);
+	if (tls_buffers_out_room(buffers) >= TLS_LEAST_ROOM)
+		buffers->length += tls_channel_close(&tls->channel, tls_buffers_out(buffers));
+	tls_buffers_put_empty_out(buffers);
+}
+
+/* --- Anybody's */
 
 /* How much of IOV is made at once.  What is small lies anywhere: its first bytes are fetched while others are worked on. */
 static size_t part_of(const struct iovec *iov, unsigned count)
@@ -404,77 +211,61 @@ static size_t part_of(const struct iovec *iov, unsigned count)
 		__builtin_prefetch(iov[i].iov_base);
 		length += iov[i].iov_len;
 	}
-	return length / count < RECORD && length > PART ? PART : length;
+	return length / count < TLS_MOST_DATA && length > PART ? PART : length;
 }
 
 /* A small reply to a client that takes its time doesn't hold a large buffer. */
 static enum buffer_class class_for(size_t length)
 {
-	if (length + RECORD_EXTRA <= BUFFER_SMALL_SIZE)
+	if (length + TLS_BUFFERS_EXTRA <= BUFFER_SMALL_SIZE)
 		return BUFFER_SMALL;
-	return length + RECORD_EXTRA <= BUFFER_MEDIUM_SIZE ? BUFFER_MEDIUM : BUFFER_SEGMENT;
+	return length + TLS_BUFFERS_EXTRA <= BUFFER_MEDIUM_SIZE ? BUFFER_MEDIUM : BUFFER_SEGMENT;
+}
+
+int64_t tls_read(struct tls *tls, const struct iovec *iov, unsigned count)
+{
+	int64_t result;
+
+	if (tls->by == BY_US)
+		return channel_read(tls, iov, count);
+	result = tls_openssl_read(tls->ssl, &tls->buffers, iov, count);
+	if (result == -EPROTO)
+		keep_reason(tls);
+	return result;
 }
 
 int64_t tls_write(struct tls *tls, const struct iovec *iov, unsigned count)
 {
-	uint8_t stage[RECORD];
-	size_t part = part_of(iov, count), total = 0, offset = 0;
-	unsigned at = 0;
+	size_t part = part_of(iov, count);
+	int64_t result;
 
-	need_out(tls, class_for(part));
-	if (!tls->out)
+	tls_buffers_need_out(&tls->buffers, class_for(part));
+	if (!tls->buffers.out)
 		return -ENOMEM;
-	ERR_clear_error();
-	while (total < part && out_room(tls) > RECORD_EXTRA) {
-		size_t most = out_room(tls) - RECORD_EXTRA < RECORD ? out_room(tls) - RECORD_EXTRA : RECORD;
-		size_t length;
-		const uint8_t *bytes;
-
-		if (offset == iov[at].iov_len) {
-			at++;
-			offset = 0;
-			continue;
-		}
-		bytes = gather(iov, count, &at, &offset, stage, most, &length);
-		if (SSL_write(tls->ssl, bytes, (int)length) != (int)length) {
-			keep_reason(tls);
-			return -EPROTO;
-		}
-		total += length;
-	}
-	return (int64_t)total;
+	if (tls->by == BY_US)
+		return channel_write(tls, iov, part);
+	result = tls_openssl_write(tls->ssl, &tls->buffers, iov, count, part);
+	if (result < 0)
+		keep_reason(tls);
+	return result;
 }
 
 void tls_close(struct tls *tls, int fd)
 {
-	if (tls_in_kernel(tls)) {
+	switch (tls->by) {
+	case BY_OPENSSL:
+		tls_openssl_close(tls->ssl, &tls->buffers);
+		break;
+	case BY_US:
+		channel_close(tls);
+		break;
+	case BY_KERNEL:
 		ktls_close(fd);
-		return;
+		break;
 	}
-	need_out(tls, BUFFER_SMALL);
-	ERR_clear_error();
-	SSL_shutdown(tls->ssl);
-	ERR_clear_error();
-	put_empty_out(tls);
 }
 
-size_t tls_output(const struct tls *tls, void **bytes)
-{
-	*bytes = tls->out ? tls->out->memory + tls->sent : NULL;
-	return tls->length - tls->sent;
-}
-
-void tls_sent(struct tls *tls, size_t bytes)
-{
-	tls->sent += bytes;
-	if (tls->sent < tls->length)
-		return;
-	buffer_put(tls->out);
-	tls->out = NULL;
-	tls->sent = tls->length = 0;
-}
-
-/* --- Into the kernel */
+/* --- From OpenSSL to others */
 
 int tls_prepare_kernel(struct tls *tls, int fd)
 {
@@ -484,35 +275,59 @@ int tls_prepare_kernel(struct tls *tls, int fd)
 		return 0;
 	tls->prepared = true;
 	result = ktls_attach(fd);
-	return result < 0 ? result : ktls_watch(&tls->ktls, tls->ssl);
+	tls->kernel = result == 0;
+	return result;
+}
+
+bool tls_wants_handover(const struct tls *tls)
+{
+	return tls_watch_is_ready(&tls->watch);
+}
+
+size_t tls_before_handover(const struct tls *tls)
+{
+	return tls_watch_missing(&tls->watch.in);
 }
 
 bool tls_wants_kernel(const struct tls *tls)
 {
-	return ktls_is_ready(&tls->ktls);
+	return tls->kernel;
 }
 
-size_t tls_before_kernel(const struct tls *tls)
+/* What knows how it went so far is over, whoever goes on. */
+static void end_openssl(struct tls *tls, enum by by)
 {
-	return ktls_missing(&tls->ktls.in);
+	tls->by = by;
+	tls_watch_forget(&tls->watch);
+	SSL_free(tls->ssl);
+	tls->ssl = NULL;
 }
 
 int tls_start_kernel(struct tls *tls, int fd)
 {
-	int result = ktls_start(&tls->ktls, fd);
+	int result = ktls_start(&tls->watch, fd);
 
 	if (result < 0)
 		return result;
-	SSL_free(tls->ssl);
-	tls->ssl = NULL;
-	buffer_put(tls->large);
-	tls->large = NULL;
+	end_openssl(tls, BY_KERNEL);
+	tls_buffers_drop(&tls->buffers);
 	return 0;
+}
+
+int tls_start_channel(struct tls *tls)
+{
+	int result = tls_channel_init(&tls->channel, &tls->watch, tls_openssl_most_data(tls->ssl));
+
+	if (result < 0)
+		tls_watch_forget(&tls->watch);
+	else
+		end_openssl(tls, BY_US);
+	return result;
 }
 
 bool tls_in_kernel(const struct tls *tls)
 {
-	return !tls->ssl;
+	return tls->by == BY_KERNEL;
 }
 
 /* --- For people */

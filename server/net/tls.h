@@ -13,22 +13,13 @@
 #include <sys/uio.h>
 
 struct buffers;
-struct platter_error;
 struct tls;
-struct tls_files;
 
 /* What has become of the handshake. */
 enum tls_state { TLS_WANTS_INPUT, TLS_ESTABLISHED, TLS_FAILED };
 
-/* Has new connections use the credentials in FILES, now or instead of those before.  On failure all stays as it was. */
-int tls_configure(const struct tls_files *files, struct platter_error *error);
-/* Likewise from the files of the last time, whose names are still there.  -ENOENT: there was none.  May block. */
-int tls_reload(struct platter_error *error);
-/* Whether there are any. */
-bool tls_is_configured(void);
-/* Before the first tls_configure(): whether connections may go on in kernel TLS. */
+/* At the start: whether connections may go on in kernel TLS. */
 void tls_allow_kernel(bool allowed);
-void tls_forget(void);
 
 /* For one connection, with memory from BUFFERS, which change when it moves.  NULL: no memory. */
 struct tls *tls_new(struct buffers *buffers);
@@ -38,10 +29,10 @@ void tls_free(struct tls *tls);
 void tls_detach(struct tls *tls);
 void tls_attach(struct tls *tls, struct buffers *buffers);
 
-/* Room for received bytes, once all that came before was read or used: NULL, no memory.  So many came. */
+/* Room for received bytes, once tls_read() has no more: NULL, no memory.  So many came. */
 void *tls_room(struct tls *tls, size_t *size);
 void tls_received(struct tls *tls, size_t bytes);
-/* Whether it holds a large buffer for that. */
+/* Whether it holds a large buffer for that, and nothing is in it. */
 bool tls_is_large(const struct tls *tls);
 
 /* Has room for output, before tls_handshake(); false: no memory. */
@@ -67,14 +58,20 @@ size_t tls_output(const struct tls *tls, void **bytes);
 void tls_sent(struct tls *tls, size_t bytes);
 
 /*
- * Kernel TLS.  Before a step of the handshake, on its thread: whether FD is fit for it, -errno: it isn't.  Afterwards, whether
- * it is to come; then how many bytes are to be received before it can, 0: none, if there is no output either; and
- * its beginning, see ktls_start(): tls_read(), tls_write() and output are over.  Whether that has been.
+ * OpenSSL is for the handshake, and for TLS 1.2: it copies what others needn't.  Once TLS 1.3 is used for data the kernel goes
+ * on where it is, or we do (common/tls_channel.h), which nobody notices but for the cost.
+ *
+ * Before a step of the handshake, on its thread: whether the kernel could on FD, -errno: it can't.  Afterwards, whether a
+ * handover is to come, and how many bytes are to be received before it can: 0: none, if there is no output either.  Then to the
+ * kernel, if it is for that: see ktls_start(); tls_read(), tls_write() and output are over; or to us: -errno: OpenSSL stays.
  */
 int tls_prepare_kernel(struct tls *tls, int fd);
+bool tls_wants_handover(const struct tls *tls);
+size_t tls_before_handover(const struct tls *tls);
 bool tls_wants_kernel(const struct tls *tls);
-size_t tls_before_kernel(const struct tls *tls);
 int tls_start_kernel(struct tls *tls, int fd);
+int tls_start_channel(struct tls *tls);
+/* Whether the kernel does it. */
 bool tls_in_kernel(const struct tls *tls);
 
 /* For people: why something failed; the version, the cipher and who the client is, "" where that isn't known. */

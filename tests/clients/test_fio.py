@@ -3,17 +3,21 @@
 
 import json
 import os
+import re
+import subprocess
 
 import pytest
+
+import tls_support
 from client_support import MIB, TRANSPORTS, backed, run, uri
 
 SIZE = 64 * MIB
 
 
-def fio(directory, export, *options):
+def fio(directory, export, *options, prefix=()):
     """Runs a job; returns what fio says of each."""
     output = os.path.join(directory, "fio.json")
-    run("fio", "--ioengine=nbd", "--uri=" + export, "--name=job", "--randseed=1", "--randrepeat=1",
+    run(*prefix, "fio", "--ioengine=nbd", "--uri=" + export, "--name=job", "--randseed=1", "--randrepeat=1",
         "--verify_fatal=1", "--output-format=json", "--output=" + output, *options, directory=directory)
     with open(output, encoding="utf-8") as file:
         text = file.read()
@@ -53,3 +57,27 @@ def test_syncs_between_writes(directory, export):
 def test_sequential_trims_between_writes(directory, export):
     jobs = fio(directory, export, "--rw=trimwrite", "--iodepth=4", "--bs=64k", "--size=4M")
     assert jobs[0]["trim"]["total_ios"] == jobs[0]["write"]["total_ios"] == 64
+
+
+@pytest.fixture
+def own_certificates(directory):
+    """A prefix: for what it runs the certificates are where libnbd looks for them, which for root is no place for a test."""
+    os.mkdir(f"{directory}/.pki")
+    os.symlink(tls_support.certificates(), f"{directory}/.pki/libnbd")
+    prefix = ["env", f"HOME={directory}"]
+    if os.geteuid() == 0:
+        prefix = ["unshare", "--map-user=1000", "--map-group=1000", *prefix]
+    tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, timeout=60, check=False)
+    if tried.returncode:
+        pytest.skip(f"no user namespaces here: {tried.stderr.strip()}")
+    return prefix
+
+
+@pytest.mark.parametrize("transport", ["unix, certificate", "tcp, certificate"])
+def test_inside_tls(directory, transport, own_certificates):
+    """fio doesn't allow its library to read what a URI names."""
+    with backed(directory, "ram", SIZE, transport) as daemon:
+        export = re.sub("[?&]tls-certificates=.*", "", uri(daemon, transport))
+        jobs = fio(directory, export, "--rw=randrw", "--verify=crc32c", "--iodepth=32", f"--size={SIZE}", "--io_size=16M", "--bs=4k",
+                   prefix=own_certificates)
+    assert jobs[0]["write"]["total_ios"] > 100 and jobs[0]["read"]["total_ios"] > 100

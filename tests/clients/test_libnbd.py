@@ -7,25 +7,18 @@ import random
 
 import nbd
 import pytest
-from client_support import KIB, MIB, TRANSPORTS, backed, uri
+from client_support import ALL_TRANSPORTS, KIB, MIB, SECURE_TRANSPORTS, TRANSPORTS, backed, handle_for, uri
 from daemon import Daemon
 
 SIZE = 8 * MIB
 
 
-def connect(where, strict=None):
-    handle = nbd.NBD()
-    if strict is not None:
-        handle.set_strict_mode(strict)
-    handle.connect_uri(where)
-    return handle
-
-
-@pytest.fixture(params=[(kind, transport) for kind in ("ram", "file") for transport in TRANSPORTS], ids="-".join)
+@pytest.fixture(params=[(kind, transport) for kind in ("ram", "file") for transport in ALL_TRANSPORTS], ids="-".join)
 def handle(directory, request):
     kind, transport = request.param
     with backed(directory, kind, SIZE, transport) as daemon:
-        connected = connect(uri(daemon, transport))
+        connected = handle_for(uri(daemon, transport))
+        assert connected.get_tls_negotiated() == (transport in SECURE_TRANSPORTS)
         yield connected
         connected.shutdown()
 
@@ -97,7 +90,7 @@ def test_library_keeps_to_the_range(handle):
 
 def test_server_refuses_what_a_careless_client_sends(directory):
     with backed(directory, "file", SIZE, "unix") as daemon:
-        handle = connect(daemon.uri(), strict=0)
+        handle = handle_for(daemon.uri(), strict=0)
         assert error_of(handle.pread, 2, SIZE - 1) == errno.EINVAL
         assert error_of(handle.pread, 1, 2**63) == errno.EINVAL
         assert error_of(handle.pwrite, b"xy", SIZE - 1) == errno.ENOSPC
@@ -115,7 +108,7 @@ def test_server_refuses_what_a_careless_client_sends(directory):
 
 def test_server_refuses_writes_to_a_read_only_export(directory):
     with Daemon(directory, "ram:1M,readonly") as daemon:
-        handle = connect(daemon.uri(), strict=0)
+        handle = handle_for(daemon.uri(), strict=0)
         assert handle.is_read_only()
         assert error_of(handle.pwrite, b"x" * 4096, 0) == errno.EPERM
         assert error_of(handle.zero, 4096, 0) == errno.EPERM
@@ -129,7 +122,7 @@ def test_block_sizes_are_the_devices(directory):
     with open(path, "wb") as file:
         file.truncate(MIB)
     with Daemon(directory, path + ",direct=on") as daemon:
-        handle = connect(daemon.uri(), strict=0)
+        handle = handle_for(daemon.uri(), strict=0)
         smallest = handle.get_block_size(nbd.SIZE_MINIMUM)
         assert smallest >= 512
         assert error_of(handle.pread, smallest, 1) == errno.EINVAL
@@ -141,5 +134,5 @@ def test_block_sizes_are_the_devices(directory):
 def test_unknown_export_is_refused(directory):
     with Daemon(directory, "a=ram:1M", tcp=True) as daemon:
         for transport in TRANSPORTS:
-            assert error_of(connect, uri(daemon, transport, "b"))
-            connect(uri(daemon, transport, "a")).shutdown()
+            assert error_of(handle_for, uri(daemon, transport, "b"))
+            handle_for(uri(daemon, transport, "a")).shutdown()

@@ -6,23 +6,17 @@ import random
 
 import nbd
 import pytest
-from client_support import KIB, MIB, TRANSPORTS, backed, uri
+from client_support import ALL_TRANSPORTS, KIB, MIB, backed, handle_for, reached, uri
 from daemon import Daemon
 
 SIZE = 32 * MIB
 
 
-@pytest.fixture(params=[(kind, transport) for kind in ("ram", "file") for transport in TRANSPORTS], ids="-".join)
+@pytest.fixture(params=[(kind, transport) for kind in ("ram", "file") for transport in ALL_TRANSPORTS], ids="-".join)
 def where(directory, request):
     kind, transport = request.param
     with backed(directory, kind, SIZE, transport) as daemon:
         yield uri(daemon, transport)
-
-
-def connect(where):
-    handle = nbd.NBD()
-    handle.connect_uri(where)
-    return handle
 
 
 class Answers(list):
@@ -41,7 +35,7 @@ class Answers(list):
 
 
 def test_many_writes_then_many_reads(where):
-    handle = connect(where)
+    handle = handle_for(where)
     order = random.Random(1)
     places = order.sample(range(0, SIZE, 16 * KIB), 1000)
     data = {at: order.randbytes(order.randrange(1, 16 * KIB)) for at in places}
@@ -59,7 +53,7 @@ def test_many_writes_then_many_reads(where):
 
 
 def test_every_command_at_once(where):
-    handle = connect(where)
+    handle = handle_for(where)
     handle.pwrite(b"\xa5" * MIB, 16 * MIB)
     answers = Answers()
     buffers = []
@@ -77,7 +71,7 @@ def test_every_command_at_once(where):
 
 
 def test_connections_see_each_others_writes(where):
-    handles = [connect(where) for _ in range(4)]
+    handles = [handle_for(where) for _ in range(4)]
     assert all(handle.can_multi_conn() for handle in handles)
     for round_number in range(16):
         writer = handles[round_number % 4]
@@ -91,27 +85,20 @@ def test_connections_see_each_others_writes(where):
 
 
 def test_shutdown_waits_for_nothing_and_loses_nothing(where):
-    handle = connect(where)
+    handle = handle_for(where)
     for number in range(100):
         handle.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(b"d" * 64 * KIB)), number * 64 * KIB)
     # The commands before it are sent, and a proper goodbye lets them count.
     handle.shutdown()
-    handle = connect(where)
+    handle = handle_for(where)
     assert handle.pread(100 * 64 * KIB, 0) == b"d" * (100 * 64 * KIB)
     handle.shutdown()
 
 
-def option_mode(where):
-    handle = nbd.NBD()
-    handle.set_opt_mode(True)
-    handle.connect_uri(where)
-    return handle
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ALL_TRANSPORTS)
 def test_option_phase(directory, transport):
-    with Daemon(directory, "one=ram:1M,description=first", "two=null:2M,readonly", tcp=transport == "tcp") as daemon:
-        handle = option_mode(uri(daemon, transport))
+    with Daemon(directory, "one=ram:1M,description=first", "two=null:2M,readonly", **reached(transport)) as daemon:
+        handle = handle_for(uri(daemon, transport), option_mode=True)
         listed = []
         assert handle.opt_list(lambda name, text: listed.append((name, text)) or 0) == 2
         assert listed[0] == ("one", "first")
@@ -133,10 +120,10 @@ def test_option_phase(directory, transport):
         handle.shutdown()
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ALL_TRANSPORTS)
 def test_option_phase_can_be_aborted(directory, transport):
-    with Daemon(directory, "ram:1M", tcp=transport == "tcp") as daemon:
-        handle = option_mode(uri(daemon, transport))
+    with Daemon(directory, "ram:1M", **reached(transport)) as daemon:
+        handle = handle_for(uri(daemon, transport), option_mode=True)
         handle.opt_abort()
         assert handle.aio_is_closed()
 

@@ -19,7 +19,8 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind, transport, connections", [
-    ("ram", "unix", 1), ("ram", "tcp", 4), ("file", "unix", 4), ("file", "tcp", 1)])
+    ("ram", "unix", 1), ("ram", "tcp", 4), ("file", "unix", 4), ("file", "tcp", 1),
+    ("ram", "unix, key", 4), ("file", "tcp, certificate", 4)])
 def test_file_to_export_and_back(directory, source, transport, kind, connections):
     path, expected = source
     back = os.path.join(directory, "back.img")

@@ -4,13 +4,13 @@
 import json
 
 import pytest
-from client_support import KIB, MIB, TRANSPORTS, run, uri
+from client_support import ALL_TRANSPORTS, KIB, MIB, SECURE_TRANSPORTS, handle_for, reached, run, uri
 from daemon import Daemon
 
 CAN_WRITE = ["can_fast_zero", "can_trim", "can_zero"]
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=ALL_TRANSPORTS)
 def transport(request):
     return request.param
 
@@ -22,7 +22,7 @@ def daemon(directory, transport):
         file.truncate(3 * MIB + 1)
     exports = ["first=ram:1M,description=The first one", "readable=ram:64K,readonly", "file=" + path, "ünïcode=null:1T",
                "with space/and slash=null:512"]
-    with Daemon(directory, *exports, tcp=transport == "tcp") as running:
+    with Daemon(directory, *exports, **reached(transport)) as running:
         yield running
 
 
@@ -30,7 +30,7 @@ def info(daemon, transport, export=""):
     """The one export that nbdinfo describes."""
     described = json.loads(run("nbdinfo", "--json", uri(daemon, transport, export)))
     assert described["protocol"] == "newstyle-fixed"
-    assert described["TLS"] is False
+    assert described["TLS"] is (transport in SECURE_TRANSPORTS)
     assert described["structured"] is True
     return described["exports"][0]
 
@@ -65,7 +65,7 @@ def test_questions_with_a_yes_or_no(daemon, transport):
     run("nbdinfo", "--is", "read-only", uri(daemon, transport, "readable"))
     run("nbdinfo", "--is", "read-only", uri(daemon, transport, "first"), status=2)
     run("nbdinfo", "--can", "df", uri(daemon, transport, "first"))
-    run("nbdinfo", "--is", "tls", uri(daemon, transport, "first"), status=2)
+    run("nbdinfo", "--is", "tls", uri(daemon, transport, "first"), status=0 if transport in SECURE_TRANSPORTS else 2)
 
 
 def test_file_export_has_the_files_size(daemon, transport):
@@ -104,8 +104,10 @@ def test_map(daemon, transport):
     assert mapped(daemon, transport, "file") == [(0, 3 * MIB + 1, hole)]
     # A terabyte is asked for in parts.
     assert mapped(daemon, transport, "%C3%BCn%C3%AFcode") == [(0, 1 << 40, hole)]
-    run("qemu-io", "-f", "raw", "-c", "write 512k 4k", uri(daemon, transport, "first"))
-    run("qemu-io", "-f", "raw", "-c", "write 1M 64k", uri(daemon, transport, "file"))
+    for export, offset, length in (("first", 512 * KIB, 4 * KIB), ("file", MIB, 64 * KIB)):
+        handle = handle_for(uri(daemon, transport, export))
+        handle.pwrite(b"d" * length, offset)
+        handle.shutdown()
     assert mapped(daemon, transport, "first") == [(0, 512 * KIB, hole), (512 * KIB, 256 * KIB, "data"), (768 * KIB, 256 * KIB, hole)]
     assert mapped(daemon, transport, "file") == [(0, MIB, hole), (MIB, 64 * KIB, "data"), (MIB + 64 * KIB, 2 * MIB + 1 - 64 * KIB, hole)]
 

@@ -23,25 +23,27 @@ NOTLS, FORCEDTLS, SELECTIVETLS = "NOTLS", "FORCEDTLS", "SELECTIVETLS"
 class Server:
     """
     An address, as an NBD URI: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, nbds for all of it inside TLS.
-    CERTIFICATES, a folder, has ca-cert.pem and, if the client has to show one, client-cert.pem and client-key.pem. Bytes are
-    delivered "plain", "single" or "joined".
+    CERTIFICATES, a folder, has ca-cert.pem and, if the client has to show one, client-cert.pem and client-key.pem; or the URI
+    names it. Bytes are delivered "plain", "single" or "joined".
     """
 
     def __init__(self, uri, certificates=None, delivery="plain", patience=10.0):
         parts = urllib.parse.urlsplit(uri)
         if parts.scheme not in ("nbd", "nbds", "nbd+unix", "nbds+unix"):
             raise ValueError(f"{uri}: write nbd://HOST/EXPORT or nbd+unix:///EXPORT?socket=PATH, or nbds")
+        more = dict(urllib.parse.parse_qsl(parts.query))
+        certificates = certificates or more.get("tls-certificates")
         self.inside_tls = parts.scheme.startswith("nbds")
         self.path = None
         if parts.scheme.endswith("unix"):
-            self.path = dict(urllib.parse.parse_qsl(parts.query)).get("socket")
+            self.path = more.get("socket")
             if not self.path:
                 raise ValueError(f"{uri}: no socket=PATH in it")
         self.host, self.port = parts.hostname or "localhost", parts.port or PORT
         self.export_name = urllib.parse.unquote(parts.path[1:]).encode()
         self.context = client_context(certificates) if certificates else None
         if self.inside_tls and not self.context:
-            raise ValueError(f"{uri}: it takes certificates")
+            raise ValueError(f"{uri}: it takes certificates: write --tls-certificates DIR, or ?tls-certificates=DIR behind it")
         self.certificates = certificates
         self.joined = delivery == "joined"
         self.channel = Splitter if delivery == "single" else Channel

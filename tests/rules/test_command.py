@@ -36,6 +36,19 @@ def test_a_server_by_its_address(daemon):
     assert " 0 MUST and 0 SHOULD broken" in done.stdout and " 0 not tried" in done.stdout
 
 
+@pytest.mark.parametrize("address", [
+    "nbds://127.0.0.1:{port}/disk", "nbds://127.0.0.1:{port}/disk?tls-certificates={folder}", "nbds+unix:///disk?socket={socket}",
+    "nbds+unix:///disk?socket={socket}&tls-certificates={folder}"])
+def test_a_server_inside_tls_by_its_address(directory, address):
+    folder = tls_support.certificates()
+    with Daemon(directory, "disk=ram:256M", tcp=True, tls=False, options=["--tls-certificates", folder, "--tls-verify-peer"]) as daemon:
+        options = [] if "{folder}" in address else ["--tls-certificates", folder]
+        done = run(FOLDER, address.format(port=daemon.port, socket=daemon.socket, folder=folder), "--overwrite", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 MUST and 0 SHOULD broken" in done.stdout and " 0 not tried" in done.stdout
+    assert re.search(r"^  yes MUST +starttls", done.stdout, re.M)
+
+
 class Bent(socketserver.BaseRequestHandler):
     """A server in between that adds a flag to the greeting, which no server may set."""
 

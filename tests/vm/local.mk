@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/vm/guest/ktls.sh \
 	tests/vm/guest/module.sh \
 	tests/vm/guest/multi.sh \
+	tests/vm/guest/nbd_client_tls.sh \
 	tests/vm/guest/power.sh \
 	tests/vm/guest/readonly.sh \
 	tests/vm/guest/trim.sh \

@@ -19,15 +19,15 @@ SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "allocations.c
 ROUNDS = 300
 
 
-@pytest.fixture(scope="module")
-def daemon(scratch):
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "TLS"])
+def daemon(scratch, request):
     library, counter = os.path.join(scratch, "allocations.so"), os.path.join(scratch, "allocations")
     subprocess.run([*CC, "-O1", "-D_GNU_SOURCE", "-fno-builtin", "-fvisibility=hidden", "-fPIC", "-shared", SOURCE, "-o", library],
                    check=True, timeout=60)
     with open(counter, "wb") as file:
         file.write(bytes(8))
     with own_daemon("ram=ram:64M", "null=null:64M", f"file={sparse_file(scratch, 64 * MIB)}", options=["--threads", "1"],
-                    environment={"LD_PRELOAD": library, "ALLOCATIONS": counter}) as running:
+                    environment={"LD_PRELOAD": library, "ALLOCATIONS": counter}, tls=request.param) as running:
         running.counter = counter
         yield running
 

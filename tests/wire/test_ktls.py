@@ -97,9 +97,17 @@ def test_requests_ahead_of_the_answer_to_go(daemon, suite):
 
 def test_what_is_no_data(daemon, ktls):
     assert run(daemon, "update") == (["ended"] if kernel_does_tls(ktls) else ["answered"])
+    assert run(daemon, "flood") == ["ended"]
     assert run(daemon, "alert") == ["ended"]
     assert run(daemon, "corrupt") == ["ended"]
     wait_until_nobody_is_there(daemon)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_keys_are_changed_again_and_again(daemon, ktls, suite):
+    if kernel_does_tls(ktls):
+        pytest.skip("the kernel cannot follow")
+    assert run(daemon, "updates", suite) == ["answered"]
 
 
 def test_the_end_of_the_server(directory, ktls):

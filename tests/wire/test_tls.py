@@ -276,6 +276,23 @@ def test_verify_peer():
         wait_for(lambda: "peer did not return a certificate" in daemon.ctl("dmesg"), "the reason is in the log")
 
 
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_client_that_only_says_goodbye_in_the_handshake(directory, version):
+    """As nbd-client does when it doesn't trust the server: OpenSSL has no error for that."""
+    number = getattr(ssl.TLSVersion, version)
+    client = tls_support.context(CERTIFICATES, minimum_version=number, maximum_version=number)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    with Daemon(directory, "open=ram:1M", options=[*OPTIONS, "-v"], tls=False) as daemon, Wire(daemon) as wire:
+        wire.flags()
+        assert wire.option(OPT_STARTTLS) == [(REP_ACK, b"")]
+        wire.send(outgoing.read())
+        assert wire.receive(1) == b"\x16"
+        wire.send(b"\x15\x03\x03\0\x02\x01\0")
+        wait_for(lambda: "TLS: the client broke the handshake off" in daemon.log(), "the log says what happened")
+
+
 def test_what_was_revoked_is_refused(tmp_path):
     directory = tls_support.make(str(tmp_path / "pki"))
     context = tls_support.context(directory)

@@ -9,6 +9,8 @@
  * half     reads twice, with half the second request's record before "ready", then the rest
  * early    sends requests that end in the middle of a record before it has the answer to its GO: "answered"
  * update   changes its key, and has the server do so, too: "answered", or "ended" in good order
+ * updates  does so again and again, with requests before, between and behind: "answered"
+ * flood    changes its key more often in a row than anybody would: "ended"
  * alert    sends a fatal alert: "ended"
  * corrupt  sends a record that is changed on its way: "ended"
  */
@@ -283,6 +285,30 @@ static void update(void)
 	puts(get_read() ? "answered" : "ended");
 }
 
+static void change_key(int update)
+{
+	check(SSL_key_update(ssl, update) == 1 && SSL_do_handshake(ssl) == 1, "SSL_key_update");
+}
+
+static void updates(void)
+{
+	for (int i = 0; i < 100; i++) {
+		change_key(i & 1 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+		put_write();
+		if (i & 2)
+			change_key(SSL_KEY_UPDATE_REQUESTED);
+		if (i & 4)
+			change_key(SSL_KEY_UPDATE_NOT_REQUESTED);
+		put_read();
+		flush_but(10);
+		flush_but(0);
+		check(get_reply(1), "the end instead of a reply");
+		check(get_read(), "the end instead of data");
+	}
+	say_goodbye();
+	puts("answered");
+}
+
 /* After what ends it at once there may be a goodbye, or not. */
 static void expect_the_end(void)
 {
@@ -290,6 +316,15 @@ static void expect_the_end(void)
 
 	check(SSL_read(ssl, &byte, 1) <= 0, "more instead of the end");
 	puts("ended");
+}
+
+static void flood(void)
+{
+	write_and_read();
+	for (int i = 0; i < 100; i++)
+		change_key(SSL_KEY_UPDATE_REQUESTED);
+	flush_but(0);
+	expect_the_end();
 }
 
 static void corrupt(void)
@@ -344,6 +379,10 @@ int main(int argc, char **argv)
 			wait_for_goodbye();
 		else if (strcmp(act, "update") == 0)
 			update();
+		else if (strcmp(act, "updates") == 0)
+			updates();
+		else if (strcmp(act, "flood") == 0)
+			flood();
 		else if (strcmp(act, "alert") == 0)
 			alert();
 		else if (strcmp(act, "corrupt") == 0)

@@ -129,6 +129,28 @@ file_system() {
     check "detach again" detach nbd1
 }
 
+# --- The kernel's log
+
+# The kernel's log begins here, with a mark.
+watch_kernel_log() {
+    dmesg -c >/dev/null
+    echo "scenario $scenario" >/dev/kmsg
+}
+
+# Lines of level "error" or worse, and other signs that something went wrong. A refused mount is the scenario's own
+# affair, and so are errors of a time of which it says that it expects them. The mark at the start of the scenario must
+# be there, or we would be looking at nothing.
+kernel_log() {
+    dmesg -r >/tmp/dmesg
+    dmesg -c >/dev/null
+    grep -q "scenario $scenario" /tmp/dmesg || return 1
+    {
+        grep -E 'WARNING:|Call Trace|blocked for more' /tmp/dmesg
+        sed '/] errors are expected$/,/] errors are a fault$/d' /tmp/dmesg | grep -E '^<[0-3]>|timed out'
+    } >/tmp/errors
+    ! grep -v "Can't open blockdev" /tmp/errors
+}
+
 # --- platter, with a server of the guest's own
 
 # start_server WORD...: its log is /tmp/log.
