@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "client/table.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static void *need(void *memory)
 {
 	if (memory)
 		return memory;
-	fputs("platterctl: error: no memory\n", stderr);
+	fprintf(stderr, "%s: error: no memory\n", program_invocation_short_name);
 	exit(EXIT_FAILURE);
 }
 

@@ -1,224 +1,75 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/tls.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "common/utf8.h"
+#include "common/tls_file.h"
 
-/* The first two hashes belong to PSKs: theirs is SHA-256, which the chosen suite has to have, so that goes first. */
-#define SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define SUITES_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES128-GCM-SHA256:DHE-PSK-AES256-GCM-SHA384"
-static char groups[] = "X25519:P-256:P-384"; /* never written to; the macro that takes it wants no constant */
-
-#define MOST_KEY 64 /* bytes */
+static char groups[] = TLS_GROUPS; /* never written to; the macro that takes it wants no constant */
 
 static const unsigned char session_context[] = "platter";
-
-/* A pre-shared key. */
-struct key {
-	struct key *next;
-	char identity[TLS_MOST_IDENTITY];
-	unsigned char bytes[MOST_KEY];
-	unsigned length;
-};
-
-struct reason {
-	char *text;
-	size_t size;
-};
-
-static int fail(const struct reason *reason, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(const struct reason *reason, int error, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(reason->text, reason->size, format, arguments);
-	va_end(arguments);
-	return -error;
-}
-
-static int fail_openssl(const struct reason *reason, const char *what)
-{
-	const char *why = ERR_reason_error_string(ERR_peek_last_error());
-
-	ERR_clear_error();
-	return fail(reason, EINVAL, "%s: %s", what, why ? why : "cannot be used");
-}
-
-/* OpenSSL's reason for a failure with PATH, or the system's. */
-static int fail_file(const struct reason *reason, const char *path)
-{
-	int error = access(path, R_OK) < 0 ? errno : 0;
-
-	if (error) {
-		ERR_clear_error();
-		return fail(reason, error, "%s: %s", path, strerror(error));
-	}
-	return fail_openssl(reason, path);
-}
-
-/* What must stay secret isn't to be read by everybody. */
-static int check_secret(const char *path, const struct reason *reason)
-{
-	struct stat status;
-
-	if (stat(path, &status) < 0)
-		return fail(reason, errno, "%s: %s", path, strerror(errno));
-	if (status.st_mode & S_IRWXO)
-		return fail(reason, EPERM, "%s: everybody on this machine may read or change it; chmod o= it", path);
-	return 0;
-}
 
 static int keys_index = -1;     /* of an SSL_CTX's list of them */
 static int identity_index = -1; /* of the one that an SSL asked for last */
 
 static void free_keys(void *parent, void *keys, CRYPTO_EX_DATA *data, int index, long number, void *argument)
 {
-	struct key *key = keys;
-
 	(void)parent, (void)data, (void)index, (void)number, (void)argument;
-	while (key) {
-		struct key *next = key->next;
-
-		OPENSSL_cleanse(key, sizeof(*key));
-		free(key);
-		key = next;
-	}
+	tls_free_keys(keys);
 }
 
 /* The callback of OpenSSL: IDENTITY's key and its length, or 0: it has none. */
 static unsigned find_key(SSL *ssl, const char *identity, unsigned char *bytes, unsigned most)
 {
-	struct key *key = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
+	struct tls_key *keys = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
+	const struct tls_key *key = tls_find_key(keys, identity);
 
-	while (key && strcmp(key->identity, identity) != 0)
-		key = key->next;
 	if (!key || key->length > most)
 		return 0;
 	/* It lives as long as the context, and so longer than SSL. */
-	SSL_set_ex_data(ssl, identity_index, key->identity);
+	SSL_set_ex_data(ssl, identity_index, (char *)(uintptr_t)key->identity);
 	memcpy(bytes, key->bytes, key->length);
 	return key->length;
 }
 
-static int hex_digit(char character)
+static int load_keys(SSL_CTX *context, const char *path, const struct tls_reason *reason)
 {
-	if (character >= '0' && character <= '9')
-		return character - '0';
-	return isxdigit((unsigned char)character) ? (character | 0x20) - 'a' + 10 : -1;
-}
-
-/* "IDENTITY:KEY"; false: that it isn't. */
-static bool parse_key(struct key *key, const char *line, size_t length)
-{
-	/* An identity may have colons, a key may not. */
-	const char *colon = memrchr(line, ':', length);
-	const char *hex = colon ? colon + 1 : NULL;
-	size_t digits = colon ? (size_t)(line + length - hex) : 0;
-
-	if (!colon || colon == line || (size_t)(colon - line) >= sizeof(key->identity) || digits == 0 || digits % 2 ||
-	    digits / 2 > sizeof(key->bytes))
-		return false;
-	for (size_t i = 0; i < digits; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		key->bytes[key->length++] = (unsigned char)(high << 4 | low);
-	}
-	memcpy(key->identity, line, (size_t)(colon - line));
-	/* It is shown to people. */
-	return utf8_is_line(key->identity);
-}
-
-static int add_key(struct key **keys, const char *line, size_t length)
-{
-	struct key *key = calloc(1, sizeof(*key));
-
-	if (!key)
-		return -ENOMEM;
-	if (!parse_key(key, line, length)) {
-		free(key);
-		return -EINVAL;
-	}
-	key->next = *keys;
-	*keys = key;
-	return 0;
-}
-
-static int read_keys(FILE *file, struct key **keys, const char *path, const struct reason *reason)
-{
-	char *line = NULL;
-	size_t size = 0;
-	unsigned number = 0;
-	ssize_t length;
-	int result = 0;
-
-	while (result == 0 && (length = getline(&line, &size, file)) >= 0) {
-		number++;
-		while (length && isspace((unsigned char)line[length - 1]))
-			length--;
-		if (length && line[0] != '#')
-			result = add_key(keys, line, (size_t)length);
-	}
-	if (line)
-		OPENSSL_cleanse(line, size);
-	free(line);
-	if (result < 0)
-		return fail(reason, -result, "%s, line %u: %s", path, number,
-			    result == -ENOMEM ? "no memory" : "not IDENTITY:KEY with a key of 1 to 64 bytes in hexadecimal");
-	return *keys ? 0 : fail(reason, EINVAL, "%s: there is no key in it", path);
-}
-
-static int load_keys(SSL_CTX *context, const char *path, const struct reason *reason)
-{
-	struct key *keys = NULL;
-	FILE *file;
-	int result = check_secret(path, reason);
+	struct tls_key *keys;
+	int result = tls_load_keys(&keys, path, reason);
 
 	if (result < 0)
 		return result;
-	file = fopen(path, "re");
-	if (!file)
-		return fail(reason, errno, "%s: %s", path, strerror(errno));
-	result = read_keys(file, &keys, path, reason);
-	fclose(file);
-	if (result == 0 && SSL_CTX_set_ex_data(context, keys_index, keys) != 1)
-		result = fail(reason, ENOMEM, "no memory");
-	if (result < 0)
-		free_keys(NULL, keys, NULL, 0, 0, NULL);
-	else
-		SSL_CTX_set_psk_server_callback(context, find_key);
-	return result;
+	if (SSL_CTX_set_ex_data(context, keys_index, keys) != 1) {
+		tls_free_keys(keys);
+		return tls_fail(reason, ENOMEM, "no memory");
+	}
+	SSL_CTX_set_psk_server_callback(context, find_key);
+	return 0;
 }
 
 /* Certificates of others that have been revoked. */
-static int load_revoked(SSL_CTX *context, const char *path, const struct reason *reason)
+static int load_revoked(SSL_CTX *context, const char *path, const struct tls_reason *reason)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(context);
 	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
 	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
-		return fail_file(reason, path);
+		return tls_fail_file(reason, path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	return 0;
 }
 
-static int load_authority(SSL_CTX *context, const struct tls_files *files, const struct reason *reason)
+static int load_authority(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)
 {
 	int mode = SSL_VERIFY_PEER | (files->verify_peer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
 	char authority[PATH_MAX], revoked[PATH_MAX];
@@ -228,7 +79,7 @@ static int load_authority(SSL_CTX *context, const struct tls_files *files, const
 	if (access(authority, F_OK) < 0 && errno == ENOENT && !files->verify_peer)
 		return 0;
 	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
-		return fail_file(reason, authority);
+		return tls_fail_file(reason, authority);
 	SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(authority));
 	SSL_CTX_set_verify(context, mode, NULL);
 	/* An absent list revokes nothing; one that can't be read isn't absent. */
@@ -237,20 +88,20 @@ static int load_authority(SSL_CTX *context, const struct tls_files *files, const
 	return load_revoked(context, revoked, reason);
 }
 
-static int load_certificates(SSL_CTX *context, const struct tls_files *files, const struct reason *reason)
+static int load_certificates(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)
 {
 	char certificate[PATH_MAX], key[PATH_MAX];
 	int result;
 
 	snprintf(certificate, sizeof(certificate), "%s/server-cert.pem", files->certificates);
 	snprintf(key, sizeof(key), "%s/server-key.pem", files->certificates);
-	result = check_secret(key, reason);
+	result = tls_check_secret(key, reason);
 	if (result < 0)
 		return result;
 	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-		return fail_file(reason, certificate);
+		return tls_fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1)
-		return fail_file(reason, key);
+		return tls_fail_file(reason, key);
 	return load_authority(context, files, reason);
 }
 
@@ -265,13 +116,13 @@ static bool set_rules(SSL_CTX *context)
 	/* A ticket after the handshake would break clients whose kernel does TLS.  A PSK counts as a session, of this context. */
 	return SSL_CTX_set_num_tickets(context, 0) && SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context)) &&
 	       SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) &&
-	       SSL_CTX_set_ciphersuites(context, SUITES_1_3) && SSL_CTX_set_cipher_list(context, SUITES_1_2) &&
+	       SSL_CTX_set_ciphersuites(context, TLS_SUITES_1_3) && SSL_CTX_set_cipher_list(context, TLS_SUITES_1_2) &&
 	       SSL_CTX_set1_groups_list(context, groups);
 }
 
 int tls_load(SSL_CTX **ret, const struct tls_files *files, char *text, size_t size)
 {
-	const struct reason reason = { text, size };
+	const struct tls_reason reason = { text, size };
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 	int result = 0;
 
@@ -280,7 +131,7 @@ int tls_load(SSL_CTX **ret, const struct tls_files *files, char *text, size_t si
 	if (identity_index < 0)
 		identity_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 	if (!context || keys_index < 0 || identity_index < 0 || !set_rules(context))
-		result = fail_openssl(&reason, "TLS");
+		result = tls_fail_openssl(&reason, "TLS");
 	if (result == 0 && files->certificates)
 		result = load_certificates(context, files, &reason);
 	if (result == 0 && files->psk)

@@ -12,6 +12,7 @@ import tls_support
 
 PLATTERD = os.environ.get("PLATTERD", "./platterd")
 PLATTERCTL = os.environ.get("PLATTERCTL", os.path.join(os.path.dirname(PLATTERD), "platterctl"))
+PLATTER = os.environ.get("PLATTER", os.path.join(os.path.dirname(PLATTERD), "platter"))
 # More options for every daemon, for example --poll-us=50.
 OPTIONS = os.environ.get("PLATTERD_OPTIONS", "").split()
 # Set: clients that send exact bytes do so over TLS, where a test doesn't say otherwise.

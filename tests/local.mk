@@ -6,8 +6,12 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
 	tests/unit/test_account \
+	tests/unit/test_client_handshake \
+	tests/unit/test_client_refused \
+	tests/unit/test_client_state \
 	tests/unit/test_deadline \
 	tests/unit/test_device \
+	tests/unit/test_dial \
 	tests/unit/test_elevator \
 	tests/unit/test_engine \
 	tests/unit/test_extents \
@@ -35,6 +39,7 @@ UNIT_TESTS = \
 	tests/unit/test_queue_random \
 	tests/unit/test_run \
 	tests/unit/test_session \
+	tests/unit/test_settings \
 	tests/unit/test_size \
 	tests/unit/test_software_queue \
 	tests/unit/test_spec \
@@ -43,6 +48,8 @@ UNIT_TESTS = \
 	tests/unit/test_tls_forged \
 	tests/unit/test_tls_record \
 	tests/unit/test_trial \
+	tests/unit/test_uri \
+	tests/unit/test_verify \
 	tests/unit/test_volatile
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -68,7 +75,7 @@ tests_unit_test_extents_LDADD = $(unit_ldadd)
 tests_unit_test_flush_SOURCES = tests/unit/test_flush.c $(queue_fixture)
 tests_unit_test_flush_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_flush_LDADD = $(unit_ldadd)
-tests_unit_test_iostat_SOURCES = tests/unit/test_iostat.c client/iostat.c client/iostat.h tests/unit/unit.h
+tests_unit_test_iostat_SOURCES = tests/unit/test_iostat.c client/platterctl/iostat.c client/platterctl/iostat.h tests/unit/unit.h
 tests_unit_test_iostat_CPPFLAGS = $(unit_cppflags) $(JANSSON_CFLAGS)
 tests_unit_test_iostat_LDADD = $(JANSSON_LIBS) $(CMOCKA_LIBS)
 # OpenSSL at both ends.
@@ -195,6 +202,36 @@ tests_unit_test_volatile_SOURCES = tests/unit/test_volatile.c tests/unit/unit.h 
 	plugins/volatile/cache.c plugins/volatile/plan.c plugins/volatile/sectors.c plugins/volatile/store.c
 tests_unit_test_volatile_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_volatile_LDADD = $(unit_ldadd)
+
+# The client's.
+client_cppflags = $(unit_cppflags) $(JANSSON_CFLAGS)
+client_ldadd = $(platter_libs) $(CMOCKA_LIBS)
+
+tests_unit_test_client_handshake_SOURCES = tests/unit/test_client_handshake.c tests/unit/server_words.h tests/unit/mutate.h \
+	tests/unit/unit.h
+tests_unit_test_client_handshake_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_handshake_LDADD = $(client_ldadd)
+tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
+tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
+tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
+tests_unit_test_settings_LDADD = $(client_ldadd)
+tests_unit_test_verify_SOURCES = tests/unit/test_verify.c tests/unit/unit.h
+tests_unit_test_verify_CPPFLAGS = $(client_cppflags)
+tests_unit_test_verify_LDADD = $(client_ldadd)
+tests_unit_test_client_state_SOURCES = tests/unit/test_client_state.c tests/unit/mutate.h $(unit_directory)
+tests_unit_test_client_state_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_state_LDADD = $(client_ldadd)
+# It has a directory of its own, and says which devices there are.
+tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wrap=rename -Wl,--wrap=unlink \
+	-Wl,--wrap=device_backend -Wl,--wrap=device_each
+tests_unit_test_dial_SOURCES = tests/unit/test_dial.c $(unit_directory)
+tests_unit_test_dial_CPPFLAGS = $(client_cppflags)
+tests_unit_test_dial_LDADD = $(client_ldadd)
+tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
+tests_unit_test_uri_LDADD = $(client_ldadd)
 else
 LEFT_OUT = no-unit-tests
 endif
@@ -212,7 +249,7 @@ tests_wire_tls_client_LDADD = $(OPENSSL_LIBS)
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon no-unit-tests
-check-daemon: platterd platterctl $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
+check-daemon: platterd platterctl platter $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		TLS_CLIENT=$(abs_builddir)/tests/wire/tls_client \

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from daemon import PLATTERD, SANITIZED
+from daemon import PLATTER, PLATTERD, SANITIZED
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -116,12 +116,43 @@ def test_no_file_is_too_long():
     assert not long
 
 
-def test_manual_and_help_name_the_same_options():
-    help_text = subprocess.run([PLATTERD, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
-    manual = read(os.path.join(ROOT, "man/platterd.8"))
-    in_help = set(re.findall(r"--([a-z][a-z-]+)", help_text))
-    in_manual = set(re.findall(r"Fl -([a-z][a-z-]+)", manual))
+def help_of(program):
+    return subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("program, page", [(PLATTERD, "platterd.8"), (PLATTER, "platter.8")], ids=["platterd", "platter"])
+def test_manual_and_help_name_the_same_options(program, page):
+    in_help = set(re.findall(r"--([a-z][a-z-]+)", help_of(program)))
+    in_manual = set(re.findall(r"Fl -([a-z][a-z-]+)", read(os.path.join(ROOT, "man", page))))
     # Long names that help shows beside the short ones, too.
     assert in_help == in_manual
-    for key in re.findall(r"^  ([a-z-]+) {2,}", help_text, re.M):
+
+
+def test_the_manual_has_the_keys_of_the_help():
+    manual = read(os.path.join(ROOT, "man/platterd.8"))
+    for key in re.findall(r"^  ([a-z-]+) {2,}", help_of(PLATTERD), re.M):
         assert re.search(rf"\.It Cm {key}\b", manual), f"the manual lacks the key {key}"
+
+
+def test_the_manual_has_the_verbs_and_statuses_of_platter():
+    manual, text = read(os.path.join(ROOT, "man/platter.8")), help_of(PLATTER)
+    verbs = re.findall(r"^  ([a-z-]+) .*  \S", text, re.M)
+    assert "attach" in verbs and sorted(re.findall(r"^\.It Cm ([a-z-]+)", manual, re.M)) == sorted(verbs)
+    statuses = dict(re.findall(r"^\tSTATUS_(\w+) = (\d+),", read(os.path.join(ROOT, "client/platter/problem.h")), re.M))
+    assert re.findall(r"^\.It (\d+)$", manual, re.M) == list(statuses.values())
+    assert re.findall(r"\b\d+\b", text[text.index("Exit status:"):]) == list(statuses.values())
+
+
+def test_troubles_begin_with_what_platter_says():
+    """The messages that platter-troubleshooting(7) explains, but for those of others."""
+    texts = "".join(read(path) for path in sources("client/platter", ".c")).replace('\\"', "")
+    said = "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r'"\s+"', "", texts)))
+    page = read(os.path.join(ROOT, "man/platter-troubleshooting.7"))
+    ours = page[page.index(".Sh IT CAN'T BE ATTACHED"):page.index(".Sh WHAT THE KERNEL SAYS")]
+    others = {"Connection refused", "Connection timed out", "Name or service not known", "Temporary failure in name resolution",
+              # OpenSSL's.
+              "self-signed certificate", "unable to get local issuer certificate", "hostname mismatch", "IP address mismatch",
+              "certificate has expired", "certificate is not yet valid", "tlsv13 alert certificate required", "tlsv1 alert unknown ca"}
+    explained = {message for line in re.findall(r"^\.It Sy (\".*)", ours, re.M) for message in re.findall(r'"([^"]+)"', line)}
+    assert len(explained) > 25 and others <= explained
+    assert [message for message in explained - others if message not in said] == []

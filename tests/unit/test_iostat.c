@@ -3,7 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "client/iostat.h"
+#include "client/platterctl/iostat.h"
 #include "tests/unit/unit.h"
 
 static double values[IOSTAT_COLUMNS];

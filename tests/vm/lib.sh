@@ -4,8 +4,8 @@
 # The guest: its kernel, its initramfs, and how it is booted. Needs no privileges and installs nothing.
 
 # What the initramfs gets: kernel modules (with what they depend on) and programs (with their libraries).
-guest_modules=(virtio_pci virtio_net nbd xfs tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
-guest_programs=(nbd-client mkfs.ext4 e2fsck mkfs.xfs xfs_repair nbdcopy)
+guest_modules=(virtio_pci virtio_net nbd xfs nf_tables tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
+guest_programs=(nbd-client mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair nbdcopy fio nft)
 
 # For users who are not root, too.
 PATH=$PATH:/usr/sbin:/sbin
@@ -61,15 +61,14 @@ install_program() {
     done
 }
 
-# build_initramfs TEMP GUEST SCENARIO...: packs TEMP/initramfs from the folder GUEST of scripts; to its /tree goes a
-# real tree of files (a part of the kernel package), with checksums made here.
-build_initramfs() {
+# fill_root TEMP GUEST SCENARIO...: what the guest has in TEMP/root, from the folder GUEST of scripts; to its /tree goes a real
+# tree of files (a part of the kernel package), with checksums made here.
+fill_root() {
     local temp=$1 guest=$2 root=$1/root modules=lib/modules/$kernel_release name
     shift 2
-    mkdir -p "$root"/{bin,dev,mnt,proc,sys,tmp,scenarios,tree} "$root/$modules"
+    mkdir -p "$root"/{bin,dev,etc,mnt,proc,run,sys,tmp,scenarios,tree} "$root/$modules"
     install "$(command -v busybox)" "$root/bin/busybox"
-    install "$guest/init" "$root/init"
-    install -m 644 "$guest/lib.sh" "$root/lib.sh"
+    install -m 644 "$guest/../guest/lib.sh" "$root/lib.sh"
     for name; do
         install -m 644 "$guest/$name.sh" "$root/scenarios/"
     done
@@ -84,23 +83,26 @@ build_initramfs() {
 
     cp -a "$kernel/$modules/kernel/"{crypto,net} "$root/tree"
     (cd "$root/tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$root/tree.sha256"
-
-    # Not compressed: unpacking costs the emulated processor more than reading.
-    (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$temp/initramfs"
 }
 
-# boot TEMP: starts the guest. Its second serial port is our line to it, through the descriptors $from_guest and
+# pack_root TEMP: into TEMP/initramfs.
+pack_root() {
+    # Not compressed: unpacking costs the emulated processor more than reading.
+    (cd "$1/root" && find . | cpio --quiet -o -H newc -R 0:0) >"$1/initramfs"
+}
+
+# boot TEMP MEGABYTES OPTIONS: starts the guest. Its second serial port is our line to it, through the descriptors $from_guest and
 # $to_guest; the first one is the kernel's console, in TEMP/console.
 boot() {
-    local temp=$1
+    local temp=$1 memory=$2 options=$3
     mkfifo "$temp/to_guest"
     exec {to_guest}<>"$temp/to_guest"
     # In a process substitution the read end sees the end of file when QEMU ends, however it does.
     # KVM is not relied on: a guest may hang in it where it is nested. With -cpu max the guest has random numbers at once.
-    exec {from_guest}< <(exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 \
+    exec {from_guest}< <(exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" \
         -nodefaults -no-user-config -no-reboot -display none \
         -kernel "$kernel/boot/vmlinuz" -initrd "$temp/initramfs" \
-        -append "console=ttyS0 loglevel=5 panic=-1" \
+        -append "console=ttyS0 panic=-1 $options" \
         -nic user,model=virtio-net-pci \
         -chardev stdio,id=line,signal=off -serial "file:$temp/console" -serial chardev:line \
         <"$temp/to_guest" 2>"$temp/qemu.log")

@@ -128,3 +128,80 @@ file_system() {
     check "umount again" umount /mnt
     check "detach again" detach nbd1
 }
+
+# --- The kernel's log
+
+# The kernel's log begins here, with a mark.
+watch_kernel_log() {
+    dmesg -c >/dev/null
+    echo "scenario $scenario" >/dev/kmsg
+}
+
+# Lines of level "error" or worse, and other signs that something went wrong. A refused mount is the scenario's own
+# affair, and so are errors of a time of which it says that it expects them. The mark at the start of the scenario must
+# be there, or we would be looking at nothing.
+kernel_log() {
+    dmesg -r >/tmp/dmesg
+    dmesg -c >/dev/null
+    grep -q "scenario $scenario" /tmp/dmesg || return 1
+    {
+        grep -E 'WARNING:|Call Trace|blocked for more' /tmp/dmesg
+        sed '/] errors are expected$/,/] errors are a fault$/d' /tmp/dmesg | grep -E '^<[0-3]>|timed out'
+    } >/tmp/errors
+    ! grep -v "Can't open blockdev" /tmp/errors
+}
+
+# --- platter, with a server of the guest's own
+
+# start_server WORD...: its log is /tmp/log.
+start_server() {
+    rm -f /tmp/log
+    platterd -v --control /tmp/control.sock --modules /none --module-conf /none --listen tcp:127.0.0.1:10809 --memory=32M "$@" >/tmp/log 2>&1 &
+    server=$!
+    soon grep -q "listening on" /tmp/log
+}
+
+# crash: ends it as a crash does; what was acknowledged is in the kernel's memory.
+crash() {
+    kill -KILL "$server"
+    wait "$server"
+    return 0
+}
+
+# load DEVICE SECONDS: writes, and reads what was written, with a checksum in every block.
+load() {
+    fio --name=load --filename="$1" --rw=randrw --rwmixread=30 --bs=4k-32k --size=64M --ioengine=libaio --iodepth=8 --direct=1 \
+        --verify=crc32c --verify_fatal=1 --verify_backlog=64 --time_based --runtime="$2" --output=/tmp/fio.log --eta=never
+}
+
+supervisor() {
+    pidof platter
+}
+
+no_supervisor() {
+    ! supervisor
+}
+
+# is NAME STATE: in one word, as platter list has it.
+is() {
+    platter list | grep -E "^$1 .* $2 "
+}
+
+# reconnects NAME: how many connections were made anew.
+reconnects() {
+    platter --json status "$1" | grep reconnects | tr -dc '0-9\n' | awk '{ n += $1 } END { print n }'
+}
+
+# exits STATUS COMMAND...: it does with that, and says something, for said.
+exits() {
+    local wanted=$1 status=0
+    shift
+    "$@" >/tmp/said 2>&1 || status=$?
+    cat /tmp/said
+    compare $status "$wanted" && [ -s /tmp/said ]
+}
+
+# said TEXT: what exits has heard has it.
+said() {
+    grep -F -- "$1" /tmp/said || { cat /tmp/said; return 1; }
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Verbs that change the running server. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/platterctl/call.h"
+#include "client/table.h"
+#include "client/platterctl/verb.h"
+#include "common/escape.h"
+#include "common/size.h"
+
+/* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
+static char *absolute(const char *spec)
+{
+	const char *path = strchr(spec, '=');
+	char *here, *escaped, *result = NULL;
+
+	path = path && path[1] == '.' ? path + 1 : spec;
+	if (*path != '.')
+		return strdup(spec);
+	here = getcwd(NULL, 0);
+	escaped = here ? escape_add(here) : NULL;
+	if (escaped && asprintf(&result, "%.*s%s/%s", (int)(path - spec), spec, escaped, path) < 0)
+		result = NULL;
+	free(escaped);
+	free(here);
+	return result;
+}
+
+/* One spec; the name that the server chose is news. */
+static int add_one(const char *spec)
+{
+	char *text = absolute(spec);
+	json_t *params = text ? json_pack("{s:s}", "spec", text) : NULL;
+	json_t *result = NULL;
+	const char *name;
+	int status;
+
+	free(text);
+	if (!params)
+		return verb_usage("export add: %s: not UTF-8, or no memory", spec);
+	status = call_method("export.add", params, &result);
+	name = json_string_value(json_object_get(result, "name"));
+	if (status == CALL_OK && name && !verb_json)
+		puts(name);
+	verb_print(result, NULL);
+	return status;
+}
+
+static int export_add(int argc, char **argv)
+{
+	int status = CALL_OK;
+
+	if (argc < 2)
+		return verb_usage("export add: what? for example vm1=/srv/vm1.img,readonly or ram:1G");
+	for (int i = 1; i < argc && status == CALL_OK; i++)
+		status = verb_ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
+	return status;
+}
+
+static int export_resize(int argc, char **argv)
+{
+	json_t *result = NULL;
+	uint64_t bytes;
+	int status;
+
+	if (argc != 3)
+		return verb_usage("export resize: write NAME SIZE");
+	status = size_parse(argv[2], &bytes);
+	if (status < 0)
+		return verb_usage("export resize: %s: %s", argv[2], status == -ERANGE ? "more than 2^63-1 bytes" : "not a size");
+	status = call_method("disk.resize", json_pack("{s:s, s:I}", "disk", argv[1], "size", (json_int_t)bytes), &result);
+	verb_print(result, NULL);
+	return status;
+}
+
+static int export(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "add") == 0)
+		return export_add(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "remove") == 0)
+		return verb_remove(argc - 1, argv + 1, "export remove", "export.remove");
+	if (argc > 1 && strcmp(argv[1], "resize") == 0)
+		return export_resize(argc - 1, argv + 1);
+	return verb_usage("export: write add, remove or resize");
+}
+
+static int check(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status;
+
+	if (argc != 2)
+		return verb_usage("check: write DISK");
+	status = call_method("disk.check", json_pack("{s:s}", "disk", argv[1]), &result);
+	if (status == CALL_OK && !verb_json) {
+		if (json_is_true(json_object_get(result, "media_changed")))
+			puts("the medium has changed");
+		printf("%" JSON_INTEGER_FORMAT " bytes%s\n", json_integer_value(json_object_get(result, "size")),
+		       json_is_true(json_object_get(result, "resized")) ? ", another size than before" : "");
+	}
+	verb_print(result, NULL);
+	return status;
+}
+
+/* What the disk's driver offers. */
+static int list_commands(const char *disk)
+{
+	json_t *result = NULL;
+	const json_t *command;
+	struct table *table;
+	size_t i;
+	int status = call_method("disk.commands", json_pack("{s:s}", "disk", disk), &result);
+
+	if (status == CALL_OK && !verb_json) {
+		table = table_new("COMMAND ARGUMENTS HELP");
+		json_array_foreach(json_object_get(result, "commands"), i, command) {
+			table_add(table, "%s", json_string_value(json_object_get(command, "name")));
+			table_add(table, "%s", json_string_value(json_object_get(command, "arguments")));
+			table_add(table, "%s", json_string_value(json_object_get(command, "help")));
+		}
+		table_print(table);
+	}
+	verb_print(result, NULL);
+	return status;
+}
+
+static int ioctl(int argc, char **argv)
+{
+	json_t *result = NULL, *arguments;
+	int status;
+
+	if (argc < 2)
+		return verb_usage("ioctl: write DISK [COMMAND [ARGUMENT...]]");
+	if (argc == 2)
+		return list_commands(argv[1]);
+	arguments = json_array();
+	for (int i = 3; i < argc; i++)
+		json_array_append_new(arguments, json_string(argv[i]));
+	status = call_method("disk.ioctl", json_pack("{s:s, s:s, s:o}", "disk", argv[1], "command", argv[2], "args", arguments),
+			     &result);
+	if (status == CALL_OK && !verb_json)
+		fputs(json_string_value(json_object_get(result, "text")), stdout);
+	verb_print(result, NULL);
+	return status;
+}
+
+static int reload_tls(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status;
+
+	(void)argv;
+	if (argc != 1)
+		return verb_usage("reload-tls takes no arguments");
+	status = call_method("tls.reload", NULL, &result);
+	verb_print(result, NULL);
+	return status;
+}
+
+const struct verb change_verbs[] = {
+	{ "export", "add SPEC...", "export a disk; SPEC as on platterd's command line", export },
+	{ "export", "remove [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
+	{ "export", "resize NAME SIZE", "make a disk larger, or smaller while nobody uses it", export },
+	{ "check", "DISK", "see whether its medium or size has changed", check },
+	{ "ioctl", "DISK [COMMAND [ARG...]]", "the driver's own commands; without one, their list", ioctl },
+	{ "reload-tls", "", "read certificates and keys again", reload_tls },
+	{ .name = NULL },
+};

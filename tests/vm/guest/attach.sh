@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=dash
+# checks: 82
+# platter attaches, lists and detaches exports; what is in use stays.
+
+URI=nbd://$SERVER:$PORT
+
+# What a node says of itself.
+logical_block() {
+    cat "/sys/block/$1/queue/logical_block_size"
+}
+
+bytes() {
+    echo $(($(cat "/sys/block/$1/size") * 512))
+}
+
+check "nothing is attached" compare "$(platter list | wc -l)" 1
+check "status of nothing" platter status
+check "attach" sh -c "platter attach '$URI/ram0' >/tmp/path"
+path=$(cat /tmp/path)
+device=${path#/dev/}
+check "its path alone is printed" test -b "$path"
+equal "its size" "$(bytes "$device")" "$(host bytes ram0)"
+equal "blocks of the server's minimum" "$(logical_block "$device")" 512
+equal "again: the same device" "$(platter attach "$URI/ram0")" "$path"
+equal "again by another spelling" "$(platter attach "nbd://$SERVER:$PORT/%72am0")" "$path"
+check "another export of that name" exits 6 platter attach --name ram0 "$URI/ro"
+check "it says which there is" said "$URI/ram0, as $path"
+check "list" sh -c "platter list >/tmp/said"
+check "list: it is alive" sh -c "grep -E '^ram0 +$path +256M +no +2 +alive +$URI/ram0' /tmp/said"
+check "list as JSON" sh -c "platter --json list | tr -d ' \n' | grep -F '\"name\":\"ram0\",\"device\":\"$path\"'"
+check "status" sh -c "platter status ram0 >/tmp/said"
+check "status: the connections" said "connection 1: alive"
+check "status: round trips" said "round trip"
+check "status by device" platter status "$path"
+check "status of what isn't there" exits 3 platter status nothing
+equal "two connections, as processors" "$(host connections)" 2
+
+check "mkfs" format ext4 "$device"
+check "mount" mount -t ext4 "$path" /mnt
+check "copy files" cp -a /tree/. /mnt
+check "checksums" same_tree /mnt
+check "detach of what is mounted is refused" exits 5 platter detach ram0
+check "it says where" said "mounted on /mnt"
+check "umount" umount /mnt
+check "swap" sh -c "mkswap $path && swapon $path"
+check "detach of swap is refused" exits 5 platter detach "$path"
+check "it says so" said "swap on $path"
+check "no swap" swapoff "$path"
+sleep 600 5<"$path" &
+reader=$!
+check "detach of what somebody has open is refused" exits 5 platter detach ram0
+check "it says who" said "open in sleep ($reader)"
+kill $reader
+check "detach" platter detach ram0
+check "it has gone" test ! -e "/sys/block/$device/pid"
+check "the connections have ended" soon no_connections
+check "and the supervisor" soon no_supervisor
+check "nothing is left behind" sh -c '! ls /run/platter/client | grep -v lock'
+check "detach again" exits 3 platter detach ram0
+
+equal "a device of one's choice" "$(platter attach --device nbd7 --name seven --connections 1 "$URI/ram0")" /dev/nbd7
+equal "one connection" "$(host connections)" 1
+check "another one read-only" sh -c "platter attach --read-only --name reader '$URI/disk' >/tmp/path"
+device=$(sed s,/dev/,, /tmp/path)
+equal "it is" "$(cat "/sys/block/$device/ro")" 1
+equal "its size, to the sector" "$(bytes "$device")" "$(host bytes disk)"
+check "an export that can't be written" sh -c "platter attach '$URI/ro' >/tmp/path"
+check "detach all" platter detach --all
+check "all have gone" soon no_supervisor
+check "no connections" soon no_connections
+
+equal "a disk to be partitioned" "$(platter attach --device nbd5 "$URI/disk")" /dev/nbd5
+check "partition" sh -c "printf 'n\np\n1\n\n\nw\n' | fdisk /dev/nbd5"
+check "it is there" soon test -b /dev/nbd5p1
+check "mkfs.xfs" format xfs nbd5p1
+check "mount xfs" mount -t xfs /dev/nbd5p1 /mnt
+check "copy files to it" cp -a /tree/. /mnt
+check "detach is refused" exits 5 platter detach disk
+check "with the partition's mount" said "mounted on /mnt"
+check "umount xfs" umount /mnt
+check "detach the partitioned one" platter detach disk
+equal "attach it again" "$(platter attach --device nbd5 "$URI/disk")" /dev/nbd5
+check "the partition is there at once" test -b /dev/nbd5p1
+check "xfs_repair" xfs_repair -n /dev/nbd5p1
+check "mount it again" mount -t xfs /dev/nbd5p1 /mnt
+check "its checksums" same_tree /mnt
+check "umount it again" umount /mnt
+check "detach it by device" platter detach /dev/nbd5
+check "the same export by nbd-client" attach nbd5 disk
+check "whose partitions appear when it is opened" sh -c "dd if=/dev/nbd5 of=/dev/null count=1 && test -b /dev/nbd5p1"
+check "mount by nbd-client" mount -t xfs /dev/nbd5p1 /mnt
+check "checksums by nbd-client" same_tree /mnt
+check "umount by nbd-client" umount /mnt
+check "detach by nbd-client" detach nbd5
+
+check "no such export" exits 8 platter attach "$URI/nothing"
+check "it says how to find one" said "platter exports URI"
+check "no server" exits 7 platter attach "nbd://$SERVER:1/ram0"
+check "it says why" said "Connection refused"
+check "no URI" exits 2 platter attach hello
+check "not a name" exits 2 platter attach --name nbd0 "$URI/ram0"
+check "no TLS there" exits 9 platter attach "nbds://$SERVER:$PORT/ram0"
+check "exports" sh -c "platter exports $URI | grep ram0"
+check "info" sh -c "platter info $URI/ram0 | grep 'size *$(host bytes ram0)'"
+check "ping" sh -c "platter ping $URI/ram0 | grep ms"
+check "nobody was left behind" soon no_supervisor
+check "no connection, either" soon no_connections
