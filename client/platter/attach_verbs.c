@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/platter/attach.h"
+#include "client/platter/config.h"
 #include "client/platter/detach.h"
 #include "client/platter/device.h"
 #include "client/platter/inquiry.h"
@@ -46,11 +47,13 @@ static const struct option attach_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int parse_attach(struct settings *settings, struct how *how, int argc, char **argv, struct problem *problem)
+/* Options go into SETTINGS unless that is NULL; their number, -1. */
+static int parse_options(struct settings *settings, struct how *how, int argc, char **argv, struct problem *problem)
 {
-	int option, which = 0;
+	int option, which = 0, count = 0;
 
 	opterr = 0;
+	optind = 0;
 	while ((option = getopt_long(argc, argv, "", attach_options, &which)) != -1) {
 		if (option == OPT_FOREGROUND)
 			how->foreground = true;
@@ -58,12 +61,32 @@ static int parse_attach(struct settings *settings, struct how *how, int argc, ch
 			how->no_wait = true;
 		else if (option != 0)
 			return problem_set(problem, STATUS_USAGE, "%s: not an option, or its value is missing", argv[optind - 1]);
-		else if (settings_set(settings, attach_options[which].name, optarg, problem) < 0)
+		else if (settings && settings_set(settings, attach_options[which].name, optarg, problem) < 0)
 			return -1;
+		else
+			count++;
 	}
+	return count;
+}
+
+/* What the command line says is said of what a file does, too, and so comes behind it. */
+static int parse_attach(struct settings *settings, struct how *how, int argc, char **argv, struct problem *problem)
+{
+	int options = parse_options(NULL, how, argc, argv, problem);
+	const char *what = argv[optind];
+
+	if (options < 0)
+		return -1;
 	if (optind + 1 != argc)
-		return problem_set(problem, STATUS_USAGE, optind == argc ? "which URI?" : "%s: not expected", argv[argc - 1]);
-	if (settings_set(settings, "uri", argv[optind], problem) < 0)
+		return problem_set(problem, STATUS_USAGE, optind == argc ? "which URI, or name?" : "%s: not expected", argv[argc - 1]);
+	if (config_is_name(what)) {
+		how->configured = options == 0;
+		if (settings_set(settings, "name", what, problem) < 0 || config_load(settings, what, problem) < 0)
+			return -1;
+	} else if (settings_set(settings, "uri", what, problem) < 0) {
+		return -1;
+	}
+	if (parse_options(settings, how, argc, argv, problem) < 0)
 		return -1;
 	return settings_complete(settings, problem);
 }
@@ -359,7 +382,7 @@ static enum status resize(int argc, char **argv)
 }
 
 const struct verb attach_verbs[] = {
-	{ "attach", "[OPTION...] URI", "make a device of an export; prints its path", attach },
+	{ "attach", "[OPTION...] URI | NAME", "make a device of an export; prints its path", attach },
 	{ "detach", "[--force] DEVICE... | --all", "give it up, once nobody uses it", detach },
 	{ "reconnect", "DEVICE", "make its connections anew", reconnect },
 	{ "resize", "DEVICE", "have it be as large as the export is now; prints bytes", resize },
