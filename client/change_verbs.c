@@ -10,6 +10,7 @@
 #include "client/table.h"
 #include "client/verb.h"
 #include "common/escape.h"
+#include "common/log.h"
 #include "common/size.h"
 
 /* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
@@ -161,12 +162,45 @@ static int reload_tls(int argc, char **argv)
 	return status;
 }
 
+/* A line for each of what the server did; what it couldn't do is an error. */
+static int print_reload(const json_t *result)
+{
+	static const char *const kinds[] = { "added", "changed", "removed", "leaving" };
+	const json_t *one;
+	size_t index;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		json_array_foreach(json_object_get(result, kinds[i]), index, one)
+			printf("%s %s\n", kinds[i], json_string_value(one));
+	json_array_foreach(json_object_get(result, "restart"), index, one)
+		log_warning("%s: counts only when platterd is started again", json_string_value(one));
+	json_array_foreach(json_object_get(result, "failed"), index, one)
+		log_error("%s", json_string_value(one));
+	return json_array_size(json_object_get(result, "failed")) ? CALL_REFUSED : CALL_OK;
+}
+
+static int reload(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method("reload", NULL, &result);
+	if (status == CALL_OK && verb_json)
+		status = json_array_size(json_object_get(result, "failed")) ? CALL_REFUSED : CALL_OK;
+	else if (status == CALL_OK)
+		status = print_reload(result);
+	verb_print(result, NULL);
+	return status;
+}
+
 const struct verb change_verbs[] = {
 	{ "export", "add SPEC...", "export a disk; SPEC as on platterd's command line", export },
 	{ "export", "remove [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
 	{ "export", "resize NAME SIZE", "make a disk larger, or smaller while nobody uses it", export },
 	{ "check", "DISK", "see whether its medium or size has changed", check },
 	{ "ioctl", "DISK [COMMAND [ARG...]]", "the driver's own commands; without one, their list", ioctl },
+	{ "reload", "", "read the configuration again and do what has changed", reload },
 	{ "reload-tls", "", "read certificates and keys again", reload_tls },
 	{ .name = NULL },
 };

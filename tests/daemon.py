@@ -50,16 +50,19 @@ def wait_for(condition, what, seconds=PATIENCE):
 class Daemon:
     """A running platterd with a unix socket and, with tcp=True, a TCP port of its own."""
 
-    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None, tls=bool(TLS)):
+    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None, tls=bool(TLS),
+                 config=None):
         self.directory = str(directory)
         self.socket = os.path.join(self.directory, "nbd.sock")
         self.control = os.path.join(self.directory, "control.sock")
         self.log_path = os.path.join(self.directory, "log")
         self.good_statuses = {0, -signal.SIGKILL}
         # Nothing is left behind, even if the test run is killed.
-        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket,
-                     "--control", self.control, "--modules", os.path.join(self.directory, "modules"),
+        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--config", config or "none", "--control", self.control, "--modules", os.path.join(self.directory, "modules"),
                      "--module-conf", os.path.join(self.directory, "modules.d")]
+        # A configuration says by itself where to listen.
+        if not config:
+            arguments += ["--listen", "unix:" + self.socket]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
         self.tls = tls_support.context(tls_support.certificates()) if tls else None
