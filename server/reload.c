@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <platter/driver.h>
 
@@ -59,6 +61,21 @@ void reload_allow(void)
 bool reload_is_possible(void)
 {
 	return strcmp(reload.given.config, "none") != 0 && config_exists(reload.given.config);
+}
+
+char *reload_path(void)
+{
+	char *here, *path = NULL;
+
+	if (strcmp(reload.given.config, "none") == 0)
+		return NULL;
+	if (*reload.given.config == '/')
+		return strdup(reload.given.config);
+	here = getcwd(NULL, 0);
+	if (here && asprintf(&path, "%s/%s", here, reload.given.config) < 0)
+		path = NULL;
+	free(here);
+	return path;
 }
 
 /* The first step that could fail, and then nothing has happened. */

@@ -31,6 +31,9 @@ void reload_allow(void);
 /* Whether there is a configuration to read. */
 bool reload_is_possible(void);
 
+/* Where it is, or would be, as an absolute path to be freed; NULL: nowhere, with --config=none, or there is no memory. */
+char *reload_path(void);
+
 /*
  * Does it; not on a reactor, which must be held.  REMARKS, see remarks.h, is for the caller to free.  -EINVAL: the configuration is
  * wrong, *WHOLE, to be freed, says in how many ways, and all is as it was.  Others with ERROR.
