@@ -7,6 +7,7 @@
 
 #include <platter/driver.h>
 
+#include "server/activation.h"
 #include "server/block/error.h"
 #include "server/config.h"
 #include "server/net/listen.h"
@@ -79,7 +80,7 @@ static int each_wanted(const struct options *options, const struct config *confi
 
 	if (*options->listen)
 		return 0;
-	if (list_empty(&config->listeners))
+	if (list_empty(&config->listeners) && !activation_has_listeners())
 		return each(LISTEN_DEFAULT, options, argument);
 	list_for_each(node, &config->listeners)
 		if (result == 0)
@@ -108,6 +109,8 @@ int listening_begin(const struct options *options, const struct config *config, 
 	}
 	if (result == 0)
 		result = each_wanted(options, config, begin, error);
+	if (result == 0)
+		result = activation_listen(options, error);
 	return result;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where the server listens, by its command line or else its configuration. */
+/* Where the server listens, by its command line or else its configuration, and on sockets that it was started with. */
 #ifndef SERVER_LISTENING_H
 #define SERVER_LISTENING_H
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "common/log.h"
+#include "server/activation.h"
 #include "server/admin.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
@@ -22,12 +23,14 @@
 #include "server/ending.h"
 #include "server/host/fd_io.h"
 #include "server/host/timer.h"
+#include "server/journal.h"
 #include "server/listening.h"
 #include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/net/conn.h"
 #include "server/net/listen.h"
 #include "server/net/tls.h"
+#include "server/notify.h"
 #include "server/options.h"
 #include "server/reactor.h"
 #include "server/records.h"
@@ -47,6 +50,7 @@ static void stop(void)
 {
 	ending_begin();
 	reload_stop();
+	notify_stopping();
 	control_stop();
 	listen_stop();
 	reactors_stop();
@@ -86,7 +90,12 @@ static int add_export(const char *text)
 static int open_control(const char *address)
 {
 	struct platter_error error = { "" };
+	int fd = activation_control();
 
+	if (fd >= 0) {
+		control_adopt(fd);
+		return 0;
+	}
 	if (address && strcmp(address, "none") == 0)
 		return 0;
 	if (control_open(address, &error) == 0)
@@ -163,6 +172,7 @@ static void let_clients_in(struct reactor *reactor)
 {
 	listen_start(reactor);
 	reload_allow();
+	notify_ready();
 }
 
 static void serve(void)
@@ -170,6 +180,7 @@ static void serve(void)
 	struct reactor *reactor = reactor_at(0);
 	int result;
 
+	notify_start();
 	signals_watch(stop, reload_asked);
 	startup_run(let_clients_in);
 	if (disk_events_start() < 0)
@@ -203,6 +214,12 @@ static void load_module(const char *name, void *argument)
 /* Everything that can be wrong with what the server is to do shows here, before the first client. */
 static int prepare(const struct options *options, const struct config *config)
 {
+	struct platter_error error = { "" };
+
+	if (activation_begin(&error) < 0) {
+		log_error("%s", error.text);
+		return -1;
+	}
 	/* First: a second server on the same machine is told so before it touches anything. */
 	if (open_control(options->control) < 0)
 		return -1;
@@ -237,6 +254,7 @@ int main(int argc, char **argv)
 	int status;
 
 	log_open("platterd", LOG_LEVEL_NOTICE);
+	journal_open();
 	if (driver_init() < 0)
 		return EXIT_FAILURE;
 	if (configure(&options, &given, &config, argc, argv, &status) < 0) {
@@ -282,6 +300,7 @@ out:
 	disk_remove_all();
 	module_unload_all();
 	/* Until here somebody could be posting to them: both pools, and threads of modules, which end with their exit. */
+	notify_end();
 	reactors_destroy();
 	driver_exit();
 	reload_free();

@@ -18,6 +18,7 @@
 #include "server/listening.h"
 #include "server/module/modprobe.h"
 #include "server/net/tls.h"
+#include "server/notify.h"
 #include "server/options.h"
 #include "server/reload_exports.h"
 #include "server/remarks.h"
@@ -179,6 +180,7 @@ int reload_run(struct list_head *remarks, char **whole, struct platter_error *er
 	if (!config)
 		return platter_fail(error, ENOMEM, "no memory");
 	pthread_mutex_lock(&reload.lock);
+	notify_reloading();
 	result = read_again(config, &options, remarks, whole, error);
 	if (result == 0) {
 		apply(config, &options, remarks);
@@ -190,6 +192,8 @@ int reload_run(struct list_head *remarks, char **whole, struct platter_error *er
 		config_free(config);
 		free(config);
 	}
+	if (atomic_load(&reload.allowed))
+		notify_reloaded();
 	pthread_mutex_unlock(&reload.lock);
 	return result;
 }

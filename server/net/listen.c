@@ -2,6 +2,7 @@
 #include "server/net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -33,7 +34,7 @@ struct listener {
 	struct unix_socket socket; /* of a TCP one, too, but then it has no file */
 	struct reactor *reactor;
 	struct engine_op accept_op, retry_op;
-	bool is_unix;
+	bool is_unix, adopted;
 	enum nbd_tls tls;
 	bool accepting, retrying, stopping;
 	bool removed;              /* freed as soon as it is closed */
@@ -239,7 +240,9 @@ static void log_listener(const struct listener *listener)
 	const char *tls = listener->tls == NBD_TLS_OFF ? "" : listener->tls == NBD_TLS_ON ? ", TLS on" : ", TLS required";
 	char text[ADDRESS_TEXT];
 
-	if (listener->socket.path)
+	if (listener->adopted)
+		log_notice("listening on a socket that was there: %s%s", listener->text, tls);
+	else if (listener->socket.path)
 		log_notice("listening on unix:%s%s", listener->socket.path, tls);
 	else
 		log_notice("listening on tcp:%s%s", address_of_socket(listener->socket.fd, text), tls);
@@ -302,6 +305,27 @@ int listen_add(const char *text, enum nbd_tls tls, struct platter_error *error)
 	if (result < 0)
 		discard(text);
 	return result;
+}
+
+int listen_adopt(int fd, const char *name, enum nbd_tls tls, struct platter_error *error)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	struct listener *listener;
+	int result;
+
+	if (tls != NBD_TLS_OFF && !tls_is_configured())
+		return platter_fail(error, EINVAL, "%s: TLS needs --tls-certificates or --tls-psk", name);
+	/* An accept that finds nobody is to wait. */
+	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 || fcntl(fd, F_SETFL, 0) < 0)
+		return platter_fail(error, errno, "%s: %s", name, strerror(errno));
+	result = listener_add(name, fd, NULL, tls);
+	if (result < 0)
+		return platter_fail(error, -result, "%s: %s", name, strerror(-result));
+	listener = container_of(bound.prev, struct listener, link);
+	listener->is_unix = address.ss_family == AF_UNIX;
+	listener->adopted = true;
+	return 0;
 }
 
 static void stop(struct listener *listener)

@@ -21,6 +21,9 @@ int listen_check(const char *address, enum nbd_tls *tls, struct platter_error *e
 /* Binds ADDRESS, to all that its name resolves to; with TLS unless it says so itself.  Clients wait until listen_start(). */
 int listen_add(const char *address, enum nbd_tls tls, struct platter_error *error);
 
+/* Likewise FD, which listens already and is taken, but for a failure; NAME is for people. */
+int listen_adopt(int fd, const char *name, enum nbd_tls tls, struct platter_error *error);
+
 /* Logs what was bound since the last listen_start(). */
 void listen_log(void);
 
