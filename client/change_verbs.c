@@ -50,7 +50,8 @@ static int add_one(const char *spec, bool save)
 	if (status == CALL_OK && name && !verb_json)
 		puts(name);
 	if (status == CALL_OK && save)
-		status = name ? save_export(name, text) : verb_usage("export add: %s: a disk that isn't exported isn't saved", spec);
+		status = name ? save_export(name, text) :
+				verb_usage("export add: %s: a disk that isn't exported isn't saved", spec);
 	free(text);
 	verb_print(result, NULL);
 	return status;

@@ -30,7 +30,8 @@ int save_begin(void)
 		return status;
 	path = json_string_value(json_object_get(result, "configuration"));
 	if (!path || (size_t)snprintf(directory, sizeof(directory), "%s.d", path) >= sizeof(directory)) {
-		log_error("--save: %s", path ? "the path of its configuration is too long" : "platterd was started with --config=none");
+		log_error("--save: %s", path ? "the path of platterd's configuration is too long" :
+					       "platterd was started with --config=none");
 		status = CALL_REFUSED;
 	}
 	json_decref(result);
@@ -78,8 +79,8 @@ static void write_export(FILE *file, const void *data)
 	const struct definition *definition = data;
 	struct list_head *node;
 
-	fprintf(file, "# Written by platterctl export add --save; platterctl export remove --save takes it away.\n[export %s]\nsource = %s\n",
-		definition->name, definition->source);
+	fputs("# Written by platterctl export add --save; platterctl export remove --save takes it away.\n", file);
+	fprintf(file, "[export %s]\nsource = %s\n", definition->name, definition->source);
 	list_for_each(node, &definition->keys) {
 		const struct definition_key *key = container_of(node, struct definition_key, link);
 
@@ -114,7 +115,8 @@ int save_export(const char *name, const char *spec)
 	else if (!file_name(name, file, sizeof(file)))
 		log_error("%s is exported, but not saved: the name is too long for a file's", name);
 	else if (!can_be_written(definition))
-		log_error("%s is exported, but not saved: platterd.conf(5) has no way to write blanks at an end, line ends, and \" ;\"", name);
+		log_error("%s is exported, but not saved: platterd.conf(5) has no way to write blanks at an end, line ends and \" ;\"",
+			  name);
 	else
 		status = write_file(file, definition);
 	definition_free(definition);
@@ -131,7 +133,7 @@ int save_forget(const char *name)
 	if (unlink(path) == 0)
 		return CALL_OK;
 	if (errno == ENOENT)
-		log_error("%s is removed, but %s isn't there: where the configuration has it otherwise, it comes back when that is read", name, path);
+		log_error("%s is removed, but %s isn't there: if another file has it, it comes back when that is read", name, path);
 	else
 		log_error("%s is removed, but comes back when the configuration is read: %s: %s", name, path, strerror(errno));
 	return CALL_REFUSED;

@@ -29,8 +29,8 @@ static int look_at(unsigned index, struct platter_error *error)
 	int fd = SD_LISTEN_FDS_START + (int)index;
 
 	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
-		return platter_fail(error, ENOTSOCK, "descriptor %d (%s), which the server was started with, is no listening stream socket",
-				    fd, name);
+		return platter_fail(error, ENOTSOCK, "descriptor %d (%s), which the server was started with, is no listening stream "
+				    "socket", fd, name);
 	if (strcmp(name, "control") != 0)
 		return 0;
 	if (activation.control >= 0 || sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0)

@@ -112,8 +112,8 @@ static int check_tls(const struct spec *spec, struct platter_error *error)
 {
 	if (!spec->tls || tls_is_configured())
 		return 0;
-	return platter_fail(error, EINVAL, "tls: nobody could use it: the server has neither certificates nor keys, see --tls-certificates "
-			    "and --tls-psk");
+	return platter_fail(error, EINVAL, "tls: nobody could use it: the server has neither certificates nor keys, see "
+			    "--tls-certificates and --tls-psk");
 }
 
 int admin_add(const char *text, enum roster_origin origin, struct export **ret, struct platter_error *error)
@@ -163,7 +163,8 @@ static int change_rules(struct disk *disk, const struct spec *spec)
 	registry_unlock();
 	access_put(before);
 	if (export && export->disk == disk)
-		result = export_replace(export, spec->description ? spec->description : spec->driver->description, spec->tls, spec->access);
+		result = export_replace(export, spec->description ? spec->description : spec->driver->description, spec->tls,
+					spec->access);
 	export_put(export);
 	while (result == 0 && (export = export_of_partition(disk))) {
 		result = export_replace(export, NULL, spec->tls, spec->access);

@@ -147,14 +147,14 @@ static void check_section(struct config *config, const struct config_section *se
 		     strcmp(section->kind, "modules") == 0;
 
 	if (!known)
-		config_text_problem(&config->text, &section->place,
-				    "[%s]: there is no such section; there are: access, daemon, export NAME, listen NAME, modules, tls",
-				    section->kind);
+		config_text_problem(&config->text, &section->place, "[%s]: there is no such section; there are: access, daemon, "
+				    "export NAME, listen NAME, modules, tls", section->kind);
 	else if (named && !section->name)
-		config_text_problem(&config->text, &section->place, "[%s]: write a name behind it, as in [%s a]", section->kind, section->kind);
-	else if (!named && section->name)
-		config_text_problem(&config->text, &section->place, "[%s %s]: write [%s], which takes no name", section->kind, section->name,
+		config_text_problem(&config->text, &section->place, "[%s]: write a name behind it, as in [%s a]", section->kind,
 				    section->kind);
+	else if (!named && section->name)
+		config_text_problem(&config->text, &section->place, "[%s %s]: write [%s], which takes no name", section->kind,
+				    section->name, section->kind);
 }
 
 int config_read(struct config *config, const char *path, bool must_exist)

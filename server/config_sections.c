@@ -54,7 +54,8 @@ static int check_address(const char *text, const struct options *options, struct
 }
 
 /* As --listen has it; NULL: no memory. */
-static char *make_address(const struct config_setting *address, const struct config_setting *mode, const struct config_setting *tls)
+static char *make_address(const struct config_setting *address, const struct config_setting *mode,
+			  const struct config_setting *tls)
 {
 	char *text;
 
@@ -85,8 +86,8 @@ static void take_listener(struct config *config, const struct config_section *se
 	if (!has_only(config, section, (const char *const[]){ "address", "mode", "tls", NULL }))
 		return;
 	if (!address) {
-		config_text_problem(&config->text, &section->place, "[listen %s]: where? write address = unix:PATH or tcp:HOST[:PORT]",
-				    section->name);
+		config_text_problem(&config->text, &section->place,
+				    "[listen %s]: where? write address = unix:PATH or tcp:HOST[:PORT]", section->name);
 		return;
 	}
 	listener = calloc(1, sizeof(*listener));

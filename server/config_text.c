@@ -143,8 +143,9 @@ static void begin_section(struct reading *reading, const char *line, size_t leng
 	reading->section = NULL;
 	reading->lost = true;
 	if (!end || end[1 + strspn(end + 1, blanks)]) {
-		config_text_problem(reading->text, &reading->place, kind ? "%.*s: write [KIND] or [KIND NAME] on a line of its own" :
-				    "%.*s: no memory", (int)(length < 64 ? length : 64), line);
+		config_text_problem(reading->text, &reading->place,
+				    kind ? "%.*s: write [KIND] or [KIND NAME] on a line of its own" : "%.*s: no memory",
+				    (int)(length < 64 ? length : 64), line);
 		free(kind);
 		return;
 	}
@@ -245,8 +246,8 @@ static int found(void *user, const char *section, const char *key, const char *v
 	reading->expecting = false;
 	if (!reading->section) {
 		if (!reading->lost)
-			config_text_problem(reading->text, &reading->place, "%s = %s: stands in no section; write one before it, as [daemon]",
-					    key, value);
+			config_text_problem(reading->text, &reading->place,
+					    "%s = %s: stands in no section; write one before it, as [daemon]", key, value);
 		return 1;
 	}
 	before = earlier(reading->section, key);

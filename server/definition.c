@@ -75,6 +75,19 @@ bool definition_has_key(const struct definition *definition, const char *name)
 	return false;
 }
 
+bool definition_has_rule_file(const struct definition *definition)
+{
+	struct list_head *node;
+
+	list_for_each(node, &definition->keys) {
+		const struct definition_key *key = container_of(node, struct definition_key, link);
+
+		if (strcmp(key->name, "allow") == 0 && key->value[0] == '@')
+			return true;
+	}
+	return false;
+}
+
 struct definition *definition_copy(const struct definition *definition)
 {
 	struct definition *copy = definition_new(definition->name, definition->source);

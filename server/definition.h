@@ -35,6 +35,8 @@ void definition_free(struct definition *definition);
 /* Adds a key; -ENOMEM. */
 int definition_add_key(struct definition *definition, const char *name, const char *value);
 bool definition_has_key(const struct definition *definition, const char *name);
+/* Whether one of its rules is in a file. */
+bool definition_has_rule_file(const struct definition *definition);
 
 /* As spec_parse() reads it; the caller frees it.  NULL: no memory. */
 char *definition_spec(const struct definition *definition);

@@ -184,6 +184,22 @@ static bool is_used(const char *name)
 	return used;
 }
 
+/* Whether another export of the disk NAME is leaving, after which it is looked at again. */
+static bool waits(const char *name)
+{
+	struct list_head *node;
+	bool found = false;
+
+	list_for_each(node, &state.leavings) {
+		enum roster_origin origin;
+		struct definition *other = roster_find(container_of(node, struct leaving, link)->name, &origin);
+
+		found |= other && definition_stands_on(other, name);
+		definition_free(other);
+	}
+	return found;
+}
+
 static void take_away(const struct definition *definition, struct list_head *remarks)
 {
 	struct platter_error error = { "" };
@@ -192,6 +208,8 @@ static void take_away(const struct definition *definition, struct list_head *rem
 	if (result == 0) {
 		remark_add(remarks, REMARK_REMOVED, "%s", definition->name);
 		event_tell("export-removed", definition->name);
+	} else if (result == -EBUSY && waits(definition->name)) {
+		remark_add(remarks, REMARK_LEAVING, "%s", definition->name);
 	} else if (result == -EBUSY && is_used(definition->name)) {
 		leave(definition, remarks);
 	} else {
@@ -231,16 +249,17 @@ static void name_kept(const struct definition *before, const struct definition *
 
 static void adjust(const struct definition *before, const struct definition *after, struct list_head *remarks)
 {
+	bool equal = definition_equal(before, after);
 	struct platter_error error = { "" };
 
-	if (!definition_equal(before, after)) {
-		name_kept(before, after, remarks);
-		if (admin_change(after, &error) < 0) {
-			remark_add(remarks, REMARK_FAILED, "%s: not changed: %s", after->name, error.text);
-			return;
-		}
-		remark_add(remarks, REMARK_CHANGED, "%s", after->name);
+	name_kept(before, after, remarks);
+	/* A file of rules may say something else by now. */
+	if ((!equal || definition_has_rule_file(after)) && admin_change(after, &error) < 0) {
+		remark_add(remarks, REMARK_FAILED, "%s: not changed: %s", after->name, error.text);
+		return;
 	}
+	if (!equal)
+		remark_add(remarks, REMARK_CHANGED, "%s", after->name);
 	roster_set(after);
 }
 
@@ -273,7 +292,8 @@ static void add(const struct definition *definition, struct list_head *remarks)
 
 	free(text);
 	if (result < 0) {
-		remark_add(remarks, REMARK_FAILED, "%s: not added: %s", definition->name, *error.text ? error.text : strerror(-result));
+		remark_add(remarks, REMARK_FAILED, "%s: not added: %s", definition->name,
+			   *error.text ? error.text : strerror(-result));
 		return;
 	}
 	roster_set(definition);
@@ -298,8 +318,8 @@ static void look_at_wanted(const struct definition *definition, struct list_head
 		if (definition_same_disk(there, definition))
 			adjust(there, definition, remarks);
 		else
-			remark_add(remarks, REMARK_FAILED, "%s: not added: there is one already, of other data, that platterctl added; remove "
-				   "that first", definition->name);
+			remark_add(remarks, REMARK_FAILED, "%s: not added: there is one already, of other data, that platterctl added; "
+				   "remove that first", definition->name);
 	}
 	/* What the command line says counts instead. */
 	definition_free(there);

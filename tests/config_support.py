@@ -37,4 +37,5 @@ class Config:
         done = subprocess.run([PLATTERD, "--config", self.path, "--check-config", *options], capture_output=True, text=True,
                               timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
         assert done.stdout == ""
-        return done.returncode, [line.removeprefix("platterd: error: ").replace(self.directory + "/", "") for line in done.stderr.splitlines()]
+        lines = [line.removeprefix("platterd: error: ") for line in done.stderr.splitlines()]
+        return done.returncode, [line.replace(self.directory + "/", "") for line in lines]

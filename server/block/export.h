@@ -71,7 +71,7 @@ int export_replace(struct export *export, const char *description, bool tls, str
 void export_remove_disk(const struct disk *disk);
 void export_remove_all(void);
 
-/* Of the exports of DISK's partitions, by their own names, one that has other rules than DISK; a reference.  NULL: none has. */
+/* Of the exports of DISK's partitions, by their own names, one with other rules than DISK's; a reference.  NULL: there is none. */
 struct export *export_of_partition(const struct disk *disk);
 
 const char *export_description(const struct export *export);

@@ -45,9 +45,10 @@ static int list_version(struct call *call)
 {
 	char *configuration = reload_path();
 
-	call->result = json_pack("{s:s, s:I, s:b, s:o, s:o, s:o?}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "may_change",
-				 (int)call->peer->may_change, "modules", absolute(modprobe_modules()), "module_conf",
-				 absolute(modprobe_configuration()), "configuration", configuration ? json_text(configuration) : NULL);
+	call->result = json_pack("{s:s, s:I, s:b, s:o, s:o, s:o?}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(),
+				 "may_change", (int)call->peer->may_change, "modules", absolute(modprobe_modules()),
+				 "module_conf", absolute(modprobe_configuration()),
+				 "configuration", configuration ? json_text(configuration) : NULL);
 	free(configuration);
 	return 0;
 }

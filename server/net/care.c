@@ -90,8 +90,9 @@ void conn_drain_users(struct reactor *reactor, const struct disk *disk, const ch
 	list_for_each_safe(node, following, &reactor->connections) {
 		struct conn *conn = container_of(node, struct conn, link);
 		const struct export *export = conn->session.export;
+		bool of_disk = export && disk && (export->disk == disk || export->disk->whole == disk);
 
-		if (export && (export->disk == disk || (disk && export->disk->whole == disk) || (name && strcmp(export->name, name) == 0)))
+		if (of_disk || (export && name && strcmp(export->name, name) == 0))
 			conn_drain(conn);
 	}
 }

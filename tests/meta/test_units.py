@@ -20,7 +20,8 @@ def units(directory):
     """As they are installed, but with the programs that were built."""
     with open(os.path.join(FOLDER, "platterd.service.in"), encoding="utf-8") as file:
         text = file.read()
-    for name, value in ("@sbindir@/platterd", os.path.abspath(PLATTERD)), ("@bindir@/platterctl", os.path.abspath(PLATTERCTL)), ("@sysconfdir@", "/etc"):
+    for name, value in (("@sbindir@/platterd", os.path.abspath(PLATTERD)), ("@bindir@/platterctl", os.path.abspath(PLATTERCTL)),
+                        ("@sysconfdir@", "/etc")):
         assert name in text
         text = text.replace(name, value)
     with open(os.path.join(directory, "platterd.service"), "w", encoding="utf-8") as file:

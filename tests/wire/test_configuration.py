@@ -9,6 +9,7 @@ import pytest
 import tls_support
 from config_support import Config
 from daemon import PLATTERD, Daemon
+from shared import Bystander
 from wire_client import Wire
 
 MIB = 1 << 20
@@ -192,3 +193,17 @@ def test_nothing_to_serve_is_told_with_an_empty_one(config):
     config.write("")
     done = subprocess.run([PLATTERD, "--config", config.path, "--control=none"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and "nothing to serve" in done.stderr
+
+
+def test_others_do_not_notice_a_reload(config):
+    """A client that works all the time, while exports and listeners come and go around it."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        honest = Bystander(daemon, b"a")
+        for index in range(20):
+            exports = "".join(f"[export x{index}-{number}]\nsource = ram:1M\n" for number in range(5))
+            listener = "[listen x]\naddress = tcp:127.0.0.1:0\n" if index % 2 else ""
+            config.write(f"[export a]\nsource = ram:1M\ndescription = {index}\n{exports}{listener}")
+            daemon.ctl("reload")
+        honest.stop()
+        honest.check()

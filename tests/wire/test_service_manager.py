@@ -15,11 +15,12 @@ import pytest
 
 import tls_support
 from config_support import Config
-from daemon import PATIENCE, PLATTERD, SANITIZED, Daemon, wait_for
+from daemon import PATIENCE, PLATTERD, SANITIZED, TEXT, Daemon, wait_for
 from modules_support import build, module
 from wire_client import CMD_READ, Wire
 
 MIB = 1 << 20
+pytestmark = pytest.mark.skipif(b"sd_notify" not in TEXT, reason="platterd was built without libsystemd")
 
 
 class Manager:
