@@ -58,7 +58,7 @@ static void read_file(struct config *config, char *path, bool must_exist)
 	free(content);
 }
 
-static char *join(const char *format, ...)
+static char *__attribute__((format(printf, 1, 2))) join(const char *format, ...)
 {
 	va_list args;
 	char *text;

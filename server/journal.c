@@ -3,7 +3,7 @@
 
 #include <config.h>
 
-#if HAVE_SYSTEMD
+#ifdef HAVE_SYSTEMD
 /* Of the caller, not of this file. */
 #define SD_JOURNAL_SUPPRESS_LOCATION
 

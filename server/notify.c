@@ -3,7 +3,7 @@
 
 #include <config.h>
 
-#if HAVE_SYSTEMD
+#ifdef HAVE_SYSTEMD
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
