@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -16,14 +17,31 @@
 static const char *log_program = "platter";
 static enum log_level log_highest = LOG_LEVEL_NOTICE;
 static bool log_to_journal;
+static bool (*log_writer)(enum log_level level, const char *program, const char *text);
 static void (*log_listener)(enum log_level level, const char *text);
 static enum log_level log_heard;
+
+/* The variable is inherited, by those, too, whose standard error is another. */
+bool log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat status;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &status) == 0 &&
+	       status.st_dev == device && status.st_ino == inode;
+}
+
+void log_write_with(bool (*writer)(enum log_level level, const char *program, const char *text))
+{
+	log_writer = writer;
+}
 
 void log_open(const char *program, enum log_level highest)
 {
 	log_program = program;
 	log_highest = highest;
-	log_to_journal = getenv("JOURNAL_STREAM") != NULL;
+	log_to_journal = log_is_journal();
 }
 
 void log_listen(void (*listener)(enum log_level level, const char *text), enum log_level highest)
@@ -47,6 +65,8 @@ static void write_line(enum log_level level, const char *text)
 	char line[LOG_MOST + 64];
 	size_t used = 0;
 
+	if (log_writer && log_writer(level, log_program, text))
+		return;
 	if (log_to_journal)
 		used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
 	used += (size_t)snprintf(line + used, sizeof(line) - used, "%s: %s%s\n", log_program, names[level] ? names[level] : "",

@@ -21,6 +21,12 @@ enum log_level {
 /* PROGRAM stays the caller's and starts every line. */
 void log_open(const char *program, enum log_level highest);
 
+/* Whether standard error goes to systemd's journal. */
+bool log_is_journal(void);
+
+/* Has WRITER, of any thread, write messages, instead of to standard error; false: it couldn't. */
+void log_write_with(bool (*writer)(enum log_level level, const char *program, const char *text));
+
 /*
  * Has LISTENER hear all messages up to HIGHEST, or up to what is logged if that is more; without the
  * program's name and the newline.  Called on the thread that logs, before any other starts; it must not log.

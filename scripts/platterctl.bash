@@ -118,7 +118,8 @@ _platterctl_options() { # VERB
 	case $1 in
 	'') printf '%s\n' --socket= --json --version --help ;;
 	dmesg) printf '%s\n' -w --follow -T --ctime -x --decode -l --level= --json ;;
-	export | rmmod) printf '%s\n' --drain --json ;;
+	export) printf '%s\n' --drain --save --json ;;
+	rmmod) printf '%s\n' --drain --json ;;
 	iostat) printf '%s\n' -x --json ;;
 	modprobe) printf '%s\n' -r --json ;;
 	*) echo --json ;;

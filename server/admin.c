@@ -2,6 +2,7 @@
 #include "server/admin.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -10,8 +11,11 @@
 #include "server/block/export.h"
 #include "server/block/partitions.h"
 #include "server/block/registry.h"
+#include "server/definition.h"
 #include "server/disk_events.h"
+#include "server/net/conn.h"
 #include "server/net/credentials.h"
+#include "server/reactor.h"
 #include "server/spec.h"
 
 /* The reactors are there. */
@@ -111,10 +115,11 @@ static int check_tls(const struct spec *spec, struct platter_error *error)
 {
 	if (!spec->tls || credentials_exist())
 		return 0;
-	return platter_fail(error, EINVAL, "tls: nobody could use it: platterd was started without --tls-certificates and --tls-psk");
+	return platter_fail(error, EINVAL, "tls: nobody could use it: the server has neither certificates nor keys, see "
+			    "--tls-certificates and --tls-psk");
 }
 
-int admin_add(const char *text, struct export **ret, struct platter_error *error)
+int admin_add(const char *text, enum roster_origin origin, struct export **ret, struct platter_error *error)
 {
 	struct disk *disk = NULL;
 	struct spec spec;
@@ -138,6 +143,8 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 	}
 	if (result == 0 && !spec.disk)
 		result = finish(disk, error);
+	if (result == 0)
+		roster_add(spec.disk ? spec.name : disk->name, text, origin);
 	if (result == 0 && ret)
 		*ret = spec.unlisted ? NULL : export_get(spec.disk ? spec.name : disk->name);
 	disk_put(disk);
@@ -145,19 +152,135 @@ int admin_add(const char *text, struct export **ret, struct platter_error *error
 	return result;
 }
 
+/* Gives the export of DISK's own name, unless it has none, and those of its partitions the rules of SPEC. */
+static int change_rules(struct disk *disk, const struct spec *spec)
+{
+	struct export *export = export_get(disk->name);
+	struct access *before;
+	int result = 0;
+
+	registry_lock();
+	before = disk->access;
+	disk->access = access_get(spec->access);
+	disk->tls = spec->tls;
+	registry_unlock();
+	access_put(before);
+	if (export && export->disk == disk)
+		result = export_replace(export, spec->description ? spec->description : spec->driver->description, spec->tls,
+					spec->access);
+	export_put(export);
+	while (result == 0 && (export = export_of_partition(disk))) {
+		result = export_replace(export, NULL, spec->tls, spec->access);
+		export_put(export);
+	}
+	return result;
+}
+
+/* What DEFINITION says of its disk's queue. */
+static int change_queue(struct disk *disk, const struct definition *definition, struct platter_error *error)
+{
+	struct list_head *node;
+	int result = 0;
+
+	list_for_each(node, &definition->keys) {
+		const struct definition_key *key = container_of(node, struct definition_key, link);
+
+		if (result == 0 && strncmp(key->name, spec_queue_prefix, strlen(spec_queue_prefix)) == 0)
+			result = limits_set(&disk->limits, key->name + strlen(spec_queue_prefix), key->value, error);
+	}
+	return result;
+}
+
+/* Another export of a disk, by its name. */
+static int change_other(const struct spec *spec)
+{
+	struct export *export = export_get(spec->name);
+	int result = export ? export_replace(export, spec->description, spec->tls, spec->access) : -ENOENT;
+
+	export_put(export);
+	return result;
+}
+
+static int change_disk(const struct definition *definition, const struct spec *spec, struct platter_error *error)
+{
+	struct disk *disk = disk_find(definition->name);
+	int result = disk ? change_queue(disk, definition, error) : -ENOENT;
+
+	if (result == 0)
+		result = change_rules(disk, spec);
+	disk_put(disk);
+	return result;
+}
+
+int admin_change(const struct definition *definition, struct platter_error *error)
+{
+	char *text = definition_spec(definition);
+	struct spec spec;
+	int result = text ? spec_parse(&spec, text, error) : -ENOMEM;
+
+	free(text);
+	if (result < 0)
+		return result;
+	result = check_tls(&spec, error);
+	if (result == 0)
+		result = spec.disk ? change_other(&spec) : change_disk(definition, &spec, error);
+	spec_free(&spec);
+	return result < 0 && !error->text[0] ? platter_fail(error, -result, "%s", strerror(-result)) : result;
+}
+
+struct leaving {
+	const struct disk *disk; /* with its partitions; NULL: only... */
+	const char *export;      /* ...the one that is called so */
+};
+
+static void ask_to_leave(struct reactor *reactor, void *argument)
+{
+	const struct leaving *leaving = argument;
+
+	conn_drain_users(reactor, leaving->disk, leaving->export);
+}
+
+static int remove_disk(struct disk *disk, const struct patience *patience, bool drain, struct platter_error *error)
+{
+	int result = disk_shut_begin(disk, false, patience, error);
+
+	if (result == 0 && drain)
+		reactors_call(ask_to_leave, &(struct leaving){ .disk = disk });
+	if (result == 0)
+		result = disk_shut_end(disk, patience, error);
+	if (result == 0)
+		disk_drop(disk);
+	return result;
+}
+
+static int remove_export(struct export *export, const struct patience *patience, bool drain, struct platter_error *error)
+{
+	int result;
+
+	if (!drain)
+		return export_remove(export, patience, error);
+	result = export_shut(export, error);
+	if (result < 0)
+		return result;
+	reactors_call(ask_to_leave, &(struct leaving){ .export = export->name });
+	return export_remove_shut(export, patience, error);
+}
+
 /* The disk goes with the export of its own name. */
-int admin_remove(const char *name, const struct patience *patience, struct platter_error *error)
+int admin_remove(const char *name, const struct patience *patience, bool drain, struct platter_error *error)
 {
 	struct export *export = export_get(name);
 	struct disk *disk = export && strcmp(export->disk->name, name) != 0 ? NULL : disk_find(name);
 	int result;
 
 	if (disk)
-		result = disk_remove(disk, patience, error);
+		result = remove_disk(disk, patience, drain, error);
 	else if (export)
-		result = export_remove(export, patience, error);
+		result = remove_export(export, patience, drain, error);
 	else
 		result = platter_fail(error, ENOENT, "there is no export named \"%s\"", name);
+	if (result == 0)
+		roster_remove(name);
 	disk_put(disk);
 	export_put(export);
 	return result;

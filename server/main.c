@@ -6,12 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 
-#include "common/ktls.h"
 #include "common/log.h"
-#include "common/size.h"
-#include "common/tls.h"
+#include "server/activation.h"
 #include "server/admin.h"
 #include "server/block/disk.h"
 #include "server/block/driver.h"
@@ -19,21 +16,28 @@
 #include "server/block/export.h"
 #include "server/block/handle.h"
 #include "server/block/identity.h"
+#include "server/config.h"
+#include "server/configure.h"
 #include "server/control/control.h"
 #include "server/control/event.h"
 #include "server/disk_events.h"
 #include "server/ending.h"
 #include "server/host/fd_io.h"
 #include "server/host/timer.h"
+#include "server/journal.h"
+#include "server/listening.h"
 #include "server/module/modprobe.h"
 #include "server/module/module.h"
 #include "server/net/conn.h"
 #include "server/net/credentials.h"
 #include "server/net/listen.h"
 #include "server/net/tls.h"
+#include "server/notify.h"
 #include "server/options.h"
 #include "server/reactor.h"
 #include "server/records.h"
+#include "server/reload.h"
+#include "server/remarks.h"
 #include "server/signals.h"
 #include "server/startup.h"
 
@@ -41,10 +45,14 @@
 #define IO_THREADS 64
 #define CONTROL_THREADS 256
 #define TLS_THREADS 4
+/* Exports that are removed as soon as their clients have left. */
+#define LEAVING_THREADS 1024
 
 static void stop(void)
 {
 	ending_begin();
+	reload_stop();
+	notify_stopping();
 	control_stop();
 	listen_stop();
 	reactors_stop();
@@ -69,7 +77,7 @@ static int add_export(const char *text)
 	struct platter_error error = { "" };
 	const char *reason;
 	char shown[201];
-	int result = admin_add(text, NULL, &error);
+	int result = admin_add(text, ROSTER_COMMAND_LINE, NULL, &error);
 
 	if (result == 0)
 		return 0;
@@ -84,7 +92,12 @@ static int add_export(const char *text)
 static int open_control(const char *address)
 {
 	struct platter_error error = { "" };
+	int fd = activation_control();
 
+	if (fd >= 0) {
+		control_adopt(fd);
+		return 0;
+	}
 	if (address && strcmp(address, "none") == 0)
 		return 0;
 	if (control_open(address, &error) == 0)
@@ -93,53 +106,13 @@ static int open_control(const char *address)
 	return -1;
 }
 
-/* By the option, or by the kernel. */
-static bool want_kernel_tls(enum options_ktls when)
+static int listen_all(const struct options *options, const struct config *config)
 {
-	struct utsname system;
-
-	if (when != OPTIONS_KTLS_AUTO || uname(&system) < 0)
-		return when == OPTIONS_KTLS_ON;
-	if (ktls_is_mature(system.release))
-		return true;
-	log_info("Linux %s receives slowly with kernel TLS, so it isn't used; 6.5 doesn't, and --ktls=on has it used here, too",
-		 system.release);
-	return false;
-}
-
-/* What clients need to know comes before the exports that only those may use. */
-static int prepare_tls(const struct options *options)
-{
-	const struct tls_files files = { options->tls_certificates, options->tls_psk, options->tls_verify_peer };
 	struct platter_error error = { "" };
 
-	if (!files.certificates && !files.psk) {
-		if (!options->tls_verify_peer)
-			return 0;
-		log_error("--tls-verify-peer: certificates are missing; write --tls-certificates=DIR");
+	if (listening_begin(options, config, &error) < 0) {
+		log_error("%s", error.text);
 		return -1;
-	}
-	tls_allow_kernel(want_kernel_tls(options->ktls));
-	if (credentials_load(&files, &error) == 0)
-		return 0;
-	log_error("%s", error.text);
-	return -1;
-}
-
-static int listen_all(const char *const *addresses, const char *mode)
-{
-	enum nbd_tls tls = credentials_exist() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
-	struct platter_error error = { "" };
-
-	if (mode && listen_parse_tls(&tls, mode, &error) < 0) {
-		log_error("--%s", error.text);
-		return -1;
-	}
-	for (; *addresses; addresses++) {
-		if (listen_add(*addresses, tls, &error) < 0) {
-			log_error("%s", error.text);
-			return -1;
-		}
 	}
 	listen_log();
 	return 0;
@@ -160,32 +133,48 @@ static int start_reactors(const struct options *options)
 	return result;
 }
 
-static struct pool *tls_pool;
+static struct pool *control_pool;
 
-static void reload_run(struct pool_job *job)
+static void reload_job_run(struct pool_job *job)
 {
+	struct list_head remarks = LIST_HEAD_INIT(remarks);
 	struct platter_error error = { "" };
+	char *whole = NULL;
 
 	free(job);
-	if (credentials_reload(&error) < 0)
+	if (!reactors_hold())
+		return;
+	if (reload_is_possible())
+		(void)reload_run(&remarks, &whole, &error);
+	else if (reload_tls(&error) < 0)
 		log_error("TLS: what was is kept: %s", error.text);
+	reactors_release();
+	remarks_free(&remarks);
+	free(whole);
 }
 
 /* Reading files is nothing for a reactor. */
-static bool reload(void)
+static bool reload_asked(void)
 {
 	struct pool_job *job;
 
-	if (!credentials_exist())
+	if (!reload_is_possible() && !credentials_exist())
 		return false;
 	job = malloc(sizeof(*job));
 	if (!job) {
-		log_error("TLS: what was is kept: no memory");
+		log_error("not reloaded: no memory");
 		return true;
 	}
-	*job = (struct pool_job){ .run = reload_run };
-	pool_run(tls_pool, job);
+	*job = (struct pool_job){ .run = reload_job_run };
+	pool_run(control_pool, job);
 	return true;
+}
+
+static void let_clients_in(struct reactor *reactor)
+{
+	listen_start(reactor);
+	reload_allow();
+	notify_ready();
 }
 
 static void serve(void)
@@ -193,8 +182,9 @@ static void serve(void)
 	struct reactor *reactor = reactor_at(0);
 	int result;
 
-	signals_watch(stop, reload);
-	startup_run(listen_start);
+	notify_start();
+	signals_watch(stop, reload_asked);
+	startup_run(let_clients_in);
 	if (disk_events_start() < 0)
 		log_warning("no thread to look for disks that change: they are looked at only on request");
 	result = control_start();
@@ -212,13 +202,30 @@ static void serve(void)
 	reactors_finish();
 }
 
-/* Everything that can be wrong with the command line shows here, before the first client. */
-static int prepare(const struct options *options)
+static void load_module(const char *name, void *argument)
 {
+	struct platter_error error = { "" };
+	char *whole = NULL;
+
+	(void)argument;
+	if (modprobe_load(name, NULL, 0, &whole, &error) < 0)
+		log_error("%s: not loaded: %s", name, whole ? whole : error.text);
+	free(whole);
+}
+
+/* Everything that can be wrong with what the server is to do shows here, before the first client. */
+static int prepare(const struct options *options, const struct config *config)
+{
+	struct platter_error error = { "" };
+
+	if (activation_begin(&error) < 0) {
+		log_error("%s", error.text);
+		return -1;
+	}
 	/* First: a second server on the same machine is told so before it touches anything. */
 	if (open_control(options->control) < 0)
 		return -1;
-	if (!*options->exports && !control_is_open()) {
+	if (!*options->exports && list_empty(&config->exports) && !control_is_open()) {
 		log_error("nothing to serve: name an export, for example ram:1G or /srv/disk.img; see platterd --help");
 		return -1;
 	}
@@ -228,37 +235,42 @@ static int prepare(const struct options *options)
 		return -1;
 	}
 	module_init(event_tell);
-	modprobe_set_directories(options->modules, options->module_conf);
 	modprobe_load_configured();
-	if (prepare_tls(options) < 0)
+	config_each_module(config, load_module, NULL);
+	/* What clients need to know comes before the exports that only those may use. */
+	if (configure_tls(options) < 0)
 		return -1;
 	for (char **text = options->exports; *text; text++)
 		if (add_export(*text) < 0)
 			return -1;
-	return listen_all(options->listen, options->tls);
+	if (reload_add_all() < 0)
+		return -1;
+	return listen_all(options, config);
 }
 
 int main(int argc, char **argv)
 {
-	struct pool *io_pool = NULL, *control_pool = NULL;
-	struct options options;
+	struct pool *io_pool = NULL, *tls_pool = NULL, *leaving_pool = NULL;
+	struct options options, given;
+	struct config config = { .text = { .count = 0 } };
 	int status;
 
 	log_open("platterd", LOG_LEVEL_NOTICE);
+	journal_open();
 	if (driver_init() < 0)
 		return EXIT_FAILURE;
-	if (options_parse(&options, argc, argv, &status) < 0) {
+	if (configure(&options, &given, &config, argc, argv, &status) < 0) {
+		config_free(&config);
 		free(options.listen);
+		credentials_forget();
 		driver_exit();
 		return status;
 	}
-	if (options.verbose)
-		log_open("platterd", options.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	status = EXIT_FAILURE;
 	records_init();
 	signals_init();
 	if (pool_create(&io_pool, "io", IO_THREADS) < 0 || pool_create(&control_pool, "control", CONTROL_THREADS) < 0 ||
-	    pool_create(&tls_pool, "tls", TLS_THREADS) < 0) {
+	    pool_create(&tls_pool, "tls", TLS_THREADS) < 0 || pool_create(&leaving_pool, "leaving", LEAVING_THREADS) < 0) {
 		log_error("cannot start: no memory");
 		goto out;
 	}
@@ -270,11 +282,13 @@ int main(int argc, char **argv)
 	ending_init(options.drain_seconds);
 	conn_set_pool(tls_pool);
 	conn_set_limits(&(struct conn_limits){ options.max_connections, options.drain_seconds });
-	if (prepare(&options) < 0 || start_reactors(&options) < 0)
+	reload_init(&given, &config, leaving_pool);
+	if (prepare(&options, &config) < 0 || start_reactors(&options) < 0)
 		goto out;
 	serve();
 	status = EXIT_SUCCESS;
 out:
+	pool_destroy(leaving_pool);
 	/* Releases run on the control pool: they end here. */
 	pool_destroy(control_pool);
 	pool_destroy(io_pool);
@@ -289,8 +303,11 @@ out:
 	disk_remove_all();
 	module_unload_all();
 	/* Until here somebody could be posting to them: both pools, and threads of modules, which end with their exit. */
+	notify_end();
 	reactors_destroy();
 	driver_exit();
+	reload_free();
+	config_free(&config);
 	free(options.listen);
 	ending_over();
 	records_free();

@@ -12,7 +12,9 @@
 
 #include "common/log.h"
 #include "common/size.h"
+#include "server/block/args.h"
 #include "server/block/driver.h"
+#include "server/block/error.h"
 #include "server/net/listen.h"
 
 #define EXIT_USAGE 2
@@ -27,6 +29,9 @@ static const char usage_head[] =
 	"       platterd [OPTION...] [NAME=]PATH[,KEY=VALUE...] ...\n"
 	"Serve RAM disks, files and block devices over the network (NBD).\n"
 	"\n"
+	"      --config=FILE|none   read FILE, and FILE.d/*.conf; what stands here counts instead\n"
+	"                           (" CONFIG_FILE ", if it is there)\n"
+	"      --check-config       see whether the configuration is right, and end\n"
 	"  -l, --listen=ADDRESS     unix:PATH[,mode=OCTAL] or tcp:HOST[:PORT], both with [,tls=MODE];\n"
 	"                           may be repeated (tcp:localhost:10809)\n"
 	"      --tls=MODE           off, on: for clients that want it, or required, where an address doesn't\n"
@@ -118,11 +123,13 @@ static unsigned usable_cores(void)
 enum {
 	OPTION_TLS = 256, OPTION_TLS_CERTIFICATES, OPTION_TLS_PSK, OPTION_TLS_VERIFY, OPTION_KTLS, OPTION_CONTROL,
 	OPTION_MODULES, OPTION_MODULE_CONF, OPTION_POLL, OPTION_CONNECTIONS, OPTION_DRAIN, OPTION_WATCHDOG, OPTION_MEMORY,
-	OPTION_VERSION,
+	OPTION_CONFIG, OPTION_CHECK_CONFIG, OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
 	{ "listen", required_argument, NULL, 'l' },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "check-config", no_argument, NULL, OPTION_CHECK_CONFIG },
 	{ "control", required_argument, NULL, OPTION_CONTROL },
 	{ "modules", required_argument, NULL, OPTION_MODULES },
 	{ "module-conf", required_argument, NULL, OPTION_MODULE_CONF },
@@ -176,16 +183,25 @@ static bool parse_ktls(struct options *options, const char *text)
 	return false;
 }
 
+static bool is_tls_mode(const char *text)
+{
+	struct platter_error error;
+	enum nbd_tls tls;
+
+	return listen_parse_tls(&tls, text, &error) == 0;
+}
+
 /* One option with a value; false when the value is wrong. */
-static bool set_option(struct options *options, int option, const char *value, size_t *listening)
+static bool set_option(struct options *options, int option, const char *value)
 {
 	switch (option) {
-	case 'l':
-		options->listen[(*listening)++] = value;
-		return true;
+	case OPTION_CONFIG:
+		options->config = value;
+		options->config_given = true;
+		return *value != '\0';
 	case OPTION_TLS:
 		options->tls = value;
-		return true;
+		return is_tls_mode(value);
 	case OPTION_TLS_CERTIFICATES:
 		options->tls_certificates = value;
 		return *value != '\0';
@@ -227,6 +243,13 @@ static const char *values_of(int option)
 	case OPTION_TLS_CERTIFICATES:
 	case OPTION_TLS_PSK:
 		return "a path";
+	case OPTION_TLS:
+		return "off, on or required";
+	case 'v':
+	case OPTION_TLS_VERIFY:
+		return "on or off";
+	case OPTION_CONFIG:
+		return "a path, or none";
 	case OPTION_KTLS:
 		return "auto, on or off";
 	case OPTION_CONTROL:
@@ -248,12 +271,102 @@ static const char *values_of(int option)
 	}
 }
 
-static const char *long_name(int option)
+static unsigned index_of(int option)
 {
-	for (const struct option *at = long_options; at->name; at++)
-		if (at->val == option)
-			return at->name;
-	return "?";
+	unsigned index = 0;
+
+	while (long_options[index].name && long_options[index].val != option)
+		index++;
+	return index;
+}
+
+/* Those that configuration files have, and where. */
+static const struct {
+	int option;
+	const char *section, *key;
+} keys[] = {
+	{ OPTION_CONTROL, "daemon", "control" },
+	{ OPTION_DRAIN, "daemon", "drain-timeout" },
+	{ OPTION_CONNECTIONS, "daemon", "max-connections" },
+	{ OPTION_MEMORY, "daemon", "memory" },
+	{ OPTION_MODULE_CONF, "daemon", "module-conf" },
+	{ OPTION_MODULES, "daemon", "modules" },
+	{ OPTION_POLL, "daemon", "poll-us" },
+	{ 't', "daemon", "threads" },
+	{ 'v', "daemon", "verbose" },
+	{ OPTION_WATCHDOG, "daemon", "watchdog" },
+	{ OPTION_TLS_CERTIFICATES, "tls", "certificates" },
+	{ OPTION_KTLS, "tls", "ktls" },
+	{ OPTION_TLS, "tls", "mode" },
+	{ OPTION_TLS_PSK, "tls", "psk" },
+	{ OPTION_TLS_VERIFY, "tls", "verify-peer" },
+};
+
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+bool options_has_section(const char *section)
+{
+	return options_key(section, 0) != NULL;
+}
+
+const char *options_key(const char *section, unsigned index)
+{
+	for (size_t i = 0; i < KEYS; i++)
+		if (strcmp(keys[i].section, section) == 0 && index-- == 0)
+			return keys[i].key;
+	return NULL;
+}
+
+/* -1: there is none. */
+static int option_of(const char *section, const char *key)
+{
+	for (size_t i = 0; i < KEYS; i++)
+		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].key, key) == 0)
+			return keys[i].option;
+	return -1;
+}
+
+bool options_is_given(const struct options *options, const char *section, const char *key)
+{
+	int option = option_of(section, key);
+
+	return option >= 0 && options->given & (1u << index_of(option));
+}
+
+static bool set_key(struct options *options, int option, const char *value)
+{
+	if (option == 'v')
+		return args_parse_bool(value, &options->verbose);
+	if (option == OPTION_TLS_VERIFY)
+		return args_parse_bool(value, &options->tls_verify_peer);
+	return set_option(options, option, value);
+}
+
+int options_set(struct options *options, const char *section, const char *key, const char *value, struct platter_error *error)
+{
+	struct options ignored = *options;
+	int option = option_of(section, key);
+
+	if (option < 0)
+		return platter_fail(error, ENOENT, "there is no such key");
+	if (set_key(options_is_given(options, section, key) ? &ignored : options, option, value))
+		return 0;
+	return platter_fail(error, EINVAL, "write %s", values_of(option));
+}
+
+/* What ends the program at once: -ECANCELED. */
+static int print(int option, int *status)
+{
+	if (option == 'h')
+		print_help();
+	else
+		puts("platterd " PACKAGE_VERSION);
+	*status = EXIT_SUCCESS;
+	if (fflush(stdout) != 0) {
+		log_error("standard output: %s", strerror(errno));
+		*status = EXIT_FAILURE;
+	}
+	return -ECANCELED;
 }
 
 int options_parse(struct options *options, int argc, char **argv, int *status)
@@ -264,7 +377,7 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 	*options = (struct options){
 		.threads = usable_cores(), .polling = ENGINE_POLL_TRANSFERS, .poll_ns = POLL_IO_NS,
 		.max_connections = 4096, .drain_seconds = 10, .watchdog_seconds = 30, .memory = UINT64_C(1) << 30,
-		.modules = MODULE_DIR, .module_conf = MODULE_CONF_DIR,
+		.modules = MODULE_DIR, .module_conf = MODULE_CONF_DIR, .config = CONFIG_FILE,
 	};
 	*status = EXIT_USAGE;
 	options->listen = calloc((size_t)argc + 1, sizeof(*options->listen));
@@ -277,30 +390,23 @@ int options_parse(struct options *options, int argc, char **argv, int *status)
 				  option == ':' ? "a value is missing" : "not an option, or it takes no value");
 			return -EINVAL;
 		}
-		if (option == 'h' || option == OPTION_VERSION) {
-			if (option == 'h')
-				print_help();
-			else
-				puts("platterd " PACKAGE_VERSION);
-			*status = EXIT_SUCCESS;
-			if (fflush(stdout) != 0) {
-				log_error("standard output: %s", strerror(errno));
-				*status = EXIT_FAILURE;
-			}
-			return -ECANCELED;
-		}
+		if (option == 'h' || option == OPTION_VERSION)
+			return print(option, status);
+		options->given |= 1u << index_of(option);
 		if (option == 'v') {
 			options->debug = options->verbose;
 			options->verbose = true;
 		} else if (option == OPTION_TLS_VERIFY) {
 			options->tls_verify_peer = true;
-		} else if (!set_option(options, option, optarg, &listening)) {
-			log_error("--%s=%s: write %s", long_name(option), optarg, values_of(option));
+		} else if (option == OPTION_CHECK_CONFIG) {
+			options->check_config = true;
+		} else if (option == 'l') {
+			options->listen[listening++] = optarg;
+		} else if (!set_option(options, option, optarg)) {
+			log_error("--%s=%s: write %s", long_options[index_of(option)].name, optarg, values_of(option));
 			return -EINVAL;
 		}
 	}
-	if (listening == 0)
-		options->listen[0] = LISTEN_DEFAULT;
 	options->exports = argv + optind;
 	return 0;
 }

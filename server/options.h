@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The command line. */
+/* The command line, and what configuration files say in its place. */
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
 
@@ -11,8 +11,14 @@
 /* Kernel TLS: where it is mature, wherever it can be had, nowhere. */
 enum options_ktls { OPTIONS_KTLS_AUTO, OPTIONS_KTLS_ON, OPTIONS_KTLS_OFF };
 
+struct platter_error;
+
 struct options {
-	const char **listen;      /* addresses; NULL-terminated, at least one */
+	uint32_t given;           /* bits, by option: it is on the command line */
+	const char *config;       /* the configuration file; "none" */
+	bool config_given;        /* it must be there */
+	bool check_config;        /* look at that and end */
+	const char **listen;      /* addresses; NULL-terminated */
 	char **exports;           /* what spec_parse() reads; NULL-terminated */
 	const char *tls;          /* the mode where a listener says nothing; NULL: as the credentials are */
 	const char *tls_certificates, *tls_psk; /* see struct tls_files */
@@ -32,5 +38,18 @@ struct options {
 
 /* 0: go on.  Otherwise the program is to end with *STATUS: it was asked for help, or an error was printed. */
 int options_parse(struct options *options, int argc, char **argv, int *status);
+
+/* For configuration files: whether SECTION has options; those that it has, in order, NULL behind the last. */
+bool options_has_section(const char *section);
+const char *options_key(const char *section, unsigned index);
+
+/*
+ * Sets KEY of SECTION, where the command line doesn't say it; VALUE stays the caller's.  -ENOENT: there is none; -EINVAL,
+ * with the reason.
+ */
+int options_set(struct options *options, const char *section, const char *key, const char *value, struct platter_error *error);
+
+/* Whether the command line says it. */
+bool options_is_given(const struct options *options, const char *section, const char *key);
 
 #endif

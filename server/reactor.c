@@ -307,7 +307,7 @@ static void call_run(struct engine_message *message)
 	sem_post(call->done);
 }
 
-static void call_one(struct reactor *reactor, void (*fn)(struct reactor *reactor, void *argument), void *argument)
+void reactor_call(struct reactor *reactor, void (*fn)(struct reactor *reactor, void *argument), void *argument)
 {
 	sem_t done;
 	struct call call = { { .run = call_run }, reactor, fn, argument, &done };
@@ -322,7 +322,7 @@ static void call_one(struct reactor *reactor, void (*fn)(struct reactor *reactor
 void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument)
 {
 	for (unsigned i = 0; i < count; i++)
-		call_one(&reactors[i], fn, argument);
+		reactor_call(&reactors[i], fn, argument);
 }
 
 struct block_call {
@@ -344,7 +344,7 @@ void reactors_call_blocks(unsigned index, void (*fn)(struct block *block, void *
 	if (index == DISK_EVERY_REACTOR)
 		reactors_call(block_call_run, &call);
 	else
-		call_one(&reactors[index % count], block_call_run, &call);
+		reactor_call(&reactors[index % count], block_call_run, &call);
 }
 
 void reactors_finish(void)

@@ -78,6 +78,9 @@ void reactors_release(void);
  */
 void reactors_call(void (*fn)(struct reactor *reactor, void *argument), void *argument);
 
+/* The same on REACTOR alone. */
+void reactor_call(struct reactor *reactor, void (*fn)(struct reactor *reactor, void *argument), void *argument);
+
 /* The same with its part of the block layer, for disk_init(): on one reactor or on DISK_EVERY_REACTOR. */
 void reactors_call_blocks(unsigned index, void (*fn)(struct block *block, void *argument), void *argument);
 

@@ -78,7 +78,7 @@ static int parse_uuid(const char *value, char **ret, struct platter_error *error
 	return *ret ? 0 : platter_fail(error, ENOMEM, "no memory");
 }
 
-static const char queue_prefix[] = "queue.";
+const char spec_queue_prefix[] = "queue.";
 
 /* Keys of the export; all others are the driver's. */
 static int set_key(struct spec *spec, const char *key, const char *value, struct platter_error *error)
@@ -100,7 +100,7 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 	}
 	if (strcmp(key, "uuid") == 0)
 		return parse_uuid(value, &spec->uuid, error);
-	if (!spec->driver)
+	if (!spec->driver && spec->disk)
 		return platter_fail(error, EINVAL,
 				    "another export of a disk has no key \"%s\" (there are: readonly, tls, allow, description, uuid)",
 				    key);
@@ -115,8 +115,11 @@ static int set_key(struct spec *spec, const char *key, const char *value, struct
 		return parse_unaligned(value, &spec->emulates, error);
 	if (strcmp(key, "partitions") == 0)
 		return parse_bool(key, value, &spec->partitions, error);
-	if (strncmp(key, queue_prefix, sizeof(queue_prefix) - 1) == 0)
-		return limits_set(&spec->limits, key + sizeof(queue_prefix) - 1, value ? value : "", error);
+	if (strncmp(key, spec_queue_prefix, sizeof(spec_queue_prefix) - 1) == 0)
+		return limits_set(&spec->limits, key + sizeof(spec_queue_prefix) - 1, value ? value : "", error);
+	/* Only its module knows. */
+	if (!spec->driver)
+		return 0;
 	return args_set(spec->args, spec->driver, key, value, error);
 }
 
@@ -144,10 +147,33 @@ static int set_disk(struct spec *spec, char *name, struct platter_error *error)
 	return spec->disk ? 0 : platter_fail(error, ENOMEM, "no memory");
 }
 
+/* A module may have it; then it is loaded, or, for a check, *FOUND says that it would be. */
+static int get_driver(struct spec *spec, const char *name, bool *found, struct platter_error *error)
+{
+	int result;
+
+	*found = false;
+	spec->driver = driver_get(name);
+	if (spec->driver)
+		return 0;
+	if (spec->checking)
+		return modprobe_has_driver(name, found, error);
+	result = modprobe_driver(name, found, error);
+	if (result < 0)
+		return result;
+	spec->driver = driver_get(name);
+	if (!spec->driver && *found)
+		return platter_fail(error, EBUSY, "the driver \"%s\" cannot be used: its module is being unloaded, or registers none",
+				    name);
+	return 0;
+}
+
 /* DRIVER, DRIVER:ARG, DRIVER:KEY=VALUE, disk:NAME or a path. */
 static int parse_source(struct spec *spec, char *source, struct platter_error *error)
 {
 	char *arg = NULL;
+	bool in_module;
+	int result;
 
 	if (is_path(source)) {
 		spec->driver = driver_get("file");
@@ -156,19 +182,9 @@ static int parse_source(struct spec *spec, char *source, struct platter_error *e
 	arg = escape_cut(source, ":");
 	if (strcmp(source, "disk") == 0)
 		return set_disk(spec, arg, error);
-	spec->driver = driver_get(escape_remove(source));
-	/* A module may have it. */
-	if (!spec->driver) {
-		bool found;
-		int result = modprobe_driver(source, &found, error);
-
-		if (result < 0)
-			return result;
-		spec->driver = driver_get(source);
-		if (!spec->driver && found)
-			return platter_fail(error, EBUSY, "the driver \"%s\" cannot be used: its module is being unloaded, or registers none",
-					    source);
-	}
+	result = get_driver(spec, escape_remove(source), &in_module, error);
+	if (result < 0 || (spec->checking && in_module))
+		return result;
 	if (!spec->driver)
 		return unknown_driver(source, error);
 	if (!arg)
@@ -202,12 +218,12 @@ static int parse(struct spec *spec, char *text, struct platter_error *error)
 	return result;
 }
 
-int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
+static int parse_copy(struct spec *spec, const char *text, bool checking, struct platter_error *error)
 {
 	char *copy = strdup(text);
 	int result;
 
-	*spec = (struct spec){ .args = args_new() };
+	*spec = (struct spec){ .args = args_new(), .checking = checking };
 	limits_init(&spec->limits);
 	if (!copy || !spec->args)
 		result = platter_fail(error, ENOMEM, "no memory");
@@ -217,6 +233,16 @@ int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
 	if (result < 0)
 		spec_free(spec);
 	return result;
+}
+
+int spec_parse(struct spec *spec, const char *text, struct platter_error *error)
+{
+	return parse_copy(spec, text, false, error);
+}
+
+int spec_check(struct spec *spec, const char *text, struct platter_error *error)
+{
+	return parse_copy(spec, text, true, error);
 }
 
 void spec_free(struct spec *spec)

@@ -31,9 +31,15 @@ struct spec {
 	bool partitions;   /* its partitions become disks */
 	struct disk_limits limits; /* of its queue, as far as they are set */
 	struct args *args; /* of the driver; whoever takes them sets this to NULL */
+	bool checking;     /* nothing is loaded for it */
 };
 
+/* What attributes of a queue begin with. */
+extern const char spec_queue_prefix[sizeof("queue.")];
+
 int spec_parse(struct spec *spec, const char *text, struct platter_error *error);
+/* The same without loading a module: where one would have the driver, it is NULL, and its keys aren't looked at. */
+int spec_check(struct spec *spec, const char *text, struct platter_error *error);
 void spec_free(struct spec *spec);
 
 #endif

@@ -51,16 +51,19 @@ def wait_for(condition, what, seconds=PATIENCE):
 class Daemon:
     """A running platterd with a unix socket and, with tcp=True, a TCP port of its own."""
 
-    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None, tls=bool(TLS)):
+    def __init__(self, directory, *exports, options=(), tcp=False, command=(), environment=None, tls=bool(TLS),
+                 config=None, pass_fds=()):
         self.directory = str(directory)
         self.socket = os.path.join(self.directory, "nbd.sock")
         self.control = os.path.join(self.directory, "control.sock")
         self.log_path = os.path.join(self.directory, "log")
         self.good_statuses = {0, -signal.SIGKILL}
         # Nothing is left behind, even if the test run is killed.
-        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--listen", "unix:" + self.socket,
-                     "--control", self.control, "--modules", os.path.join(self.directory, "modules"),
-                     "--module-conf", os.path.join(self.directory, "modules.d")]
+        arguments = ["setpriv", "--pdeathsig", "KILL", *command, PLATTERD, "--config", config or "none", "--control", self.control,
+                     "--modules", os.path.join(self.directory, "modules"), "--module-conf", os.path.join(self.directory, "modules.d")]
+        # A configuration says by itself where to listen, and sockets are passed for that.
+        if not config and not pass_fds:
+            arguments += ["--listen", "unix:" + self.socket]
         if tcp:
             arguments += ["--listen", "tcp:127.0.0.1:0"]
         self.tls = tls_support.context(tls_support.certificates()) if tls else None
@@ -69,7 +72,8 @@ class Daemon:
         arguments += [*OPTIONS, *options, *exports]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                arguments, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+                arguments, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
+                pass_fds=pass_fds)
         self.pid = self.process.pid
         wait_for(lambda: "reactor" in self.log() or self.process.poll() is not None, "platterd starts")
         if self.process.poll() is not None:

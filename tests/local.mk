@@ -9,7 +9,9 @@ UNIT_TESTS = \
 	tests/unit/test_client_handshake \
 	tests/unit/test_client_refused \
 	tests/unit/test_client_state \
+	tests/unit/test_config_text \
 	tests/unit/test_deadline \
+	tests/unit/test_definition \
 	tests/unit/test_device \
 	tests/unit/test_dial \
 	tests/unit/test_elevator \
@@ -63,6 +65,12 @@ tests_unit_test_access_LDADD = $(unit_ldadd)
 tests_unit_test_account_SOURCES = tests/unit/test_account.c tests/unit/fake.c tests/unit/fake.h tests/unit/unit.h
 tests_unit_test_account_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_account_LDADD = $(unit_ldadd)
+tests_unit_test_config_text_SOURCES = tests/unit/test_config_text.c tests/unit/mutate.h tests/unit/unit.h
+tests_unit_test_config_text_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_config_text_LDADD = $(unit_ldadd)
+tests_unit_test_definition_SOURCES = tests/unit/test_definition.c tests/unit/unit.h
+tests_unit_test_definition_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_definition_LDADD = $(unit_ldadd)
 tests_unit_test_device_SOURCES = tests/unit/test_device.c tests/unit/unit.h
 tests_unit_test_device_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_device_LDADD = $(unit_ldadd)
@@ -279,6 +287,7 @@ EXTRA_DIST += \
 	tests/baseline.py \
 	tests/bench \
 	tests/clients \
+	tests/config_support.py \
 	tests/conftest.py \
 	tests/control \
 	tests/control_client.py \

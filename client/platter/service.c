@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "client/platter/service.h"
 
+#include <config.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -13,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
+#endif
 
 #include "client/platter/settings.h"
 
@@ -22,11 +26,6 @@
 #define NO_UNIT 5
 
 extern char **environ;
-
-bool service_manager_runs(void)
-{
-	return sd_booted() > 0;
-}
 
 /* --- Having one started */
 
@@ -130,6 +129,13 @@ int service_start(const struct settings *settings, bool configured, bool waits, 
 
 /* --- Being one */
 
+#ifdef HAVE_SYSTEMD
+
+bool service_manager_runs(void)
+{
+	return sd_booted() > 0;
+}
+
 void service_ready(void)
 {
 	(void)sd_notify(0, "READY=1");
@@ -177,3 +183,37 @@ void service_take(int *fds, unsigned count)
 	}
 	free(names);
 }
+
+#else
+
+bool service_manager_runs(void)
+{
+	return false;
+}
+
+void service_ready(void)
+{
+}
+
+void service_status(const char *format, ...)
+{
+	(void)format;
+}
+
+void service_keep(unsigned which, int fd)
+{
+	(void)which, (void)fd;
+}
+
+void service_drop(unsigned which)
+{
+	(void)which;
+}
+
+void service_take(int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		fds[i] = -1;
+}
+
+#endif

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "client/platterctl/call.h"
+#include "client/platterctl/save.h"
 #include "client/table.h"
 #include "client/platterctl/verb.h"
 #include "common/escape.h"
+#include "common/log.h"
 #include "common/size.h"
 
 /* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
@@ -31,7 +33,7 @@ static char *absolute(const char *spec)
 }
 
 /* One spec; the name that the server chose is news. */
-static int add_one(const char *spec)
+static int add_one(const char *spec, bool save)
 {
 	char *text = absolute(spec);
 	json_t *params = text ? json_pack("{s:s}", "spec", text) : NULL;
@@ -39,26 +41,57 @@ static int add_one(const char *spec)
 	const char *name;
 	int status;
 
-	free(text);
-	if (!params)
+	if (!params) {
+		free(text);
 		return verb_usage("export add: %s: not UTF-8, or no memory", spec);
+	}
 	status = call_method("export.add", params, &result);
 	name = json_string_value(json_object_get(result, "name"));
 	if (status == CALL_OK && name && !verb_json)
 		puts(name);
+	if (status == CALL_OK && save)
+		status = name ? save_export(name, text) :
+				verb_usage("export add: %s: a disk that isn't exported isn't saved", spec);
+	free(text);
 	verb_print(result, NULL);
 	return status;
 }
 
-static int export_add(int argc, char **argv)
+static int export_add(int argc, char **argv, bool save)
 {
-	int status = CALL_OK;
+	int status = save ? save_begin() : CALL_OK;
 
 	if (argc < 2)
 		return verb_usage("export add: what? for example vm1=/srv/vm1.img,readonly or ram:1G");
 	for (int i = 1; i < argc && status == CALL_OK; i++)
-		status = verb_ended_at(add_one(argv[i]), argv[i], i + 1 == argc);
+		status = verb_ended_at(add_one(argv[i], save), argv[i], i + 1 == argc);
 	return status;
+}
+
+static int export_remove(int argc, char **argv, bool save)
+{
+	int status = save ? save_begin() : CALL_OK;
+
+	if (status == CALL_OK)
+		status = verb_remove(argc, argv, "export remove", "export.remove", save ? save_forget : NULL);
+	return status;
+}
+
+/* Takes --save out of ARGV. */
+static bool take_save(int *argc, char **argv)
+{
+	bool found = false;
+	int kept = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		if (strcmp(argv[i], "--save") == 0)
+			found = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	*argc = kept;
+	return found;
 }
 
 static int export_resize(int argc, char **argv)
@@ -79,13 +112,15 @@ static int export_resize(int argc, char **argv)
 
 static int export(int argc, char **argv)
 {
+	bool save = take_save(&argc, argv);
+
 	if (argc > 1 && strcmp(argv[1], "add") == 0)
-		return export_add(argc - 1, argv + 1);
+		return export_add(argc - 1, argv + 1, save);
 	if (argc > 1 && strcmp(argv[1], "remove") == 0)
-		return verb_remove(argc - 1, argv + 1, "export remove", "export.remove");
-	if (argc > 1 && strcmp(argv[1], "resize") == 0)
+		return export_remove(argc - 1, argv + 1, save);
+	if (argc > 1 && strcmp(argv[1], "resize") == 0 && !save)
 		return export_resize(argc - 1, argv + 1);
-	return verb_usage("export: write add, remove or resize");
+	return verb_usage(save ? "export: --save is for add and remove" : "export: write add, remove or resize");
 }
 
 static int check(int argc, char **argv)
@@ -161,12 +196,45 @@ static int reload_tls(int argc, char **argv)
 	return status;
 }
 
+/* A line for each of what the server did; what it couldn't do is an error. */
+static int print_reload(const json_t *result)
+{
+	static const char *const kinds[] = { "added", "changed", "removed", "leaving" };
+	const json_t *one;
+	size_t index;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		json_array_foreach(json_object_get(result, kinds[i]), index, one)
+			printf("%s %s\n", kinds[i], json_string_value(one));
+	json_array_foreach(json_object_get(result, "restart"), index, one)
+		log_warning("%s: counts only when platterd is started again", json_string_value(one));
+	json_array_foreach(json_object_get(result, "failed"), index, one)
+		log_error("%s", json_string_value(one));
+	return json_array_size(json_object_get(result, "failed")) ? CALL_REFUSED : CALL_OK;
+}
+
+static int reload(int argc, char **argv)
+{
+	json_t *result = NULL;
+	int status = verb_no_arguments(argc, argv);
+
+	if (status == CALL_OK)
+		status = call_method("reload", NULL, &result);
+	if (status == CALL_OK && verb_json)
+		status = json_array_size(json_object_get(result, "failed")) ? CALL_REFUSED : CALL_OK;
+	else if (status == CALL_OK)
+		status = print_reload(result);
+	verb_print(result, NULL);
+	return status;
+}
+
 const struct verb change_verbs[] = {
-	{ "export", "add SPEC...", "export a disk; SPEC as on platterd's command line", export },
-	{ "export", "remove [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
+	{ "export", "add [--save] SPEC...", "export a disk; SPEC as on platterd's command line", export },
+	{ "export", "remove [--save] [--drain[=SECONDS]] NAME...", "end an export, and its disk", export },
 	{ "export", "resize NAME SIZE", "make a disk larger, or smaller while nobody uses it", export },
 	{ "check", "DISK", "see whether its medium or size has changed", check },
 	{ "ioctl", "DISK [COMMAND [ARG...]]", "the driver's own commands; without one, their list", ioctl },
+	{ "reload", "", "read the configuration again and do what has changed", reload },
 	{ "reload-tls", "", "read certificates and keys again", reload_tls },
 	{ .name = NULL },
 };

@@ -131,7 +131,7 @@ static int modprobe(int argc, char **argv)
 
 static int rmmod(int argc, char **argv)
 {
-	return verb_remove(argc, argv, "rmmod", "module.rmmod");
+	return verb_remove(argc, argv, "rmmod", "module.rmmod", NULL);
 }
 
 static int set_param(char **argv)

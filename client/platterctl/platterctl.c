@@ -129,7 +129,7 @@ static int remove_one(const char *verb, const char *method, const char *name, lo
 	return status;
 }
 
-int verb_remove(int argc, char **argv, const char *verb, const char *method)
+int verb_remove(int argc, char **argv, const char *verb, const char *method, int (*done)(const char *name))
 {
 	int status = CALL_OK;
 	long drain = 0;
@@ -139,8 +139,12 @@ int verb_remove(int argc, char **argv, const char *verb, const char *method)
 		return CALL_USAGE;
 	if (first == argc)
 		return verb_usage("%s: which?", verb);
-	for (int i = first; i < argc && status == CALL_OK; i++)
-		status = verb_ended_at(remove_one(verb, method, argv[i], drain), argv[i], i + 1 == argc);
+	for (int i = first; i < argc && status == CALL_OK; i++) {
+		status = remove_one(verb, method, argv[i], drain);
+		if (status == CALL_OK && done)
+			status = done(argv[i]);
+		status = verb_ended_at(status, argv[i], i + 1 == argc);
+	}
 	return status;
 }
 

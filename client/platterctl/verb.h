@@ -35,7 +35,10 @@ void verb_print(json_t *result, struct table *table);
 /* STATUS, of one of several arguments; when it is none of the last, says where it ended. */
 int verb_ended_at(int status, const char *which, bool last);
 
-/* Calls METHOD for each name in ARGV, which may have --drain[=SECONDS], up to the first that is refused; VERB is for messages. */
-int verb_remove(int argc, char **argv, const char *verb, const char *method);
+/*
+ * Calls METHOD for each name in ARGV, which may have --drain[=SECONDS], and then DONE, unless that is NULL, up to the first that is
+ * refused; VERB is for messages.
+ */
+int verb_remove(int argc, char **argv, const char *verb, const char *method, int (*done)(const char *name));
 
 #endif

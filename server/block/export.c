@@ -72,6 +72,7 @@ struct export *export_other(const struct disk *disk, const char *name)
 
 static void export_free(struct export *export)
 {
+	export_put(export->successor);
 	disk_put(export->disk);
 	access_put(export->access);
 	free(export->name);
@@ -87,6 +88,7 @@ static struct export *export_new(const char *name, const char *description, cons
 	if (!export)
 		return NULL;
 	export->references = 1;
+	list_init(&export->link);
 	export->disk = disk_get(disk);
 	export->name = strdup(name);
 	export->description = description ? strdup(description) : NULL;
@@ -144,7 +146,8 @@ void export_unuse(struct export *export)
 	if (!export)
 		return;
 	registry_lock();
-	export->users--;
+	for (struct export *at = export; at; at = at->successor)
+		at->users--;
 	registry_changed();
 	registry_unlock();
 	export_put(export);
@@ -183,29 +186,81 @@ static unsigned wait_for_sessions(const struct export *export, const struct pati
 	return export->users;
 }
 
-int export_remove(struct export *export, const struct patience *patience, struct platter_error *error)
+/* With the lock held. */
+static int shut(struct export *export, struct platter_error *error)
 {
-	unsigned left = 0;
+	if (export->removing || list_empty(&export->link))
+		return platter_fail(error, ENOENT, "%s is being removed already", export->name);
+	export->removing = true;
+	return 0;
+}
+
+int export_shut(struct export *export, struct platter_error *error)
+{
+	int result;
+
+	registry_lock();
+	result = shut(export, error);
+	registry_unlock();
+	return result;
+}
+
+int export_remove_shut(struct export *export, const struct patience *patience, struct platter_error *error)
+{
+	unsigned left;
 	int result = 0;
 
 	registry_lock();
-	if (export->removing || list_empty(&export->link)) {
-		result = platter_fail(error, ENOENT, "%s is being removed already", export->name);
-	} else if (export->users && !patience->until) {
-		left = export->users;
-	} else {
-		export->removing = true;
-		left = wait_for_sessions(export, patience);
-		export->removing = left == 0;
-	}
-	if (result == 0 && left)
+	left = wait_for_sessions(export, patience);
+	export->removing = left == 0;
+	if (left)
 		result = usage_fail_clients(export->name, left, error);
-	if (result == 0)
+	else
 		list_del_init(&export->link);
 	registry_unlock();
 	if (result == 0)
 		export_put(export);
 	return result;
+}
+
+int export_remove(struct export *export, const struct patience *patience, struct platter_error *error)
+{
+	int result = 0;
+
+	registry_lock();
+	/* Without patience clients don't even notice. */
+	if (export->users && !patience->until && !export->removing)
+		result = usage_fail_clients(export->name, export->users, error);
+	if (result == 0)
+		result = shut(export, error);
+	registry_unlock();
+	return result < 0 ? result : export_remove_shut(export, patience, error);
+}
+
+int export_replace(struct export *export, const char *description, bool tls, struct access *access)
+{
+	struct export *successor = export_new(export->name, description, export->uuid, export->disk);
+
+	if (!successor)
+		return -ENOMEM;
+	successor->read_only = export->read_only;
+	successor->tls = tls;
+	successor->access = access_get(access);
+	registry_lock();
+	if (export->removing || list_empty(&export->link)) {
+		registry_unlock();
+		export_put(successor);
+		return -ENOENT;
+	}
+	successor->users = export->users;
+	list_add(&successor->link, &export->link);
+	list_del_init(&export->link);
+	/* The list's reference and the old one's. */
+	successor->references++;
+	export->successor = successor;
+	registry_unlock();
+	export_put(export);
+	return 0;
 }
 
 void export_remove_disk(const struct disk *disk)
@@ -228,6 +283,25 @@ void export_remove_all(void)
 
 	while ((node = list_pop(&exports)))
 		export_put(container_of(node, struct export, link));
+}
+
+struct export *export_of_partition(const struct disk *disk)
+{
+	struct export *found = NULL;
+	struct list_head *node;
+
+	registry_lock();
+	list_for_each(node, &exports) {
+		struct export *export = container_of(node, struct export, link);
+		bool own = export->disk->whole == disk && strcmp(export->name, export->disk->name) == 0;
+
+		if (own && !export->removing && (export->access != disk->access || export->tls != disk->tls) && !found)
+			found = export;
+	}
+	if (found)
+		found->references++;
+	registry_unlock();
+	return found;
 }
 
 const char *export_description(const struct export *export)

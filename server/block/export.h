@@ -22,6 +22,7 @@ struct export {
 	unsigned references;   /* the list's among them, and each user's */
 	unsigned users;        /* sessions */
 	bool removing;         /* nobody new finds it, but its name is still taken */
+	struct export *successor; /* has its place in the list, and counts its users, too; a reference; NULL */
 
 	char *name;
 	char *description;     /* NULL: the disk's */
@@ -58,9 +59,22 @@ void export_put(struct export *export);
  */
 int export_remove(struct export *export, const struct patience *patience, struct platter_error *error);
 
+/* Its halves, for whoever has users leave in between: nobody new finds it; then it goes when they have, or is as it was. */
+int export_shut(struct export *export, struct platter_error *error);
+int export_remove_shut(struct export *export, const struct patience *patience, struct platter_error *error);
+
+/*
+ * Puts another in EXPORT's place, of the same name and disk, with other rules for clients to come.  Those that use it
+ * keep it.  -ENOENT, -ENOMEM.
+ */
+int export_replace(struct export *export, const char *description, bool tls, struct access *access);
+
 /* Removes all exports of DISK, used or not. */
 void export_remove_disk(const struct disk *disk);
 void export_remove_all(void);
+
+/* Of the exports of DISK's partitions, by their own names, one with other rules than DISK's; a reference.  NULL: there is none. */
+struct export *export_of_partition(const struct disk *disk);
 
 const char *export_description(const struct export *export);
 

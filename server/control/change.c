@@ -14,7 +14,8 @@
 #include "server/control/event.h"
 #include "server/control/method.h"
 #include "server/control/peer.h"
-#include "server/net/credentials.h"
+#include "server/reload.h"
+#include "server/remarks.h"
 
 #define IOCTL_MOST_ARGUMENTS 32
 
@@ -25,7 +26,7 @@ static int export_add_method(struct call *call)
 	int result = method_params(call, "{s:s!}", "spec", &spec);
 
 	if (result == 0)
-		result = admin_add(spec, &export, &call->error);
+		result = admin_add(spec, ROSTER_HAND, &export, &call->error);
 	if (result < 0)
 		return result;
 	call->result = json_pack("{s:s?}", "name", export ? export->name : NULL);
@@ -47,7 +48,7 @@ static int export_remove_method(struct call *call)
 	if (result == 0)
 		result = method_patience(call, drain, &patience);
 	if (result == 0)
-		result = admin_remove(name, &patience, &call->error);
+		result = admin_remove(name, &patience, false, &call->error);
 	if (result < 0)
 		return result;
 	log_notice("%s: removed (user %u)", name, call->peer->uid);
@@ -167,9 +168,40 @@ static int tls_reload_method(struct call *call)
 	int result = method_params(call, "{!}");
 
 	if (result == 0)
-		result = credentials_reload(&call->error);
+		result = reload_tls(&call->error);
 	if (result == 0)
 		log_info("TLS: reloaded (user %u)", call->peer->uid);
+	return result;
+}
+
+/* What has become of the configuration's exports and listeners, by kind. */
+static json_t *remarks_result(const struct list_head *remarks)
+{
+	json_t *result = json_object();
+	struct list_head *node;
+
+	for (enum remark_kind kind = REMARK_ADDED; kind <= REMARK_FAILED; kind++)
+		json_object_set_new(result, remark_kind_name(kind), json_array());
+	list_for_each(node, remarks) {
+		const struct remark *remark = container_of(node, struct remark, link);
+
+		json_array_append_new(json_object_get(result, remark_kind_name(remark->kind)), json_text(remark->text));
+	}
+	return result;
+}
+
+static int reload_method(struct call *call)
+{
+	struct list_head remarks = LIST_HEAD_INIT(remarks);
+	int result = method_params(call, "{!}");
+
+	if (result == 0) {
+		log_info("reload (user %u)", call->peer->uid);
+		result = reload_run(&remarks, &call->whole, &call->error);
+	}
+	if (result == 0)
+		call->result = remarks_result(&remarks);
+	remarks_free(&remarks);
 	return result;
 }
 
@@ -179,6 +211,7 @@ const struct method change_methods[] = {
 	{ .name = "disk.resize", .changes = true, .run = disk_resize_method },
 	{ .name = "disk.check", .changes = true, .run = disk_check_method },
 	{ .name = "disk.ioctl", .changes = true, .run = disk_ioctl_method },
+	{ .name = "reload", .changes = true, .run = reload_method },
 	{ .name = "tls.reload", .changes = true, .run = tls_reload_method },
 	{ .name = NULL },
 };

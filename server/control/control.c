@@ -2,11 +2,14 @@
 #include "server/control/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,6 +34,7 @@
 
 static struct {
 	struct unix_socket socket;
+	int wake;                  /* an eventfd, for the thread that accepts */
 	pthread_t thread;          /* accepts */
 	bool started;
 	atomic_bool stopping;
@@ -40,6 +44,7 @@ static struct {
 	unsigned count, readers;   /* of them; who may not change anything */
 } control = {
 	.socket = { .fd = -1 },
+	.wake = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.gone = PTHREAD_COND_INITIALIZER,
 	.peers = LIST_HEAD_INIT(control.peers),
@@ -99,6 +104,11 @@ int control_open(const char *text, struct platter_error *error)
 	if (result == 0 && address.tls[0])
 		return platter_fail(error, EINVAL, "%s: there is no TLS on it", text);
 	return result < 0 ? result : unix_socket_listen(&control.socket, address.host, address.mode, error);
+}
+
+void control_adopt(int fd)
+{
+	control.socket = (struct unix_socket){ .fd = fd };
 }
 
 bool control_is_open(void)
@@ -188,15 +198,19 @@ static void welcome(int fd)
 static void *accept_all(void *argument)
 {
 	static const struct timespec pause = { .tv_nsec = 100000000 };
+	struct pollfd watched[] = { { .fd = control.socket.fd, .events = POLLIN }, { .fd = control.wake, .events = POLLIN } };
 
 	(void)argument;
 	pthread_setname_np(pthread_self(), "control");
 	while (!control_stopping()) {
-		int fd = accept4(control.socket.fd, NULL, NULL, SOCK_CLOEXEC);
+		int fd;
 
+		if (poll(watched, 2, -1) < 0 || !(watched[0].revents & POLLIN))
+			continue;
+		fd = accept4(control.socket.fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			welcome(fd);
-		else if (errno != EINTR && errno != ECONNABORTED && !control_stopping())
+		else if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED && !control_stopping())
 			nanosleep(&pause, NULL); /* out of descriptors or memory */
 	}
 	return NULL;
@@ -204,11 +218,16 @@ static void *accept_all(void *argument)
 
 int control_start(void)
 {
-	int result;
+	int result = 0;
 
 	if (control.socket.fd < 0)
 		return 0;
-	result = start_thread(&control.thread, accept_all, NULL);
+	control.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Whoever was there may have gone when it is accepted. */
+	if (control.wake < 0 || fcntl(control.socket.fd, F_SETFL, O_NONBLOCK) < 0)
+		result = -errno;
+	if (result == 0)
+		result = start_thread(&control.thread, accept_all, NULL);
 	control.started = result == 0;
 	return result;
 }
@@ -220,9 +239,10 @@ void control_stop(void)
 	pthread_mutex_lock(&control.lock);
 	control.stopping = true;
 	unix_socket_unlink(&control.socket);
+	/* Not by a shutdown of the socket, which may be another's, too. */
+	if (control.wake >= 0)
+		(void)eventfd_write(control.wake, 1);
 	/* Threads that wait for input see its end; an answer can still be sent. */
-	if (control.socket.fd >= 0)
-		shutdown(control.socket.fd, SHUT_RD);
 	list_for_each(node, &control.peers)
 		shutdown(container_of(node, struct peer, link)->fd, SHUT_RD);
 	pthread_mutex_unlock(&control.lock);
@@ -255,4 +275,7 @@ void control_close(void)
 		wait_for_peers();
 	}
 	unix_socket_close(&control.socket);
+	if (control.wake >= 0)
+		close(control.wake);
+	control.wake = -1;
 }

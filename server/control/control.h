@@ -17,6 +17,8 @@ struct platter_error;
  * there can be none, or another server has it, it says so and goes on.
  */
 int control_open(const char *address, struct platter_error *error);
+/* Likewise on FD, a unix socket that listens already, and is taken; for whoever opens it next it stays as it is. */
+void control_adopt(int fd);
 bool control_is_open(void);
 
 /* Serves whoever comes, once the reactors run; -errno. */

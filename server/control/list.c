@@ -22,6 +22,7 @@
 #include "server/module/modprobe.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
+#include "server/reload.h"
 
 /* {NAME: LIST} as the result; takes LIST. */
 static int give_list(struct call *call, const char *name, json_t *list)
@@ -42,9 +43,13 @@ static json_t *absolute(const char *directory)
 
 static int list_version(struct call *call)
 {
-	call->result = json_pack("{s:s, s:I, s:b, s:o, s:o}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "may_change",
-				 (int)call->peer->may_change, "modules", absolute(modprobe_modules()), "module_conf",
-				 absolute(modprobe_configuration()));
+	char *configuration = reload_path();
+
+	call->result = json_pack("{s:s, s:I, s:b, s:o, s:o, s:o?}", "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(),
+				 "may_change", (int)call->peer->may_change, "modules", absolute(modprobe_modules()),
+				 "module_conf", absolute(modprobe_configuration()),
+				 "configuration", configuration ? json_text(configuration) : NULL);
+	free(configuration);
 	return 0;
 }
 

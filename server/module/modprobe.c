@@ -177,7 +177,9 @@ int modprobe_load(const char *name, const char *const *args, size_t count, char 
 	return result;
 }
 
-int modprobe_driver(const char *name, bool *found, struct platter_error *error)
+/* Has LOOK see to what has the driver NAME, if anything is known of modules: most machines have none at all. */
+static int with_driver(const char *name, bool *found, struct platter_error *error,
+		       int (*look)(struct knowledge *knowledge, const char *alias, size_t *count, struct platter_error *error))
 {
 	struct knowledge knowledge;
 	size_t count = 0;
@@ -188,16 +190,37 @@ int modprobe_driver(const char *name, bool *found, struct platter_error *error)
 	if (strlen(name) > 64 || !module_directory)
 		return 0;
 	result = learn(&knowledge, error);
-	/* Most machines have no modules at all. */
 	if (result == -ENOENT)
 		return 0;
 	if (result < 0)
 		return result;
 	snprintf(alias, sizeof(alias), "driver:%s", name);
-	result = load_resolved(&knowledge, alias, NULL, 0, &count, error);
+	result = look(&knowledge, alias, &count, error);
 	*found = count > 0;
 	forget(&knowledge);
 	return result;
+}
+
+static int load_alias(struct knowledge *knowledge, const char *alias, size_t *count, struct platter_error *error)
+{
+	return load_resolved(knowledge, alias, NULL, 0, count, error);
+}
+
+static int find_alias(struct knowledge *knowledge, const char *alias, size_t *count, struct platter_error *error)
+{
+	(void)error;
+	*count = modindex_resolve(knowledge->index, knowledge->conf, alias, 0) != NULL;
+	return 0;
+}
+
+int modprobe_driver(const char *name, bool *found, struct platter_error *error)
+{
+	return with_driver(name, found, error, load_alias);
+}
+
+int modprobe_has_driver(const char *name, bool *found, struct platter_error *error)
+{
+	return with_driver(name, found, error, find_alias);
 }
 
 /* Whether anything uses it, its disks included. */

@@ -30,6 +30,8 @@ int modprobe_unload(const char *name, const struct patience *patience, struct pl
 
 /* Loads what provides the driver NAME; *FOUND: whether any module does.  Without an index of modules there is none. */
 int modprobe_driver(const char *name, bool *found, struct platter_error *error);
+/* Only whether any module does. */
+int modprobe_has_driver(const char *name, bool *found, struct platter_error *error);
 
 /* Loads what the configuration says is to be loaded at the start; each failure is logged. */
 void modprobe_load_configured(void);

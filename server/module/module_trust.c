@@ -13,19 +13,16 @@
 
 #include "server/module/module_file.h"
 
-static int check_file(const struct stat *status, const char *path, struct platter_error *error)
+static int check_file(const struct stat *status, const char *path, const char *what, struct platter_error *error)
 {
 	if (!S_ISREG(status->st_mode))
 		return platter_fail(error, EINVAL, "%s: not a regular file", path);
 	if (status->st_uid != 0 && status->st_uid != geteuid())
-		return platter_fail(error, EPERM, "%s: belongs to the user %ju; a module must be root's or the user %ju's, who runs "
-				    "platterd", path, (uintmax_t)status->st_uid, (uintmax_t)geteuid());
+		return platter_fail(error, EPERM, "%s: belongs to the user %ju; %s must be root's or the user %ju's, who runs "
+				    "platterd", path, (uintmax_t)status->st_uid, what, (uintmax_t)geteuid());
 	if (status->st_mode & (S_IWGRP | S_IWOTH))
 		return platter_fail(error, EPERM, "%s: others than its owner may write it (mode %04o); chmod go-w %s", path,
 				    (unsigned)status->st_mode & 07777, path);
-	if ((uint64_t)status->st_size > MODULE_FILE_MOST)
-		return platter_fail(error, EFBIG, "%s: %jd bytes; a module has at most %zu", path, (intmax_t)status->st_size,
-				    MODULE_FILE_MOST);
 	return 0;
 }
 
@@ -48,7 +45,7 @@ static int check_directories(char *directory, struct platter_error *error)
 	return 0;
 }
 
-int module_trust(int fd, const char *path, struct platter_error *error)
+int module_trust_file(int fd, const char *path, const char *what, struct platter_error *error)
 {
 	char link[64], real[PATH_MAX];
 	struct stat status, named;
@@ -57,7 +54,7 @@ int module_trust(int fd, const char *path, struct platter_error *error)
 
 	if (fstat(fd, &status) < 0)
 		return platter_fail(error, errno, "%s: %s", path, strerror(errno));
-	result = check_file(&status, path, error);
+	result = check_file(&status, path, what, error);
 	if (result < 0)
 		return result;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -69,4 +66,19 @@ int module_trust(int fd, const char *path, struct platter_error *error)
 	if (real[0] != '/' || lstat(real, &named) < 0 || named.st_dev != status.st_dev || named.st_ino != status.st_ino)
 		return platter_fail(error, EPERM, "%s: was removed or replaced, or never had a name; try again", path);
 	return check_directories(real, error);
+}
+
+int module_trust(int fd, const char *path, struct platter_error *error)
+{
+	struct stat status;
+	int result = module_trust_file(fd, path, "a module", error);
+
+	if (result < 0)
+		return result;
+	if (fstat(fd, &status) < 0)
+		return platter_fail(error, errno, "%s: %s", path, strerror(errno));
+	if ((uint64_t)status.st_size > MODULE_FILE_MOST)
+		return platter_fail(error, EFBIG, "%s: %jd bytes; a module has at most %zu", path, (intmax_t)status.st_size,
+				    MODULE_FILE_MOST);
+	return 0;
 }

@@ -21,4 +21,7 @@
  */
 int module_trust(int fd, const char *path, struct platter_error *error);
 
+/* The same, of whatever size, for another kind of file that the daemon believes; WHAT names it, as in "a module". */
+int module_trust_file(int fd, const char *path, const char *what, struct platter_error *error);
+
 #endif

@@ -33,18 +33,22 @@ static int read_all(int file, char *buffer, size_t size, size_t *ret)
 	return 0;
 }
 
-int text_file_read(const char *path, char **ret, struct platter_error *error)
+int text_file_open(const char *path, struct platter_error *error)
 {
 	/* Non-blocking: a FIFO of that name would hang us. */
-	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), result;
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return file < 0 ? platter_fail(error, errno, "%s: %s", path, strerror(errno)) : file;
+}
+
+int text_file_read_from(int file, const char *path, char **ret, struct platter_error *error)
+{
 	size_t length = 0;
 	char *text;
+	int result;
 
-	if (file < 0)
-		return platter_fail(error, errno, "%s: %s", path, strerror(errno));
 	text = malloc(TEXT_FILE_MAX + 1);
 	result = text ? read_all(file, text, TEXT_FILE_MAX + 1, &length) : -ENOMEM;
-	close(file);
 	if (result < 0) {
 		platter_fail(error, -result, "%s: %s", path, strerror(-result));
 	} else if (length > TEXT_FILE_MAX) {
@@ -57,6 +61,18 @@ int text_file_read(const char *path, char **ret, struct platter_error *error)
 		return 0;
 	}
 	free(text);
+	return result;
+}
+
+int text_file_read(const char *path, char **ret, struct platter_error *error)
+{
+	int file = text_file_open(path, error);
+	int result;
+
+	if (file < 0)
+		return file;
+	result = text_file_read_from(file, path, ret, error);
+	close(file);
 	return result;
 }
 

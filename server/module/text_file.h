@@ -13,6 +13,10 @@ struct platter_error;
 
 /* Reads PATH; the caller frees *RET.  -ENOENT and other errors of open(2); -EINVAL: it isn't text; -EFBIG. */
 int text_file_read(const char *path, char **ret, struct platter_error *error);
+/* The same of FILE, a descriptor for reading, which stays open; PATH is for messages. */
+int text_file_read_from(int file, const char *path, char **ret, struct platter_error *error);
+/* That descriptor: what stands there may be anything, and doesn't hold us up. */
+int text_file_open(const char *path, struct platter_error *error);
 
 /*
  * Makes DIRECTORY/NAME, or puts another in its place, of what WRITE prints: a

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The care of connections that goes on beside the data: deadlines, idle buffers, shutdown. */
+#include <string.h>
+
 #include "common/log.h"
+#include "server/block/disk.h"
+#include "server/block/export.h"
 #include "server/net/conn.h"
 #include "server/reactor.h"
 
@@ -77,4 +81,18 @@ void conn_stop_all(struct reactor *reactor)
 
 	list_for_each_safe(node, following, &reactor->connections)
 		conn_drain(container_of(node, struct conn, link));
+}
+
+void conn_drain_users(struct reactor *reactor, const struct disk *disk, const char *name)
+{
+	struct list_head *node, *following;
+
+	list_for_each_safe(node, following, &reactor->connections) {
+		struct conn *conn = container_of(node, struct conn, link);
+		const struct export *export = conn->session.export;
+		bool of_disk = export && disk && (export->disk == disk || export->disk->whole == disk);
+
+		if (of_disk || (export && name && strcmp(export->name, name) == 0))
+			conn_drain(conn);
+	}
 }

@@ -84,6 +84,9 @@ void conn_tick(struct reactor *reactor);
 /* Shutdown: stops reading everywhere and closes each connection when it has answered what it took. */
 void conn_stop_all(struct reactor *reactor);
 
+/* The same for those that use an export of DISK, or of its partitions, or the one that is called EXPORT; either may be NULL. */
+void conn_drain_users(struct reactor *reactor, const struct disk *disk, const char *export);
+
 /* Stops reading from one, which then has conn_drain_deadline() to read its replies. */
 void conn_drain(struct conn *conn);
 void conn_drain_deadline(struct conn *conn);

@@ -192,6 +192,11 @@ def unmark(daemon):
     assert daemon.ctl_json("unmark", "a", "monday") == {}
 
 
+def reload(daemon):
+    """This one has no configuration."""
+    assert "there is no configuration" in daemon.ctl("reload", status=1)
+
+
 def reload_tls(daemon):
     """This one has none."""
     assert "TLS isn't used" in daemon.ctl("reload-tls", status=1)
@@ -213,7 +218,7 @@ VERBS = {
     "export remove": export_remove, "export resize": export_resize, "check": check, "ioctl": ioctl, "lsmod": lsmod, "insmod": insmod,
     "rmmod": rmmod, "modprobe": modprobe, "modprobe -r": modprobe_r, "modinfo": modinfo, "depmod": depmod, "param": param,
     "symbols": symbols, "dmesg": dmesg, "watch": watch, "version": version, "queue": queue, "clear-error": clear_error,
-    "stats": stats, "iostat": iostat, "reload-tls": reload_tls, "mark": mark, "marks": marks, "unmark": unmark,
+    "stats": stats, "iostat": iostat, "reload": reload, "reload-tls": reload_tls, "mark": mark, "marks": marks, "unmark": unmark,
 }
 
 

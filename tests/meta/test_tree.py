@@ -68,10 +68,10 @@ def test_the_daemon_shows_modules_its_interface_and_nothing_else():
     shown = {name for name in subprocess.run(["nm", "-D", "--defined-only", "--format=posix", PLATTERD], capture_output=True, text=True,
                                              check=True, timeout=60).stdout.split("\n") if name}
     shown = {line.split()[0] for line in shown}
-    # What else there is are the C library's own variables, and a sanitizer's runtime.
+    # What else there is are the C library's own variables, the one of inih that is set, and a sanitizer's runtime.
     ours = {name for name in shown if name.startswith("platter")}
     assert ours == declared
-    others = {name for name in shown - ours if "@" not in name}
+    others = {name for name in shown - ours if "@" not in name} - {"ini_max_line"}
     if not SANITIZED:
         assert not others, others
 
