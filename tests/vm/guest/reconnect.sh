@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 33 and 5 a round
+# checks: 41 and 5 a round
 # What platter has attached outlives its server, its connections and platter itself: a server of the guest's own.
 
 URI=nbd://127.0.0.1:10809
@@ -100,6 +100,14 @@ check "the disk is right again" truncate -s $((2 * SIZE)) /tmp/one.img
 check "and so is the server" start
 check "back" soon is one alive
 check "detach" platter detach one
+check "the server goes once more" crash
+check "a server with a RAM disk" start_server ram=ram:16M
+equal "attach it" "$(platter attach --device nbd0 $URI/ram)" /dev/nbd0
+check "it has an identity" sh -c "platter status ram | grep -E 'uuid [0-9a-f]{8}-'"
+check "its content ends with the server" crash
+check "which comes again" start_server ram=ram:16M
+check "platter refuses an empty disk in its place" soon sh -c "platter status ram | grep 'another disk than the one that was attached'"
+check "detach in spite of that" platter detach --force ram
 check "server ends" sh -c "kill -TERM $server"
 wait "$server"
 echo "errors are a fault" >/dev/kmsg
