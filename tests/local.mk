@@ -19,6 +19,7 @@ UNIT_TESTS = \
 	tests/unit/test_extents \
 	tests/unit/test_flush \
 	tests/unit/test_identity \
+	tests/unit/test_inquiry \
 	tests/unit/test_iostat \
 	tests/unit/test_ktls \
 	tests/unit/test_limits \
@@ -222,6 +223,12 @@ tests_unit_test_client_handshake_LDADD = $(client_ldadd)
 tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
 tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
 tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_inquiry_SOURCES = tests/unit/test_inquiry.c client/platter/inquiry.c client/platter/inquiry.h \
+	tests/unit/mutate.h $(unit_directory)
+tests_unit_test_inquiry_CPPFLAGS = $(client_cppflags) -DSTATE_DIRECTORY='"."'
+tests_unit_test_inquiry_LDADD = $(client_ldadd)
+# It says who asks.
+tests_unit_test_inquiry_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getsockopt
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
 tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
 tests_unit_test_settings_LDADD = $(client_ldadd)

@@ -152,22 +152,37 @@ void inquiry_prepare(const struct inquiry *inquiry, struct pollfd *slots)
 	slots[INQUIRY_MOST] = (struct pollfd){ .fd = inquiry->listener, .events = POLLIN };
 }
 
+/* Those who may only look don't keep the others out: NULL, there is no room. */
+static struct asker *find_room(struct inquiry *inquiry, bool allowed)
+{
+	for (unsigned i = 0; i < INQUIRY_MOST; i++)
+		if (inquiry->askers[i].fd < 0)
+			return &inquiry->askers[i];
+	for (unsigned i = 0; i < INQUIRY_MOST && allowed; i++)
+		if (!inquiry->askers[i].allowed)
+			return &inquiry->askers[i];
+	return NULL;
+}
+
 static void accept_one(struct inquiry *inquiry)
 {
 	int fd = accept4(inquiry->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t length = sizeof(peer);
+	struct asker *asker;
+	bool allowed;
 
 	if (fd < 0)
 		return;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-	for (unsigned i = 0; i < INQUIRY_MOST; i++) {
-		if (inquiry->askers[i].fd >= 0)
-			continue;
-		inquiry->askers[i] = (struct asker){ .fd = fd, .allowed = peer.uid == 0 || peer.uid == geteuid() };
+	allowed = peer.uid == 0 || peer.uid == geteuid();
+	asker = find_room(inquiry, allowed);
+	if (!asker) {
+		close(fd);
 		return;
 	}
-	close(fd);
+	hang_up(asker);
+	*asker = (struct asker){ .fd = fd, .allowed = allowed };
 }
 
 static json_t *answer_line(struct inquiry *inquiry, struct asker *asker, struct problem *problem)

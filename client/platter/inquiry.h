@@ -2,8 +2,8 @@
 /*
  * Questions to the supervisor of a device: a line of JSON each way, over the
  * unix socket STATE_DIRECTORY/nbdN.sock.  {"ask": "status"} is for everybody,
- * the others are for root: "reconnect" and "resize" do that; "hold" has it
- * leave the device alone until the connection ends, since somebody detaches it.
+ * the others are for root: "reconnect" does that; "hold" has it leave the
+ * device alone until the connection ends, since somebody detaches it.
  */
 #ifndef CLIENT_INQUIRY_H
 #define CLIENT_INQUIRY_H

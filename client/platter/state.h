@@ -13,7 +13,10 @@
 #include "client/platter/handshake.h"
 #include "client/platter/settings.h"
 
+/* Tests have another. */
+#ifndef STATE_DIRECTORY
 #define STATE_DIRECTORY "/run/platter/client"
+#endif
 
 struct state {
 	struct settings settings;  /* with which it was attached; complete */

@@ -101,9 +101,10 @@ static int derive(char uuid[IDENTITY_LENGTH + 1], const char *driver, const char
 {
 	if (*machine)
 		return hash(uuid, machine, driver, what);
+	/* A random one would be another after each start, which clients would take for another disk. */
 	if (!atomic_exchange(&told, true))
-		log_warning("/etc/machine-id: there is none: disks whose identity isn't given (uuid=) have another one after each start");
-	choose(uuid);
+		log_warning("/etc/machine-id: there is none: clients can't tell disks whose identity isn't given (uuid=)");
+	uuid[0] = '\0';
 	return 0;
 }
 
@@ -154,6 +155,8 @@ int identity_settle_partition(struct disk *part, unsigned number, struct platter
 	char uuid[IDENTITY_LENGTH + 1];
 	char text[16];
 
+	if (!*part->whole->identity.uuid)
+		return 0;
 	snprintf(text, sizeof(text), "%u", number);
 	if (hash(uuid, part->whole->identity.uuid, "partition", text) < 0)
 		return platter_fail(error, ENOMEM, "no memory");

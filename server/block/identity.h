@@ -16,13 +16,13 @@ struct platter_error;
 #define IDENTITY_LENGTH 36
 
 struct identity {
-	char uuid[IDENTITY_LENGTH + 1]; /* "": none yet */
+	char uuid[IDENTITY_LENGTH + 1]; /* "": none */
 	bool given;                     /* by the administrator: the driver doesn't change it */
 };
 
 /*
  * Takes the machine's from the file at PATH, as machine-id(5) has it, before the first disk is made.  Where there is none
- * every disk's is random, which the log says once.
+ * neither have disks that aren't given one, but those in memory, which the log says once.
  */
 void identity_init(const char *path);
 

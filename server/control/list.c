@@ -65,6 +65,12 @@ static int list_devices(struct call *call)
 	return give_list(call, "devices", list);
 }
 
+/* NULL where UUID is empty: null for those who read it. */
+static const char *uuid_of(const char *uuid)
+{
+	return *uuid ? uuid : NULL;
+}
+
 /* null: nobody knows before it was opened. */
 static json_t *size_of(struct disk *disk)
 {
@@ -101,14 +107,14 @@ static int list_disks(struct call *call)
 
 		if (disk->state == DISK_ADDING)
 			continue;
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:o, s:s, s:s, s:s, s:i}", "name", disk->name,
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:o, s:b, s:s, s:o, s:s, s:s, s:s?, s:i}", "name", disk->name,
 						      "major", (int)disk->major, "minor", (int)disk->minor,
 						      "size", size_of(disk), "read_only", (int)disk->read_only,
 						      "type", disk->whole ? "part" : "disk",
 						      "parents", parents_of(disk),
 						      "driver", disk_whole(disk)->driver->name,
 						      "description", disk->description,
-						      "uuid", disk->identity.uuid, "users", (int)disk_users(disk)));
+						      "uuid", uuid_of(disk->identity.uuid), "users", (int)disk_users(disk)));
 	}
 	registry_unlock();
 	return give_list(call, "disks", list);
@@ -143,12 +149,12 @@ static int list_exports(struct call *call)
 	list_for_each(node, export_list()) {
 		struct export *export = container_of(node, struct export, link);
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:s, s:i}", "name", export->name,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:s?, s:i}", "name", export->name,
 						      "disk", export->disk->name, "size", size_of(export->disk),
 						      "read_only", (int)(export->read_only || export->disk->read_only),
 						      "tls", (int)export->tls, "restricted", export->access != NULL,
 						      "description", export_description(export),
-						      "uuid", export_uuid(export), "clients", (int)export->users));
+						      "uuid", uuid_of(export_uuid(export)), "clients", (int)export->users));
 	}
 	registry_unlock();
 	return give_list(call, "exports", list);
