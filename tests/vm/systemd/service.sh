@@ -9,6 +9,11 @@ main_pid() {
     systemctl show --property=MainPID --value "platter@$1.service"
 }
 
+nothing_failed() {
+    systemctl --failed --plain --no-legend
+    [ -z "$(systemctl --failed --plain --no-legend)" ]
+}
+
 another_pid() {
     local pid
     pid=$(main_pid data)
@@ -16,7 +21,7 @@ another_pid() {
 }
 
 check "booted" systemctl is-active multi-user.target
-check "nothing has failed" sh -c 'systemctl --failed --plain --no-legend; [ -z "$(systemctl --failed --plain --no-legend)" ]'
+check "nothing has failed" nothing_failed
 check "the disk of fstab is mounted" mountpoint /data
 check "checksums" same_tree /data
 check "its service is active" systemctl is-active platter@data.service
