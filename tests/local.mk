@@ -6,6 +6,7 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
 	tests/unit/test_account \
+	tests/unit/test_client_config \
 	tests/unit/test_client_handshake \
 	tests/unit/test_client_refused \
 	tests/unit/test_client_state \
@@ -30,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
 	tests/unit/test_moddep \
+	tests/unit/test_nbdtab \
 	tests/unit/test_options \
 	tests/unit/test_overlap \
 	tests/unit/test_param \
@@ -210,6 +212,12 @@ tests_unit_test_client_handshake_LDADD = $(client_ldadd)
 tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
 tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
 tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_client_config_SOURCES = tests/unit/test_client_config.c $(unit_directory)
+tests_unit_test_client_config_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_config_LDADD = $(client_ldadd)
+tests_unit_test_nbdtab_SOURCES = tests/unit/test_nbdtab.c tests/unit/unit.h
+tests_unit_test_nbdtab_CPPFLAGS = $(client_cppflags)
+tests_unit_test_nbdtab_LDADD = $(client_ldadd)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
 tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
 tests_unit_test_settings_LDADD = $(client_ldadd)
