@@ -49,6 +49,7 @@ UNIT_TESTS = \
 	tests/unit/test_tls_forged \
 	tests/unit/test_tls_record \
 	tests/unit/test_trial \
+	tests/unit/test_unit_name \
 	tests/unit/test_uri \
 	tests/unit/test_verify \
 	tests/unit/test_volatile
@@ -233,6 +234,9 @@ tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wr
 tests_unit_test_dial_SOURCES = tests/unit/test_dial.c $(unit_directory)
 tests_unit_test_dial_CPPFLAGS = $(client_cppflags)
 tests_unit_test_dial_LDADD = $(client_ldadd)
+tests_unit_test_unit_name_SOURCES = tests/unit/test_unit_name.c tests/unit/unit.h
+tests_unit_test_unit_name_CPPFLAGS = $(client_cppflags)
+tests_unit_test_unit_name_LDADD = $(client_ldadd)
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)
@@ -253,7 +257,7 @@ tests_wire_tls_client_LDADD = $(OPENSSL_LIBS)
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon no-unit-tests
-check-daemon: platterd platterctl platter $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
+check-daemon: platterd platterctl platter platter-generator $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		TLS_CLIENT=$(abs_builddir)/tests/wire/tls_client \
