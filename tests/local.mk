@@ -6,6 +6,7 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
 	tests/unit/test_account \
+	tests/unit/test_client_config \
 	tests/unit/test_client_handshake \
 	tests/unit/test_client_refused \
 	tests/unit/test_client_state \
@@ -34,6 +35,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
 	tests/unit/test_moddep \
+	tests/unit/test_nbdtab \
 	tests/unit/test_options \
 	tests/unit/test_overlap \
 	tests/unit/test_param \
@@ -51,6 +53,7 @@ UNIT_TESTS = \
 	tests/unit/test_tls_forged \
 	tests/unit/test_tls_record \
 	tests/unit/test_trial \
+	tests/unit/test_unit_name \
 	tests/unit/test_uri \
 	tests/unit/test_verify \
 	tests/unit/test_volatile
@@ -223,6 +226,12 @@ tests_unit_test_client_handshake_LDADD = $(client_ldadd)
 tests_unit_test_client_refused_SOURCES = tests/unit/test_client_refused.c tests/unit/server_words.h tests/unit/unit.h
 tests_unit_test_client_refused_CPPFLAGS = $(client_cppflags)
 tests_unit_test_client_refused_LDADD = $(client_ldadd)
+tests_unit_test_client_config_SOURCES = tests/unit/test_client_config.c $(unit_directory)
+tests_unit_test_client_config_CPPFLAGS = $(client_cppflags)
+tests_unit_test_client_config_LDADD = $(client_ldadd)
+tests_unit_test_nbdtab_SOURCES = tests/unit/test_nbdtab.c tests/unit/unit.h
+tests_unit_test_nbdtab_CPPFLAGS = $(client_cppflags)
+tests_unit_test_nbdtab_LDADD = $(client_ldadd)
 tests_unit_test_inquiry_SOURCES = tests/unit/test_inquiry.c client/platter/inquiry.c client/platter/inquiry.h \
 	tests/unit/mutate.h $(unit_directory)
 tests_unit_test_inquiry_CPPFLAGS = $(client_cppflags) -DSTATE_DIRECTORY='"."'
@@ -244,6 +253,9 @@ tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wr
 tests_unit_test_dial_SOURCES = tests/unit/test_dial.c $(unit_directory)
 tests_unit_test_dial_CPPFLAGS = $(client_cppflags)
 tests_unit_test_dial_LDADD = $(client_ldadd)
+tests_unit_test_unit_name_SOURCES = tests/unit/test_unit_name.c tests/unit/unit.h
+tests_unit_test_unit_name_CPPFLAGS = $(client_cppflags)
+tests_unit_test_unit_name_LDADD = $(client_ldadd)
 tests_unit_test_uri_SOURCES = tests/unit/test_uri.c tests/unit/mutate.h tests/unit/unit.h
 tests_unit_test_uri_CPPFLAGS = $(client_cppflags)
 tests_unit_test_uri_LDADD = $(client_ldadd)
@@ -264,7 +276,7 @@ tests_wire_tls_client_LDADD = $(OPENSSL_LIBS)
 
 # Tests of the whole daemon; PYTESTFLAGS selects, for example PYTESTFLAGS='-k handshake'.
 .PHONY: check-daemon no-unit-tests
-check-daemon: platterd platterctl platter $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
+check-daemon: platterd platterctl platter platter-generator $(module_PROGRAMS) $(bench_programs) tests/partitions/partition_list tests/wire/tls_client
 	@test "$(PYTHON)" != no || { echo "python3 with pytest, pytest-xdist and nbd is missing: see CONTRIBUTING.md"; exit 1; }
 	PLATTERD=$(abs_builddir)/platterd PARTITION_LIST=$(abs_builddir)/tests/partitions/partition_list \
 		TLS_CLIENT=$(abs_builddir)/tests/wire/tls_client \
