@@ -13,7 +13,7 @@
 
 bool verb_json;
 
-static const struct verb *const tables[] = { attach_verbs, list_verbs, server_verbs };
+static const struct verb *const tables[] = { attach_verbs, list_verbs, server_verbs, check_verbs };
 
 static const char usage_head[] =
 	"Usage: platter [--json] VERB [ARGUMENT...]\n"
