@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* check: whether this machine has what platter needs, and what to do where it doesn't. */
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/platter/config.h"
+#include "client/platter/program.h"
 #include "client/platter/service.h"
 #include "client/platter/verb.h"
-
-extern char **environ;
 
 /* What is found out; STATUS is what the verb exits with for those that aren't ok. */
 struct findings {
@@ -60,17 +55,8 @@ static void check_release(struct findings *findings)
 static bool can_load(const char *module)
 {
 	const char *const words[] = { "modprobe", "-n", "-q", module, NULL };
-	posix_spawn_file_actions_t actions;
-	int status = -1;
-	pid_t pid;
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	if (posix_spawnp(&pid, words[0], &actions, NULL, (char *const *)(uintptr_t)words, environ) == 0)
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	posix_spawn_file_actions_destroy(&actions);
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return program_run(words[0], words, NULL, 0, true) == 0;
 }
 
 static bool is_loaded(const char *module)
