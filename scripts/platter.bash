@@ -88,7 +88,11 @@ _platter_options() { # VERB
 
 _platter_arguments() { # VERB CURRENT INDEX
 	case $1:$3 in
-	attach:1 | exports:1 | info:1 | ping:1) _platter_offer_uri "$2" ;;
+	attach:1)
+		_platter_offer_uri "$2"
+		_platter_offer "$2" < <(_platter_values name check)
+		;;
+	exports:1 | info:1 | ping:1) _platter_offer_uri "$2" ;;
 	detach:* | status:1 | reconnect:1 | resize:1)
 		_platter_offer "$2" < <(
 			_platter_names

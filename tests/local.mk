@@ -35,6 +35,7 @@ UNIT_TESTS = \
 	tests/unit/test_module_trust \
 	tests/unit/test_modconf \
 	tests/unit/test_moddep \
+	tests/unit/test_mount_options \
 	tests/unit/test_nbdtab \
 	tests/unit/test_options \
 	tests/unit/test_overlap \
@@ -229,6 +230,9 @@ tests_unit_test_client_refused_LDADD = $(client_ldadd)
 tests_unit_test_client_config_SOURCES = tests/unit/test_client_config.c $(unit_directory)
 tests_unit_test_client_config_CPPFLAGS = $(client_cppflags)
 tests_unit_test_client_config_LDADD = $(client_ldadd)
+tests_unit_test_mount_options_SOURCES = tests/unit/test_mount_options.c tests/unit/unit.h
+tests_unit_test_mount_options_CPPFLAGS = $(client_cppflags)
+tests_unit_test_mount_options_LDADD = $(client_ldadd)
 tests_unit_test_nbdtab_SOURCES = tests/unit/test_nbdtab.c tests/unit/unit.h
 tests_unit_test_nbdtab_CPPFLAGS = $(client_cppflags)
 tests_unit_test_nbdtab_LDADD = $(client_ldadd)

@@ -2,18 +2,20 @@
 /* platter: attaches exports of NBD servers as the kernel's block devices, and keeps them alive. */
 #include <config.h>
 
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "client/platter/mount.h"
 #include "client/platter/verb.h"
 #include "common/log.h"
 
 bool verb_json;
 
-static const struct verb *const tables[] = { attach_verbs, list_verbs, server_verbs };
+static const struct verb *const tables[] = { attach_verbs, list_verbs, server_verbs, check_verbs };
 
 static const char usage_head[] =
 	"Usage: platter [--json] VERB [ARGUMENT...]\n"
@@ -143,12 +145,15 @@ static enum status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	int (*mount)(int argc, char **argv) = mount_called(program_invocation_short_name);
 	enum status status;
 
 	setlocale(LC_CTYPE, "");
 	/* OpenSSL writes to sockets that may have ended. */
 	signal(SIGPIPE, SIG_IGN);
-	log_open("platter", LOG_LEVEL_NOTICE);
+	log_open(mount ? program_invocation_short_name : "platter", LOG_LEVEL_NOTICE);
+	if (mount)
+		return mount(argc, argv);
 	status = run(take_options(argc, argv), argv);
 	if (fflush(stdout) != 0 && status == STATUS_OK) {
 		log_error("standard output cannot be written");

@@ -17,7 +17,7 @@ struct verb {
 };
 
 /* Ended by one without a name. */
-extern const struct verb attach_verbs[], list_verbs[], server_verbs[];
+extern const struct verb attach_verbs[], check_verbs[], list_verbs[], server_verbs[];
 
 /* --json: of listings. */
 extern bool verb_json;

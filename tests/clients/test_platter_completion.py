@@ -21,6 +21,7 @@ case "$*" in
 	printf '      --read-only         nobody writes\n      --tls-psk=FILE      keys\n\n      --json         print\n' ;;
 "--json list") printf '[\n  {\n    "name": "vm1",\n    "device": "/dev/nbd0",\n    "settings": {\n      "name": "vm1"\n    }\n  },\n'
 	printf '  {\n    "name": "vm2",\n    "device": "/dev/nbd7"\n  }\n]\n' ;;
+"--json check") printf '[\n  {\n    "what": "nbd"\n  },\n  {\n    "name": "vm3",\n    "what": "/etc/nbdtab:1"\n  }\n]\n'; exit 2 ;;
 "--json exports nbd://server/" | "--json exports nbds://[::1]:77/")
 	printf '[\n  {\n    "name": "vm:1"\n  },\n  {\n    "name": "a \\"disk\\"",\n    "description": "x"\n  }\n]\n' ;;
 *) exit 1 ;;
@@ -87,7 +88,8 @@ def test_values_of_options(offered):
 
 def test_uris(offered):
     schemes = ["nbd+unix:///", "nbd://", "nbds+unix:///", "nbds://"]
-    assert offered("attach", "", breaks="") == offered("ping", "", breaks="") == schemes
+    assert offered("ping", "", breaks="") == schemes
+    assert offered("attach", "", breaks="") == schemes + ["vm3"]
     assert offered("attach", "--name", "x", "--read-only", "nbds:", breaks="") == ["nbds://"]
     # Behind the colon, where bash took it apart.
     assert offered("attach", "nbds", ":") == ["//"]
@@ -104,5 +106,5 @@ def test_the_real_one(directory):
         server = f"nbd://127.0.0.1:{daemon.port}/"
         assert complete(directory, "info", server, breaks="") == [server + "one", server + "two"]
         assert complete(directory, "info", server + "t", breaks="") == [server + "two"]
-    assert {"attach", "detach", "exports", "info", "list", "ping", "reconnect", "resize", "status"} <= set(complete(directory, ""))
+    assert {"attach", "check", "detach", "exports", "info", "list", "ping", "reconnect", "resize", "status"} <= set(complete(directory, ""))
     assert {"--dead-timeout=", "--foreground", "--tls-trust-any"} <= set(complete(directory, "attach", "--"))
