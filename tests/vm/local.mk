@@ -7,19 +7,6 @@ VM_CACHE = $(abs_builddir)/build-vm
 .PHONY: check-vm
 check-vm: all tests/wire/tls_client
 	$(srcdir)/tests/vm/run --platterd ./platterd --cache "$(VM_CACHE)"
+	$(srcdir)/tests/vm/run --systemd --platterd ./platterd --cache "$(VM_CACHE)"
 
-EXTRA_DIST += \
-	tests/vm/run \
-	tests/vm/lib.sh \
-	tests/vm/guest/init \
-	tests/vm/guest/lib.sh \
-	tests/vm/guest/device.sh \
-	tests/vm/guest/ext4.sh \
-	tests/vm/guest/ktls.sh \
-	tests/vm/guest/module.sh \
-	tests/vm/guest/multi.sh \
-	tests/vm/guest/nbd_client_tls.sh \
-	tests/vm/guest/power.sh \
-	tests/vm/guest/readonly.sh \
-	tests/vm/guest/trim.sh \
-	tests/vm/guest/xfs.sh
+EXTRA_DIST += tests/vm/run tests/vm/lib.sh tests/vm/systemd_root.sh tests/vm/guest tests/vm/systemd
