@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	tests/vm/guest/ext4.sh \
 	tests/vm/guest/ktls.sh \
 	tests/vm/guest/module.sh \
+	tests/vm/guest/mount_nbd.sh \
 	tests/vm/guest/multi.sh \
 	tests/vm/guest/nbd_client_tls.sh \
 	tests/vm/guest/power.sh \
