@@ -256,22 +256,30 @@ static enum status attach(int argc, char **argv)
 
 /* --- detach */
 
-static enum status detach_one(const struct state *state, bool force)
+/* A day, of --wait: who wants more than that has something else in mind. */
+#define MOST_PATIENCE 86400u
+
+struct leave {
+	bool all, force;
+	unsigned patience; /* seconds */
+};
+
+static enum status detach_one(const struct state *state, const struct leave *leave)
 {
 	struct problem problem;
 
-	return detach_device(state, force, &problem) == 0 ? STATUS_OK : verb_failed("detach", &problem);
+	return detach_device(state, leave->force, leave->patience, &problem) == 0 ? STATUS_OK : verb_failed("detach", &problem);
 }
 
 /* One that can't be detached doesn't keep the others. */
-static enum status detach_all(bool force)
+static enum status detach_all(const struct leave *leave)
 {
 	enum status worst = STATUS_OK;
 	struct state *states;
 	unsigned count = state_list(&states);
 
 	for (unsigned i = 0; i < count; i++) {
-		enum status status = detach_one(&states[i], force);
+		enum status status = detach_one(&states[i], leave);
 
 		if (status != STATUS_OK)
 			worst = status;
@@ -281,7 +289,7 @@ static enum status detach_all(bool force)
 	return worst;
 }
 
-static enum status detach_named(const char *name, bool force)
+static enum status detach_named(const char *name, const struct leave *leave)
 {
 	struct problem problem;
 	struct state state;
@@ -289,31 +297,56 @@ static enum status detach_named(const char *name, bool force)
 
 	if (state_find(&state, name, &problem) < 0)
 		return verb_failed("detach", &problem);
-	status = detach_one(&state, force);
+	status = detach_one(&state, leave);
 	state_free(&state);
 	return status;
 }
 
-static enum status detach(int argc, char **argv)
+/* --wait[=SECONDS] */
+static bool parse_patience(struct leave *leave, const char *text)
 {
-	static const struct option options[] = { { "all", no_argument, NULL, 'a' }, { "force", no_argument, NULL, 'f' }, { NULL, 0, NULL, 0 } };
-	enum status status = STATUS_OK;
-	bool all = false, force = false;
+	unsigned long seconds;
+	char *end;
+
+	leave->patience = DETACH_SECONDS;
+	if (!text)
+		return true;
+	seconds = strtoul(text, &end, 10);
+	leave->patience = (unsigned)seconds;
+	return *text >= '0' && *text <= '9' && *end == '\0' && seconds <= MOST_PATIENCE;
+}
+
+static enum status parse_detach(struct leave *leave, int argc, char **argv)
+{
+	static const struct option options[] = { { "all", no_argument, NULL, 'a' },
+						 { "force", no_argument, NULL, 'f' },
+						 { "wait", optional_argument, NULL, 'w' },
+						 { NULL, 0, NULL, 0 } };
 	int option;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'a' && option != 'f')
+		if (option == '?')
 			return verb_usage("detach: %s: not an option", argv[optind - 1]);
-		all |= option == 'a';
-		force |= option == 'f';
+		if (option == 'w' && !parse_patience(leave, optarg))
+			return verb_usage("detach: --wait=%s: not a number of seconds up to %u", optarg, MOST_PATIENCE);
+		leave->all |= option == 'a';
+		leave->force |= option == 'f';
 	}
-	if (all == (optind < argc))
-		return verb_usage(all ? "detach: --all, and names" : "detach: which? or --all");
-	if (all)
-		return detach_all(force);
+	if (leave->all == (optind < argc))
+		return verb_usage(leave->all ? "detach: --all, and names" : "detach: which? or --all");
+	return STATUS_OK;
+}
+
+static enum status detach(int argc, char **argv)
+{
+	struct leave leave = { 0 };
+	enum status status = parse_detach(&leave, argc, argv);
+
+	if (status == STATUS_OK && leave.all)
+		return detach_all(&leave);
 	for (; optind < argc && status == STATUS_OK; optind++)
-		status = detach_named(argv[optind], force);
+		status = detach_named(argv[optind], &leave);
 	return status;
 }
 
@@ -383,7 +416,7 @@ static enum status resize(int argc, char **argv)
 
 const struct verb attach_verbs[] = {
 	{ "attach", "[OPTION...] URI | NAME", "make a device of an export; prints its path", attach },
-	{ "detach", "[--force] DEVICE... | --all", "give it up, once nobody uses it", detach },
+	{ "detach", "[OPTION...] DEVICE... | --all", "give it up, once nobody uses it", detach },
 	{ "reconnect", "DEVICE", "make its connections anew", reconnect },
 	{ "resize", "DEVICE", "have it be as large as the export is now; prints bytes", resize },
 	{ NULL, NULL, NULL, NULL },

@@ -127,7 +127,7 @@ static int detach_idle(struct netlink *netlink, unsigned index, struct problem *
 	return result < 0 ? result : wait_gone(index, deadline, problem);
 }
 
-int detach_device(const struct state *state, bool force, struct problem *problem)
+static int detach_now(const struct state *state, bool force, struct problem *problem)
 {
 	/* Until the end: the supervisor leaves the device alone, and goes when it has gone. */
 	int supervisor = inquiry_open(state->index);
@@ -152,4 +152,30 @@ int detach_device(const struct state *state, bool force, struct problem *problem
 	if (supervisor >= 0)
 		close(supervisor);
 	return result;
+}
+
+/* Its supervisor isn't kept from its work meanwhile: those who use it may need that to come to an end. */
+static void wait_for_users(unsigned index, uint64_t deadline)
+{
+	const struct timespec pause = { 0, 100000000 };
+	char who[400];
+
+	do
+		nanosleep(&pause, NULL);
+	while (clock_ns() < deadline && device_is_attached(index) && users_find(index, who, sizeof(who)) != USERS_NONE);
+}
+
+int detach_device(const struct state *state, bool force, unsigned patience, struct problem *problem)
+{
+	uint64_t deadline = clock_ns() + patience * SECOND;
+
+	for (;;) {
+		if (detach_now(state, force, problem) == 0)
+			return 0;
+		if (problem->status != STATUS_BUSY || clock_ns() >= deadline)
+			return -1;
+		wait_for_users(state->index, deadline);
+		if (!device_is_attached(state->index))
+			return problem_set(problem, STATUS_NOT_ATTACHED, "/dev/nbd%u: somebody else has just detached it", state->index);
+	}
 }

@@ -13,9 +13,9 @@ struct state;
 #define DETACH_SECONDS 30
 
 /*
- * Detaches STATE's device: STATUS_BUSY names those who use it.  FORCE: whatever they lose, and without what the server hasn't
- * got yet.
+ * Detaches STATE's device: STATUS_BUSY names those who use it, and still do after PATIENCE seconds.  FORCE: whatever they
+ * lose, and without what the server hasn't got yet.
  */
-int detach_device(const struct state *state, bool force, struct problem *problem);
+int detach_device(const struct state *state, bool force, unsigned patience, struct problem *problem);
 
 #endif

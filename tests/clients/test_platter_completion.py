@@ -74,7 +74,7 @@ def test_what_is_attached(offered):
 def test_options(offered):
     assert offered("--v") == ["--version"] and offered("--") == ["--help", "--json", "--version"]
     assert offered("attach", "--") == ["--name=", "--read-only", "--tls-psk="]
-    assert offered("detach", "--f") == ["--force"] and offered("ping", "-") == ["--wait"]
+    assert offered("detach", "--f") == ["--force"] and offered("detach", "--w") == ["--wait"] and offered("ping", "-") == ["--wait"]
     assert offered("status", "--") == ["--json"]
 
 

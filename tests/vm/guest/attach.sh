@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 82
+# checks: 83
 # platter attaches, lists and detaches exports; what is in use stays.
 
 URI=nbd://$SERVER:$PORT
@@ -51,8 +51,10 @@ sleep 600 5<"$path" &
 reader=$!
 check "detach of what somebody has open is refused" exits 5 platter detach ram0
 check "it says who" said "open in sleep ($reader)"
+check "a second later, too" exits 5 platter detach --wait=1 ram0
 kill $reader
-check "detach" platter detach ram0
+sleep 4 5<"$path" &
+check "detach waits until nobody has" platter detach --wait ram0
 check "it has gone" test ! -e "/sys/block/$device/pid"
 check "the connections have ended" soon no_connections
 check "and the supervisor" soon no_supervisor
