@@ -291,6 +291,7 @@ static int prepare_and_attach(struct supervisor *supervisor, struct attach *atta
 		if (!attach->patient || problem->status != STATUS_UNREACHABLE || wait_or_end(supervisor))
 			return -1;
 		log_notice("%s: %s; trying again", attach->settings.name, problem->text);
+		service_status("%s; trying again", problem->text);
 		supervisor_free(supervisor);
 	}
 }

@@ -91,12 +91,14 @@ static int parse_attach(struct settings *settings, struct how *how, int argc, ch
 	return settings_complete(settings, problem);
 }
 
-/* To standard output, of a process that stays in the foreground. */
+/* To standard output and systemd, of a process that stays in the foreground; ARGUMENT is the device's name. */
 static void report_here(void *argument, const char *path, const struct problem *problem)
 {
-	(void)argument;
+	const char *name = argument;
+
 	if (!path) {
 		log_error("attach: %s", problem->text);
+		service_failed(name, problem);
 		return;
 	}
 	puts(path);
@@ -223,10 +225,11 @@ static enum status start(struct attach *attach, const struct how *how)
 
 static enum status attach_settings(struct settings *settings, const struct how *how)
 {
-	struct attach attach = { .settings = *settings, .patient = how->no_wait, .report = report_here };
+	char path[DEVICE_PATH], name[SETTINGS_MOST_NAME + 1];
+	struct attach attach = { .settings = *settings, .patient = how->no_wait, .report = report_here, .argument = name };
 	struct problem problem;
-	char path[DEVICE_PATH];
 
+	strcpy(name, settings->name);
 	settings_init(settings);
 	if (attach_find(&attach.settings, path, &problem) == 0 && !how->foreground) {
 		settings_free(&attach.settings);

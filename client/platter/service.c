@@ -18,6 +18,8 @@
 #include "client/platter/settings.h"
 
 #define PREFIX "link"
+#define PATH 256
+#define SAID_SIZE 256
 /* What systemctl exits with where there is no such unit: the LSB's "program is not installed". */
 #define NO_UNIT 5
 
@@ -30,21 +32,34 @@ bool service_manager_runs(void)
 
 /* --- Having one started */
 
-static void path_of(char *path, size_t size, const char *name)
+/* KIND: "conf" is what it is to do, "problem" why it couldn't. */
+static void path_of(char *path, const char *name, const char *kind)
 {
-	snprintf(path, size, "%s/%s.conf", SERVICE_DIRECTORY, name);
+	snprintf(path, PATH, "%s/%s.%s", SERVICE_DIRECTORY, name, kind);
+}
+
+static FILE *create(char *path, const char *name, const char *kind)
+{
+	(void)mkdir("/run/platter", 0755);
+	(void)mkdir(SERVICE_DIRECTORY, 0755);
+	path_of(path, name, kind);
+	return fopen(path, "we");
+}
+
+static void forget(const char *name, const char *kind)
+{
+	char path[PATH];
+
+	path_of(path, name, kind);
+	unlink(path);
 }
 
 static int write_settings(const struct settings *settings, struct problem *problem)
 {
-	char path[256];
-	FILE *file;
+	char path[PATH];
+	FILE *file = create(path, settings->name, "conf");
 	bool written;
 
-	(void)mkdir("/run/platter", 0755);
-	(void)mkdir(SERVICE_DIRECTORY, 0755);
-	path_of(path, sizeof(path), settings->name);
-	file = fopen(path, "we");
 	for (const char *const *key = settings_keys; file && *key; key++) {
 		char *value = strcmp(*key, "name") == 0 ? NULL : settings_get(settings, *key);
 
@@ -60,69 +75,86 @@ static int write_settings(const struct settings *settings, struct problem *probl
 
 void service_forget(const char *name)
 {
-	char path[256];
-
-	path_of(path, sizeof(path), name);
-	unlink(path);
+	forget(name, "conf");
 }
 
-/* What systemctl says to that goes to OUTPUT, of SIZE bytes, unless it is NULL; its exit status; -1: it can't be run. */
-static int systemctl(const char *const *words, char *output, size_t size)
+/* What is written to END, up to its end: the first line of it. */
+static void read_line(int end, char *line, size_t size)
+{
+	FILE *file = fdopen(end, "r");
+
+	if (!file || !fgets(line, (int)size, file))
+		*line = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	while (file && fgetc(file) != EOF)
+		;
+	if (file)
+		fclose(file);
+	else
+		close(end);
+}
+
+/* Its exit status, -1: it can't be run; and the first line of its complaints in SAID, of SAID_SIZE bytes. */
+static int systemctl(const char *const *words, char *said)
 {
 	posix_spawn_file_actions_t actions;
 	int ends[2], status = -1;
-	ssize_t length;
 	pid_t pid;
 
+	*said = '\0';
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -1;
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
 	if (posix_spawnp(&pid, words[0], &actions, NULL, (char *const *)(uintptr_t)words, environ) != 0)
 		pid = -1;
 	posix_spawn_file_actions_destroy(&actions);
 	close(ends[1]);
-	length = pid > 0 && output ? read(ends[0], output, size - 1) : 0;
-	close(ends[0]);
-	if (output)
-		output[length > 0 ? length : 0] = '\0';
+	read_line(ends[0], said, SAID_SIZE);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The service has failed: with what its process exited. */
-static int take_failure(const char *unit, struct problem *problem)
+/* The service has failed, and has left a word on that; or it couldn't even begin, of which systemctl SAID something. */
+static void take_failure(const char *name, const char *unit, const char *said, struct problem *problem)
 {
-	const char *const ask[] = { "systemctl", "show", "--property=ExecMainStatus", "--value", unit, NULL };
-	const char *const stop[] = { "systemctl", "stop", "--quiet", unit, NULL };
-	char text[64];
-	int status;
+	const char *const stop[] = { "systemctl", "stop", unit, NULL }, *const reset[] = { "systemctl", "reset-failed", unit, NULL };
+	char path[PATH], text[sizeof(problem->text)], ignored[SAID_SIZE];
+	int status = STATUS_FAILED;
+	FILE *file;
 
-	systemctl(ask, text, sizeof(text));
-	status = atoi(text);
-	/* It would try again for ever, though nobody waits for it. */
-	systemctl(stop, NULL, 0);
-	return problem_set(problem, status > STATUS_OK && status <= STATUS_DEGRADED ? (enum status)status : STATUS_FAILED,
-			   "%s has failed; journalctl -u %s has the reason", unit, unit);
+	problem_set(problem, geteuid() == 0 ? STATUS_FAILED : STATUS_PERMISSION, "systemd can't start %s: %s", unit, said);
+	/* It would try again for ever, though nobody waits for it; and who wanted it knows that it has failed. */
+	systemctl(stop, ignored);
+	systemctl(reset, ignored);
+	path_of(path, name, "problem");
+	file = fopen(path, "re");
+	if (file && fscanf(file, "%d ", &status) == 1 && status > STATUS_OK && status <= STATUS_DEGRADED && fgets(text, sizeof(text), file))
+		problem_set(problem, (enum status)status, "%.*s", (int)strcspn(text, "\n"), text);
+	if (file)
+		fclose(file);
+	forget(name, "problem");
 }
 
 int service_start(const struct settings *settings, bool configured, bool waits, struct problem *problem)
 {
 	char unit[SETTINGS_MOST_NAME + 32];
-	const char *const start[] = { "systemctl", "start", "--quiet", waits ? unit : "--no-block", waits ? NULL : unit, NULL };
+	const char *const start[] = { "systemctl", "start", waits ? unit : "--no-block", waits ? NULL : unit, NULL };
+	char said[SAID_SIZE];
 	int status;
 
 	snprintf(unit, sizeof(unit), "platter@%s.service", settings->name);
 	if (!configured && write_settings(settings, problem) < 0)
 		return -1;
-	status = systemctl(start, NULL, 0);
+	forget(settings->name, "problem");
+	status = systemctl(start, said);
 	if (status == 0)
 		return 0;
 	if (status == NO_UNIT || status < 0)
 		problem_set(problem, STATUS_NOT_ATTACHED, "systemd has no platter@.service");
 	else
-		take_failure(unit, problem);
+		take_failure(settings->name, unit, said, problem);
 	if (!configured)
 		service_forget(settings->name);
 	return -1;
@@ -133,6 +165,18 @@ int service_start(const struct settings *settings, bool configured, bool waits, 
 void service_ready(void)
 {
 	(void)sd_notify(0, "READY=1");
+}
+
+void service_failed(const char *name, const struct problem *problem)
+{
+	char path[PATH];
+	FILE *file;
+
+	service_status("%s", problem->text);
+	if (!getenv("NOTIFY_SOCKET") || !(file = create(path, name, "problem")))
+		return;
+	fprintf(file, "%d %s\n", (int)problem->status, problem->text);
+	fclose(file);
 }
 
 void service_status(const char *format, ...)

@@ -25,6 +25,9 @@ int service_start(const struct settings *settings, bool configured, bool waits, 
 void service_forget(const char *name);
 
 void service_ready(void);
+
+/* That of NAME won't be ready, for PROBLEM: whoever had it started learns why. */
+void service_failed(const char *name, const struct problem *problem);
 void service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Has it keep FD, of connection WHICH, for the next supervisor; and no more. */
