@@ -49,7 +49,7 @@ systemd_files() {
 # build_systemd_root TEMP CACHE GUEST BUILT: fills TEMP/root with packages, the units in GUEST, and what BUILT installs.
 build_systemd_root() {
     local root=$1/root cache=$2 guest=$3 built=$4 unit
-    mkdir -p "$root"/{dev,etc/systemd/system,proc,run,sys,tmp,usr/bin,usr/lib,usr/sbin,usr/lib64,var/log,var/tmp,root,data}
+    mkdir -p "$root"/{dev,etc/systemd/system,proc,run,sys,tmp,usr/bin,usr/lib,usr/sbin,usr/lib64,var/log,var/tmp,root,data,tab}
     for unit in bin sbin lib lib64; do
         ln -s "usr/$unit" "$root/$unit"
     done
@@ -75,11 +75,16 @@ build_systemd_root() {
     copy_libraries "$root"
 }
 
-# configure_systemd_root TEMP PORT: a disk that is there when it has booted, mounted by fstab.
+# configure_systemd_root TEMP PORT: disks that are there when it has booted, mounted and swapped to by fstab, and one that isn't.
 configure_systemd_root() {
     local root=$1/root
     mkdir -p "$root/etc/platter/attach.d"
     printf 'uri = nbd://10.0.2.2:%s/data\n' "$2" >"$root/etc/platter/attach.d/data.conf"
-    echo '/dev/disk/by-id/nbd-data /data ext4 _netdev,x-systemd.requires=platter@data.service,x-systemd.device-timeout=60s 0 0' \
-        >"$root/etc/fstab"
+    printf 'uri = nbd://10.0.2.2:%s/disk\nauto = no\n' "$2" >"$root/etc/platter/attach.d/later.conf"
+    printf 'nbd9 10.0.2.2 ro port=%s,_name=tab\nnbd8 10.0.2.2 swap port=%s,swap\n' "$2" "$2" >"$root/etc/nbdtab"
+    {
+        echo '/dev/disk/by-id/nbd-data /data ext4 _netdev,x-systemd.requires=platter@data.service,x-systemd.device-timeout=60s 0 0'
+        echo '/dev/nbd9 /tab ext4 ro,_netdev,x-systemd.device-timeout=60s 0 0'
+        echo '/dev/disk/by-id/nbd-swap none swap nofail,x-systemd.device-timeout=60s 0 0'
+    } >"$root/etc/fstab"
 }

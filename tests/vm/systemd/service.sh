@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 51
+# checks: 59
 # systemd starts what attaches, in the right order, and starts it again; platter asks it to, where it runs.
 
 URI=nbd://$SERVER:$PORT
@@ -36,6 +36,14 @@ device=$(device_of data)
 check "a name for it" test -b /dev/disk/by-id/nbd-data
 equal "another name" "$(readlink -f "/dev/disk/by-path/nbd-$SERVER:$PORT-data")" "/dev/$device"
 check "platter knows it" is data alive
+check "what nbdtab has is mounted" mountpoint /tab
+check "its checksums" same_tree /tab
+equal "on the device that it asks for" "$(device_of tab)" nbd9
+check "swap is on" grep nbd8 /proc/swaps
+check "what isn't for the boot isn't there" exits 3 platter status later
+equal "by its name" "$(platter attach later)" "$(readlink -f /dev/disk/by-id/nbd-later)"
+check "it has a service" systemctl is-active platter@later.service
+check "which systemd may end" systemctl stop platter@later.service
 
 pid=$(main_pid data)
 check "its supervisor is killed" kill -KILL "$pid"
