@@ -37,42 +37,51 @@ static int want(const char *directory, const char *name)
 	return symlink(TEMPLATE, path) < 0 && errno != EEXIST ? failed(path) : 0;
 }
 
-/* Whoever needs the device PATH comes behind the service, and ends before it. */
-static void write_target(FILE *file, const char *path)
-{
-	char target[UNIT];
-
-	if (unit_of_path(target, sizeof(target), "blockdev", path, "target") == 0)
-		fprintf(file, "Wants=%s\nBefore=%s\n", target, target);
-}
-
-static void write_lines(FILE *file, const struct config *config)
-{
-	char path[UNIT];
-
-	fprintf(file, "# By platter-generator.\n[Unit]\nSourcePath=%s\n", config->file);
-	snprintf(path, sizeof(path), "/dev/disk/by-id/nbd-%s", config->settings.name);
-	write_target(file, path);
-	if (config->settings.device >= 0)
-		write_target(file, device_path(path, (unsigned)config->settings.device));
-}
-
-static int order(const char *directory, const struct config *config)
+/* Adds LINES to UNIT, whether that will be there or not. */
+static int add_to_unit(const char *directory, const char *unit, const char *lines)
 {
 	char path[PATH];
 	FILE *file;
 	bool written;
 
-	snprintf(path, sizeof(path), "%s/platter@%s.service.d", directory, config->settings.name);
+	snprintf(path, sizeof(path), "%s/%s.d", directory, unit);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return failed(path);
-	strcat(path, "/50-order.conf");
+	strcat(path, "/50-platter.conf");
 	file = fopen(path, "we");
 	if (!file)
 		return failed(path);
-	write_lines(file, config);
+	fprintf(file, "# By platter-generator.\n[Unit]\n%s", lines);
 	written = !ferror(file);
 	return fclose(file) == 0 && written ? 0 : failed(path);
+}
+
+/* Whoever needs the device PATH comes behind the service, whose LINES these are, and ends before it. */
+static int order_before(char *lines, size_t size, const char *directory, const char *path)
+{
+	/* Other swap has to be on before there is a network. */
+	static const char late[] = "DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n";
+	size_t used = strlen(lines);
+	char unit[UNIT];
+
+	if (unit_of_path(unit, sizeof(unit), "blockdev@", path, "target") == 0)
+		snprintf(lines + used, size - used, "Wants=%s\nBefore=%s\n", unit, unit);
+	return unit_of_path(unit, sizeof(unit), "", path, "swap") == 0 ? add_to_unit(directory, unit, late) : 0;
+}
+
+static int order(const char *directory, const struct config *config)
+{
+	char service[UNIT], path[UNIT], lines[PATH + 4 * UNIT];
+
+	snprintf(lines, sizeof(lines), "SourcePath=%s\n", config->file);
+	snprintf(path, sizeof(path), "/dev/disk/by-id/nbd-%s", config->settings.name);
+	if (order_before(lines, sizeof(lines), directory, path) < 0)
+		return -1;
+	if (config->settings.device >= 0 &&
+	    order_before(lines, sizeof(lines), directory, device_path(path, (unsigned)config->settings.device)) < 0)
+		return -1;
+	snprintf(service, sizeof(service), "platter@%s.service", config->settings.name);
+	return add_to_unit(directory, service, lines);
 }
 
 /* One that is wrong doesn't keep the others. */

@@ -15,7 +15,7 @@ static bool is_plain(char letter, bool first)
 
 int unit_of_path(char *text, size_t size, const char *prefix, const char *path, const char *suffix)
 {
-	size_t used = (size_t)snprintf(text, size, "%s@", prefix);
+	size_t used = (size_t)snprintf(text, size, "%s", prefix);
 
 	path += *path == '/';
 	for (const char *at = path; *at && used < size; at++) {

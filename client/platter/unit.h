@@ -5,9 +5,7 @@
 
 #include <stddef.h>
 
-/*
- * "PREFIX@PATH-as-a-name.SUFFIX" into TEXT of SIZE bytes; PATH is absolute, without "//".  -ENAMETOOLONG.
- */
+/* PREFIX, PATH as a name, and "." SUFFIX into TEXT of SIZE bytes; PATH is absolute, without "//".  -ENAMETOOLONG. */
 int unit_of_path(char *text, size_t size, const char *prefix, const char *path, const char *suffix);
 
 #endif

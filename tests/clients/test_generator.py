@@ -11,7 +11,8 @@ from daemon import PLATTER
 
 GENERATOR = os.path.join(os.path.dirname(PLATTER), "platter-generator")
 
-BY_ID = r"blockdev@dev-disk-by\x2did-nbd\x2d"
+DEVICE = r"dev-disk-by\x2did-nbd\x2d"
+BY_ID = "blockdev@" + DEVICE
 
 
 @pytest.fixture
@@ -48,7 +49,13 @@ def wants(name):
 
 
 def drop_in(name):
-    return f"platter@{name}.service.d/50-order.conf"
+    return f"platter@{name}.service.d/50-platter.conf"
+
+
+def late(*names):
+    """Swap on these devices needs the network, which needs what comes behind other swap."""
+    return {f"{name}.swap.d/50-platter.conf": ["[Unit]", "DefaultDependencies=no", "Conflicts=umount.target", "Before=umount.target"]
+            for name in names}
 
 
 def order(source, *targets):
@@ -70,12 +77,12 @@ def test_everything(generate):
         drop_in("vm2"): order("attach.d/vm2.conf", BY_ID + "vm2"),
         drop_in("data"): order("nbdtab", BY_ID + "data", "blockdev@dev-nbd4"),
         drop_in("a-b"): order("nbdtab", BY_ID + r"a\x2db", "blockdev@dev-nbd5"),
-    }
+    } | late(DEVICE + "vm1", DEVICE + "vm2", DEVICE + "data", DEVICE + r"a\x2db", "dev-nbd4", "dev-nbd5")
 
 
 def test_what_is_wrong_is_told_and_passed_over(generate):
     made, said = generate("nonsense\nnbd0 host data\nnbd1 host data\n", x="uri = nothing\n")
-    assert sorted(made) == [drop_in("data"), wants("data")]
+    assert sorted(made) == sorted([drop_in("data"), wants("data"), *late(DEVICE + "data", "dev-nbd0")])
     assert said.count("\n") == 3
     for text in ("attach.d/x.conf: nothing: a scheme is missing", "nbdtab:1: nonsense: device, host and export", "nbdtab:3: data is another one's"):
         assert text in said

@@ -10,7 +10,7 @@ static void is(const char *path, const char *expected)
 {
 	char text[200];
 
-	assert_int_equal(unit_of_path(text, sizeof(text), "blockdev", path, "target"), 0);
+	assert_int_equal(unit_of_path(text, sizeof(text), "blockdev@", path, "target"), 0);
 	assert_string_equal(text, expected);
 }
 
@@ -30,8 +30,8 @@ static void test_no_room(void **state)
 
 	(void)state;
 	for (size_t size = 1; size < strlen("a@b\\x2dc.d") + 1; size++)
-		assert_int_equal(unit_of_path(text, size, "a", "/b-c", "d"), -ENAMETOOLONG);
-	assert_int_equal(unit_of_path(text, strlen("a@b\\x2dc.d") + 1, "a", "/b-c", "d"), 0);
+		assert_int_equal(unit_of_path(text, size, "a@", "/b-c", "d"), -ENAMETOOLONG);
+	assert_int_equal(unit_of_path(text, strlen("a@b\\x2dc.d") + 1, "a@", "/b-c", "d"), 0);
 	assert_string_equal(text, "a@b\\x2dc.d");
 }
 

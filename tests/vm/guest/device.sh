@@ -32,7 +32,7 @@ exports() {
     nbd-client -l "$SERVER" "$PORT" | sed '/^Negotiation/d; s/:.*//' | sort | xargs
 }
 
-equal "list" "$(exports)" "disk ram0 ro"
+equal "list" "$(exports)" "data disk ram0 ro swap"
 for export in ram0 disk; do
     device $export
     writable $export
