@@ -238,10 +238,11 @@ static void print(json_t *list)
 
 static enum status check(int argc, char **argv)
 {
-	struct findings findings = { .list = json_array(), .status = STATUS_OK };
+	struct findings findings = { .status = STATUS_OK };
 
 	if (argc != 1)
 		return verb_usage("check: %s: not expected", argv[1]);
+	findings.list = json_array();
 	check_release(&findings);
 	check_module(&findings, "nbd", "the kernel has no NBD driver, and nothing can be attached");
 	check_module(&findings, "tls", "the kernel has no TLS, and a relay does it, which is slower");

@@ -41,6 +41,7 @@ static void refused(const char *line, const char *says)
 {
 	struct problem problem;
 
+	nbdtab_free(&entry);
 	if (nbdtab_parse(&entry, line, &problem) != -1)
 		fail_msg("%s was taken", line);
 	assert_int_equal(problem.status, STATUS_USAGE);
@@ -69,6 +70,7 @@ static void test_blanks_and_comments(void **state)
 	is("uri", "nbd://server/data");
 	parse("nbd0 server data port=1 \r");
 	is("uri", "nbd://server:1/data");
+	nbdtab_free(&entry);
 	assert_int_equal(nbdtab_parse(&entry, "", &problem), 0);
 	assert_int_equal(nbdtab_parse(&entry, " \t ", &problem), 0);
 	assert_int_equal(nbdtab_parse(&entry, "# nbd0 server data", &problem), 0);
