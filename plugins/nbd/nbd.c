@@ -126,7 +126,8 @@ static int nbd_disk_open(struct platter_disk *platter, struct platter_geometry *
 		connection_destroy(first);
 		return result;
 	}
-	disk->flushed = disk->changes = 0;
+	disk->changes = 0;
+	disk->flushed = 0;
 	disk->count = disk->upstream.several ? disk->wanted : 1;
 	if (disk->count < disk->wanted)
 		platter_log(PLATTER_LOG_NOTICE, "%s: the server doesn't keep several connections together: there is only one",

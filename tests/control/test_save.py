@@ -29,7 +29,7 @@ def test_saved_exports_are_there_again(config, directory):
     with open(f"{directory}/a,b.img", "wb") as image:
         image.truncate(1 << 20)
     with config.daemon() as daemon:
-        assert daemon.ctl("export", "add", "--save", "vm1=ram:1M,readonly,description=a\\, b;c,allow=uid:0,allow=uid:1",
+        assert daemon.ctl("export", "add", "--save", "vm1=ram:1M,readonly,uuid=01234567-89ab-cdef-0123-456789abcdef,description=a\\, b;c,allow=uid:0,allow=uid:1",
                           f"{directory}/a\\,b.img") == "vm1\nfile0\n"
         assert saved(config) == ["export-file0.conf", "export-vm1.conf"]
         with Wire(daemon).go(b"file0") as wire:
