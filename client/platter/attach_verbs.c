@@ -172,6 +172,7 @@ static enum status attach_in_background(struct attach *attach, bool no_wait)
 		attach->argument = &ends[1];
 		_exit((int)attach_run(attach));
 	}
+	settings_free(&attach->settings);
 	close(ends[1]);
 	if (!no_wait)
 		return wait_for_report(ends[0]);
