@@ -80,7 +80,7 @@ _platter_options() { # VERB
 	case $1 in
 	'') printf '%s\n' --json --version --help ;;
 	attach) _platter_attach_options ;;
-	detach) printf '%s\n' --force --wait --all ;;
+	detach) printf '%s\n' --force --umount --wait --all ;;
 	ping) echo --wait ;;
 	*) echo --json ;;
 	esac

@@ -263,27 +263,22 @@ static enum status attach(int argc, char **argv)
 /* A day, of --wait: who wants more than that has something else in mind. */
 #define MOST_PATIENCE 86400u
 
-struct leave {
-	bool all, force;
-	unsigned patience; /* seconds */
-};
-
-static enum status detach_one(const struct state *state, const struct leave *leave)
+static enum status detach_one(const struct state *state, const struct detach *how)
 {
 	struct problem problem;
 
-	return detach_device(state, leave->force, leave->patience, &problem) == 0 ? STATUS_OK : verb_failed("detach", &problem);
+	return detach_device(state, how, &problem) == 0 ? STATUS_OK : verb_failed("detach", &problem);
 }
 
 /* One that can't be detached doesn't keep the others. */
-static enum status detach_all(const struct leave *leave)
+static enum status detach_all(const struct detach *how)
 {
 	enum status worst = STATUS_OK;
 	struct state *states;
 	unsigned count = state_list(&states);
 
 	for (unsigned i = 0; i < count; i++) {
-		enum status status = detach_one(&states[i], leave);
+		enum status status = detach_one(&states[i], how);
 
 		if (status != STATUS_OK)
 			worst = status;
@@ -293,7 +288,7 @@ static enum status detach_all(const struct leave *leave)
 	return worst;
 }
 
-static enum status detach_named(const char *name, const struct leave *leave)
+static enum status detach_named(const char *name, const struct detach *how)
 {
 	struct problem problem;
 	struct state state;
@@ -301,29 +296,30 @@ static enum status detach_named(const char *name, const struct leave *leave)
 
 	if (state_find(&state, name, &problem) < 0)
 		return verb_failed("detach", &problem);
-	status = detach_one(&state, leave);
+	status = detach_one(&state, how);
 	state_free(&state);
 	return status;
 }
 
 /* --wait[=SECONDS] */
-static bool parse_patience(struct leave *leave, const char *text)
+static bool parse_patience(struct detach *how, const char *text)
 {
 	unsigned long seconds;
 	char *end;
 
-	leave->patience = DETACH_SECONDS;
+	how->patience = DETACH_SECONDS;
 	if (!text)
 		return true;
 	seconds = strtoul(text, &end, 10);
-	leave->patience = (unsigned)seconds;
+	how->patience = (unsigned)seconds;
 	return *text >= '0' && *text <= '9' && *end == '\0' && seconds <= MOST_PATIENCE;
 }
 
-static enum status parse_detach(struct leave *leave, int argc, char **argv)
+static enum status parse_detach(struct detach *how, bool *all, int argc, char **argv)
 {
 	static const struct option options[] = { { "all", no_argument, NULL, 'a' },
 						 { "force", no_argument, NULL, 'f' },
+						 { "umount", no_argument, NULL, 'u' },
 						 { "wait", optional_argument, NULL, 'w' },
 						 { NULL, 0, NULL, 0 } };
 	int option;
@@ -332,25 +328,27 @@ static enum status parse_detach(struct leave *leave, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == '?')
 			return verb_usage("detach: %s: not an option", argv[optind - 1]);
-		if (option == 'w' && !parse_patience(leave, optarg))
+		if (option == 'w' && !parse_patience(how, optarg))
 			return verb_usage("detach: --wait=%s: not a number of seconds up to %u", optarg, MOST_PATIENCE);
-		leave->all |= option == 'a';
-		leave->force |= option == 'f';
+		*all |= option == 'a';
+		how->force |= option == 'f';
+		how->unmounts |= option == 'u';
 	}
-	if (leave->all == (optind < argc))
-		return verb_usage(leave->all ? "detach: --all, and names" : "detach: which? or --all");
+	if (*all == (optind < argc))
+		return verb_usage(*all ? "detach: --all, and names" : "detach: which? or --all");
 	return STATUS_OK;
 }
 
 static enum status detach(int argc, char **argv)
 {
-	struct leave leave = { 0 };
-	enum status status = parse_detach(&leave, argc, argv);
+	struct detach how = { 0 };
+	bool all = false;
+	enum status status = parse_detach(&how, &all, argc, argv);
 
-	if (status == STATUS_OK && leave.all)
-		return detach_all(&leave);
+	if (status == STATUS_OK && all)
+		return detach_all(&how);
 	for (; optind < argc && status == STATUS_OK; optind++)
-		status = detach_named(argv[optind], &leave);
+		status = detach_named(argv[optind], &how);
 	return status;
 }
 

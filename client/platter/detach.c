@@ -155,26 +155,30 @@ static int detach_now(const struct state *state, bool force, struct problem *pro
 }
 
 /* Its supervisor isn't kept from its work meanwhile: those who use it may need that to come to an end. */
-static void wait_for_users(unsigned index, uint64_t deadline)
+static void wait_for_users(unsigned index, const struct detach *how, uint64_t deadline)
 {
 	const struct timespec pause = { 0, 100000000 };
 	char who[400];
 
-	do
+	do {
 		nanosleep(&pause, NULL);
-	while (clock_ns() < deadline && device_is_attached(index) && users_find(index, who, sizeof(who)) != USERS_NONE);
+		if (how->unmounts)
+			users_end(index);
+	} while (clock_ns() < deadline && device_is_attached(index) && users_find(index, who, sizeof(who)) != USERS_NONE);
 }
 
-int detach_device(const struct state *state, bool force, unsigned patience, struct problem *problem)
+int detach_device(const struct state *state, const struct detach *how, struct problem *problem)
 {
-	uint64_t deadline = clock_ns() + patience * SECOND;
+	uint64_t deadline = clock_ns() + how->patience * SECOND;
 
+	if (how->unmounts)
+		users_end(state->index);
 	for (;;) {
-		if (detach_now(state, force, problem) == 0)
+		if (detach_now(state, how->force, problem) == 0)
 			return 0;
 		if (problem->status != STATUS_BUSY || clock_ns() >= deadline)
 			return -1;
-		wait_for_users(state->index, deadline);
+		wait_for_users(state->index, how, deadline);
 		if (!device_is_attached(state->index))
 			return problem_set(problem, STATUS_NOT_ATTACHED, "/dev/nbd%u: somebody else has just detached it", state->index);
 	}

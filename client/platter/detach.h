@@ -12,10 +12,13 @@ struct state;
 /* How long the last writes, and then the kernel, may take. */
 #define DETACH_SECONDS 30
 
-/*
- * Detaches STATE's device: STATUS_BUSY names those who use it, and still do after PATIENCE seconds.  FORCE: whatever they
- * lose, and without what the server hasn't got yet.
- */
-int detach_device(const struct state *state, bool force, unsigned patience, struct problem *problem);
+struct detach {
+	bool force;         /* whatever users lose, and without what the server hasn't got yet */
+	bool unmounts;      /* file systems, and ends swap */
+	unsigned patience;  /* seconds that users may take to be gone */
+};
+
+/* Detaches STATE's device: STATUS_BUSY names those who use it. */
+int detach_device(const struct state *state, const struct detach *how, struct problem *problem);
 
 #endif

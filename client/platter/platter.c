@@ -45,6 +45,7 @@ static const char usage_tail[] =
 	"\n"
 	"Options of detach:\n"
 	"      --force             whoever uses it loses what the server hasn't got yet\n"
+	"      --umount            unmount what is mounted from it, and end swap\n"
 	"      --wait[=S]          until nobody uses it, so many seconds at most (30)\n"
 	"      --all               everything that is attached\n"
 	"\n"

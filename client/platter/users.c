@@ -2,21 +2,31 @@
 #include "client/platter/users.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
+#include <spawn.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "client/platter/device.h"
+
+extern char **environ;
 
 struct found {
 	char disk[16];           /* nbdN */
 	char *text;
 	size_t size, length;
+	char **paths;            /* of mounts and swap, to be freed; with no memory for more some are missing */
+	size_t count;
 };
 
 static void add(struct found *found, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -35,6 +45,25 @@ static void add(struct found *found, const char *format, ...)
 	found->length += (size_t)written;
 	if (found->length >= found->size)
 		found->length = found->size - 1;
+}
+
+static void keep(struct found *found, const char *path)
+{
+	char **more = reallocarray(found->paths, found->count + 1, sizeof(*more));
+
+	if (!more)
+		return;
+	found->paths = more;
+	found->paths[found->count] = strdup(path);
+	found->count += found->paths[found->count] != NULL;
+}
+
+static void forget(struct found *found)
+{
+	while (found->count)
+		free(found->paths[--found->count]);
+	free(found->paths);
+	found->paths = NULL;
 }
 
 /* Whether NAME, of something in /sys/class/block, is the disk or one of its partitions. */
@@ -133,6 +162,7 @@ static void find_mounts(struct found *found)
 		if (ours) {
 			decode(point);
 			add(found, "mounted on %s", point);
+			keep(found, point);
 		}
 		free(point);
 		free(source);
@@ -151,8 +181,10 @@ static void find_swap(struct found *found)
 	while (file && getline(&line, &room, file) > 0) {
 		line[strcspn(line, " \t\n")] = '\0';
 		decode(line);
-		if (is_node(found, line))
-			add(found, "swap on %s", line);
+		if (!is_node(found, line))
+			continue;
+		add(found, "swap on %s", line);
+		keep(found, line);
 	}
 	free(line);
 	if (file)
@@ -212,10 +244,45 @@ enum users users_find(unsigned index, char *text, size_t size)
 	snprintf(found.disk, sizeof(found.disk), "nbd%u", index);
 	find_mounts(&found);
 	find_swap(&found);
+	forget(&found);
 	find_holders(&found);
 	claims = found.length;
 	find_processes(&found);
 	if (claims)
 		return USERS_CLAIM;
 	return found.length ? USERS_OPEN : USERS_NONE;
+}
+
+/* What PROGRAM complains of is told by whoever finds that PATH is still in use. */
+static void run(const char *program, const char *option, const char *path)
+{
+	const char *const words[] = { program, option, path, NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	if (posix_spawnp(&pid, program, &actions, NULL, (char *const *)(uintptr_t)words, environ) == 0)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	posix_spawn_file_actions_destroy(&actions);
+}
+
+void users_end(unsigned index)
+{
+	char text[1];
+	struct found found = { .text = text, .size = sizeof(text) };
+	size_t mounts;
+
+	*text = '\0';
+	snprintf(found.disk, sizeof(found.disk), "nbd%u", index);
+	find_mounts(&found);
+	mounts = found.count;
+	find_swap(&found);
+	for (size_t i = found.count; i > mounts; i--)
+		run("swapoff", "--", found.paths[i - 1]);
+	/* Without helpers, one of which would detach the device. */
+	for (size_t i = mounts; i > 0; i--)
+		run("umount", "-i", found.paths[i - 1]);
+	forget(&found);
 }

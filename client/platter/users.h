@@ -14,4 +14,7 @@ enum users {
 /* Names them in TEXT, as "mounted on /mnt, swap on /dev/nbd0p2, used by dm-0, open in dd (123)". */
 enum users users_find(unsigned index, char *text, size_t size);
 
+/* Unmounts what is mounted from it, the latest first, and has nobody swap to it; what is in use stays. */
+void users_end(unsigned index);
+
 #endif

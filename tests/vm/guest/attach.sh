@@ -87,8 +87,8 @@ check "the partition is there at once" test -b /dev/nbd5p1
 check "xfs_repair" xfs_repair -n /dev/nbd5p1
 check "mount it again" mount -t xfs /dev/nbd5p1 /mnt
 check "its checksums" same_tree /mnt
-check "umount it again" umount /mnt
-check "detach it by device" platter detach /dev/nbd5
+check "unmount and detach it, by device" platter detach --umount /dev/nbd5
+check "it isn't mounted" sh -c "! grep ' /mnt ' /proc/mounts"
 check "the same export by nbd-client" attach nbd5 disk
 check "whose partitions appear when it is opened" sh -c "dd if=/dev/nbd5 of=/dev/null count=1 && test -b /dev/nbd5p1"
 check "mount by nbd-client" mount -t xfs /dev/nbd5p1 /mnt

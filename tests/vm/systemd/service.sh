@@ -39,7 +39,7 @@ check "platter knows it" is data alive
 check "what nbdtab has is mounted" mountpoint /tab
 check "its checksums" same_tree /tab
 equal "on the device that it asks for" "$(device_of tab)" nbd9
-check "swap is on" grep nbd8 /proc/swaps
+check "swap is on" grep "$(device_of swap)" /proc/swaps
 check "what isn't for the boot isn't there" exits 3 platter status later
 equal "by its name" "$(platter attach later)" "$(readlink -f /dev/disk/by-id/nbd-later)"
 check "it has a service" systemctl is-active platter@later.service
