@@ -23,8 +23,6 @@
 /* Larger requests bring nothing more, and delay the small ones behind them. */
 #define USUAL_BYTES (1u << 20)
 
-extern char **environ;
-
 int device_index(const char *text)
 {
 	unsigned long number;
@@ -149,14 +147,15 @@ static void pause_a_little(void)
 static void wait_for_udev(uint64_t deadline)
 {
 	char name[] = "udevadm", settle[] = "settle", timeout[32];
-	char *const words[] = { name, settle, timeout, NULL };
+	char *const words[] = { name, settle, timeout, NULL }, *const none[] = { NULL };
 	uint64_t now = clock_ns();
 	pid_t pid;
 
 	if (access("/run/udev/control", F_OK) < 0)
 		return;
 	snprintf(timeout, sizeof(timeout), "--timeout=%" PRIu64, now < deadline ? (deadline - now) / 1000000000 + 1 : 0);
-	if (posix_spawnp(&pid, name, NULL, NULL, words, environ) == 0)
+	/* With no environment: it would tell systemd of its own end, as if that were the supervisor's. */
+	if (posix_spawnp(&pid, name, NULL, NULL, words, none) == 0)
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 }
