@@ -146,13 +146,15 @@ static void end_all(struct nbd_disk *disk, struct jobs *jobs, int error)
 void work_lost(struct connection *c)
 {
 	struct nbd_disk *disk = c->disk;
-	uint64_t now = work_clock_ns();
 	struct jobs told, failed;
 	struct job *job;
+	uint64_t now;
 
 	work_list_init(&told);
 	work_list_init(&failed);
 	pthread_mutex_lock(&disk->lock);
+	/* Not before: a job may come from a connection that was lost while this one waited for the lock. */
+	now = work_clock_ns();
 	c->ready = false;
 	c->load = 0;
 	if (--disk->ready == 0)

@@ -14,7 +14,7 @@ from seeds import rounds, seeded
 SECTORS = 8192
 
 
-@pytest.mark.parametrize("keys", ["", ",connections=4", ",connections=4,queue.scheduler=merge"])
+@pytest.mark.parametrize("keys", ["", ",connections=16", ",connections=4,queue.scheduler=merge"])
 @seeded(1)
 def test_the_server_is_killed_again_and_again(directory, keys, seed):
     chosen = random.Random(seed)
@@ -34,7 +34,8 @@ def test_the_server_is_killed_again_and_again(directory, keys, seed):
             disk.ledger.verify(disk.read_all(front))
             assert "no connection" not in front.log()
     except Lost as lost:
-        raise Lost(f"seed {seed}: {lost}") from None
+        raise Lost(f"seed {seed}: {lost}\nthe last lines of the front's log:\n{front.log()[-4000:]}"
+                   f"\nof the server's:\n{server.log()[-2000:]}") from None
     finally:
         server.stop(signal.SIGKILL)
     with open(path, "rb") as file:
