@@ -195,7 +195,8 @@ static int run(int argc, char **argv)
 
 	if (argc < 2)
 		return verb_usage("a verb is missing");
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	/* Also behind a verb, where people ask for it. */
+	if (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return print_help();
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("platterctl " PACKAGE_VERSION);

@@ -30,7 +30,7 @@ def daemon(directory):
 # --- The command line
 
 def test_help_and_version():
-    assert told("--help") == told("-h") and told("--help").startswith("Usage: platter ")
+    assert told("--help") == told("-h") == told("attach", "--help") and told("--help").startswith("Usage: platter ")
     assert re.fullmatch(r"platter \d+\.\d+.*\n", told("--version"))
 
 

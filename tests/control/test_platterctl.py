@@ -246,6 +246,7 @@ def test_what_is_not_utf_8_is_refused_here(daemon):
 def test_help_and_version():
     done = run("--help")
     assert done.returncode == 0 and "lsblk" in done.stdout and "Exit status" in done.stdout
+    assert run("lsmod", "--help").stdout == run("export", "add", "--help").stdout == done.stdout
     assert re.fullmatch(r"platterctl \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
