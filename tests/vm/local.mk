@@ -4,9 +4,21 @@
 # The unpacked guest kernel stays here; git ignores the name, also for a build inside the source tree.
 VM_CACHE = $(abs_builddir)/build-vm
 
-.PHONY: check-vm
+# The client's scenarios wait much, for connections to die and come back: others run beside them.
+VM_CLIENT = attach mount_nbd network reconnect tls_attach
+VM_OPTIONS = --platterd ./platterd --cache "$(VM_CACHE)"
+
+.PHONY: check-vm check-vm-client check-vm-kernel check-vm-systemd
 check-vm: all tests/wire/tls_client
-	$(srcdir)/tests/vm/run --platterd ./platterd --cache "$(VM_CACHE)"
-	$(srcdir)/tests/vm/run --systemd --platterd ./platterd --cache "$(VM_CACHE)"
+	$(MAKE) -k -j 2 --output-sync=target check-vm-kernel check-vm-client check-vm-systemd
+
+check-vm-client:
+	$(srcdir)/tests/vm/run $(VM_OPTIONS) $(VM_CLIENT)
+
+check-vm-kernel:
+	$(srcdir)/tests/vm/run $(VM_OPTIONS) $$(cd $(srcdir)/tests/vm/guest && ls *.sh | sed 's/\.sh$$//' | grep -vxF -e lib $(VM_CLIENT:%=-e %))
+
+check-vm-systemd:
+	$(srcdir)/tests/vm/run --systemd $(VM_OPTIONS)
 
 EXTRA_DIST += tests/vm/run tests/vm/lib.sh tests/vm/systemd_root.sh tests/vm/guest tests/vm/systemd
