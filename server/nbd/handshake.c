@@ -73,14 +73,16 @@ static size_t feed_option(struct nbd_session *session, const uint8_t *bytes, siz
 		session->want = NBD_WANT_ROOM;
 		return 0;
 	}
+	/* Before its data are there. */
+	if (session->options == NBD_MOST_OPTIONS)
+		return drop(session, "too many options");
 	session->option = get_be32(bytes + 8);
 	skip = length > option_most_data(session->option);
 	if (skip && session->option == NBD_OPT_EXPORT_NAME)
 		return drop(session, "an export name of more than 4096 bytes");
 	if (!skip && available < NBD_OPTION_HEADER_SIZE + length)
 		return need(session, NBD_OPTION_HEADER_SIZE + length);
-	if (session->options++ == NBD_MOST_OPTIONS)
-		return drop(session, "too many options");
+	session->options++;
 	if (skip)
 		return skip_data(session, length);
 	need(session, NBD_OPTION_HEADER_SIZE);

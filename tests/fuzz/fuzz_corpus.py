@@ -80,6 +80,8 @@ HANDSHAKE = {
     "many_options": handshake(*[option(LIST)] * 400, cut=255),
     "more_answers_than_there_is_room_for": handshake(*[option(LIST)] * 800),
     "too_many_options": handshake(*[option(4711)] * 1025, cut=255),
+    "too_many_options_of_which_the_last_has_data_to_come": handshake(
+        *[option(4711)] * 1024, b"IHAVEOPT" + number(4711, 4) + number(45, 4), cut=255),
     "option_without_magic": handshake(option(LIST), b"IHAVEOPS" + bytes(8)),
     "option_too_long": handshake(b"IHAVEOPT" + number(4711, 4) + number((1 << 20) + 1, 4)),
     "option_incomplete": handshake(b"IHAVEOPT" + number(GO, 4) + number(100, 4) + b"\0\0"),

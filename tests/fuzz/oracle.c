@@ -463,14 +463,13 @@ void oracle_check(const struct oracle_setup *setup, const uint8_t *data, size_t 
 		talk.option = get_be32(data + 8);
 		talk.length = get_be32(data + 12);
 		talk.data = data + NBD_OPTION_HEADER_SIZE;
-		if (is_refused(&talk, data))
+		if (is_refused(&talk, data) || talk.options == NBD_MOST_OPTIONS)
 			end(&talk, ORACLE_DROPPED);
 		else if (size - NBD_OPTION_HEADER_SIZE < talk.length)
 			break;
-		else if (talk.options++ == NBD_MOST_OPTIONS)
-			end(&talk, ORACLE_DROPPED);
 		else
 			option(&talk);
+		talk.options++;
 		data += NBD_OPTION_HEADER_SIZE + talk.length;
 		size -= NBD_OPTION_HEADER_SIZE + talk.length;
 	}
