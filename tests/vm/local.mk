@@ -5,7 +5,7 @@
 VM_CACHE = $(abs_builddir)/build-vm
 
 # The client's scenarios wait much, for connections to die and come back: others run beside them.
-VM_CLIENT = attach mount_nbd network reconnect tls_attach
+VM_CLIENT = attach mount_nbd network reconnect swap tls_attach
 VM_OPTIONS = --platterd ./platterd --cache "$(VM_CACHE)"
 
 .PHONY: check-vm check-vm-client check-vm-kernel check-vm-systemd

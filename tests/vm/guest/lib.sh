@@ -161,6 +161,26 @@ start_server() {
     soon grep -q "listening on" /tmp/log
 }
 
+# drop RULE: packets that match it vanish.
+drop() {
+    nft add table ip silence && nft add chain ip silence in '{ type filter hook input priority 0; }' && nft add rule ip silence in "$@" drop
+}
+
+heal() {
+    nft delete table ip silence
+}
+
+# within SECONDS COMMAND...
+within() {
+    local turns=$(($1 * 10))
+    shift
+    until "$@"; do
+        turns=$((turns - 1))
+        [ $turns -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
 # crash: ends it as a crash does; what was acknowledged is in the kernel's memory.
 crash() {
     kill -KILL "$server"

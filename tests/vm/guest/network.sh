@@ -10,26 +10,6 @@ start() {
     start_server one=/tmp/one.img
 }
 
-# drop RULE: packets that match it vanish.
-drop() {
-    nft add table ip silence && nft add chain ip silence in '{ type filter hook input priority 0; }' && nft add rule ip silence in "$@" drop
-}
-
-heal() {
-    nft delete table ip silence
-}
-
-# within SECONDS COMMAND...
-within() {
-    local turns=$(($1 * 10))
-    shift
-    until "$@"; do
-        turns=$((turns - 1))
-        [ $turns -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
-
 # server_on ADDRESS
 server_on() {
     rm -f /tmp/log
