@@ -43,6 +43,7 @@ UNIT_TESTS = \
 	tests/unit/test_queue \
 	tests/unit/test_queue_exhaustive \
 	tests/unit/test_queue_random \
+	tests/unit/test_receiver \
 	tests/unit/test_run \
 	tests/unit/test_session \
 	tests/unit/test_settings \
@@ -242,6 +243,9 @@ tests_unit_test_inquiry_CPPFLAGS = $(client_cppflags) -DSTATE_DIRECTORY='"."'
 tests_unit_test_inquiry_LDADD = $(client_ldadd)
 # It says who asks.
 tests_unit_test_inquiry_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getsockopt
+tests_unit_test_receiver_SOURCES = tests/unit/test_receiver.c tests/unit/unit.h
+tests_unit_test_receiver_CPPFLAGS = $(client_cppflags)
+tests_unit_test_receiver_LDADD = $(client_ldadd)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c tests/unit/unit.h
 tests_unit_test_settings_CPPFLAGS = $(client_cppflags)
 tests_unit_test_settings_LDADD = $(client_ldadd)

@@ -19,6 +19,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+/* More of them than processors are spares for the kernel, and each costs the server one. */
+#define USUAL_CONNECTIONS 4
 /* What the kernel is told for "as long as it takes": its time in jiffies, 1000 in a second at most, has to fit a long. */
 #define ALMOST_FOR_EVER UINT64_C(3153600000)
 /* Between two tries to reach a server that hasn't been there yet. */
@@ -67,9 +69,11 @@ int attach_find(const struct settings *settings, char *path, struct problem *pro
 /* Of no use are more of them than the kernel has queues; and without MULTI_CONN a second one would not see what the first wrote. */
 static unsigned connections_of(const struct settings *settings, uint16_t flags)
 {
-	/* Unless more are asked for: with two, a guest's driver (Linux 6.1) now and then had a request wait for its timeout at first. */
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned usual = processors > 0 && processors < USUAL_CONNECTIONS ? (unsigned)processors : USUAL_CONNECTIONS;
+
 	if (flags & NBD_FLAG_CAN_MULTI_CONN)
-		return settings->connections ? settings->connections : 1;
+		return settings->connections ? settings->connections : usual;
 	if (settings->connections > 1)
 		log_warning("%s: one connection, not %u: the server can't keep several of them coherent (no CAN_MULTI_CONN)", settings->name,
 			    settings->connections);

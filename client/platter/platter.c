@@ -31,7 +31,7 @@ static const char usage_tail[] =
 	"      --name=NAME         what it is called here (the export's name)\n"
 	"      --device=nbdN       this device instead of one that is free\n"
 	"      --read-only         nobody writes to it\n"
-	"      --connections=N     at most so many (1)\n"
+	"      --connections=N     at most so many (4, or as many as processors)\n"
 	"      --timeout=S         seconds that a request may take before its connection\n"
 	"                          is given up (30)\n"
 	"      --dead-timeout=S    seconds that requests wait for a server that has gone\n"

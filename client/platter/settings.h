@@ -19,7 +19,7 @@ struct settings {
 	struct uri uri;          /* with the TLS keys worked in, after settings_complete() */
 	int device;              /* the number of a device; -1: any */
 	bool read_only;
-	unsigned connections;    /* at most; 0: one */
+	unsigned connections;    /* at most; 0: as many as are of use */
 	uint64_t timeout;        /* seconds that a request may take before its connection is given up; never 0 */
 	uint64_t dead_timeout;   /* seconds that requests wait for a server to come back */
 	char *certificates, *psk, *hostname; /* before they are worked in; NULL */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -129,6 +130,7 @@ static void is_back(struct supervisor *supervisor, unsigned which)
 	uint64_t lost_ns = clock_ns() - link->since_ns;
 
 	link->reconnects++;
+	supervisor->taken_ns = supervisor->receivers_at_ns = clock_ns();
 	log_notice("%s: connection %u is back, to %s, after %.1f s", name_of(supervisor), which, link->peer, (double)lost_ns / 1e9);
 	set_state(link, SUPERVISED_ALIVE);
 	service_keep(which, link->fd);
@@ -142,6 +144,9 @@ static void offer(struct supervisor *supervisor, unsigned which)
 	struct supervised *link = &supervisor->links[which];
 	struct problem problem;
 
+	/* So soon after another one the receivers of both could be pending together, and one thread get both: see receiver.h. */
+	if (clock_ns() - supervisor->taken_ns < AGAIN_NS)
+		return;
 	if (netlink_replace(supervisor->netlink, state->index, state->backend, link->fd, &problem) < 0) {
 		if (is_gone(supervisor)) {
 			end(supervisor);
@@ -259,6 +264,36 @@ static void begin_probe(struct supervisor *supervisor, uint64_t now)
 		supervisor->probe = redial_begin(&supervisor->state, &supervisor->addresses, HANDSHAKE_INFO, supervisor->bell);
 }
 
+/* --- Whether the kernel reads what comes */
+
+static void look_at_receivers(struct supervisor *supervisor, uint64_t now)
+{
+	struct receiver_look looks[SETTINGS_MOST_CONNECTIONS] = { 0 };
+	unsigned count = supervisor->state.links, waits;
+	char why[64];
+	int given_up;
+
+	supervisor->receivers_at_ns = now + RECEIVER_LOOK_NS;
+	if (inquiry_is_held(&supervisor->inquiry))
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		const struct supervised *link = &supervisor->links[i];
+
+		looks[i].alive = link->state == SUPERVISED_ALIVE;
+		looks[i].since_ns = link->since_ns;
+		if (looks[i].alive)
+			receiver_look(link->fd, &looks[i]);
+	}
+	given_up = receiver_judge(&supervisor->receivers, looks, count, &waits);
+	if (given_up >= 0) {
+		snprintf(why, sizeof(why), "it keeps the receiver of connection %u waiting", waits);
+		died(supervisor, (unsigned)given_up, why);
+	} else if (receiver_settled(&supervisor->receivers, count)) {
+		/* Until there is another socket. */
+		supervisor->receivers_at_ns = UINT64_MAX;
+	}
+}
+
 /* --- What is asked */
 
 static json_t *answer(void *argument, struct asker *asker, const char *question, struct problem *problem)
@@ -329,7 +364,8 @@ static void take_signal(struct supervisor *supervisor)
 
 static int wait_ms(const struct supervisor *supervisor, uint64_t now)
 {
-	uint64_t ns = supervisor->probe_at_ns > now ? supervisor->probe_at_ns - now : 0;
+	uint64_t at = supervisor->probe_at_ns < supervisor->receivers_at_ns ? supervisor->probe_at_ns : supervisor->receivers_at_ns;
+	uint64_t ns = at > now ? at - now : 0;
 
 	for (unsigned i = 0; i < supervisor->state.links; i++) {
 		uint64_t most = supervisor->links[i].state == SUPERVISED_RETURNING ? AGAIN_NS
@@ -392,6 +428,8 @@ void supervisor_run(struct supervisor *supervisor)
 		now = clock_ns();
 		if (now >= supervisor->probe_at_ns)
 			begin_probe(supervisor, now);
+		if (now >= supervisor->receivers_at_ns && !supervisor->ending)
+			look_at_receivers(supervisor, now);
 		if (is_gone(supervisor))
 			end(supervisor);
 	}

@@ -9,6 +9,7 @@
 
 #include "client/platter/inquiry.h"
 #include "client/platter/netlink.h"
+#include "client/platter/receiver.h"
 #include "client/platter/redial.h"
 #include "client/platter/state.h"
 
@@ -37,6 +38,9 @@ struct supervisor {
 	bool ending;
 	struct redial *probe;    /* looks whether the export has grown */
 	uint64_t probe_at_ns;
+	struct receivers receivers;
+	uint64_t receivers_at_ns; /* when to look at them; UINT64_MAX: no need */
+	uint64_t taken_ns;       /* when the kernel took the last socket in place of a dead one */
 };
 
 /* Before a device is attached or adopted; supervisor_free() is due in any case. */

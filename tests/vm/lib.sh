@@ -5,7 +5,7 @@
 
 # What the initramfs gets: kernel modules (with what they depend on) and programs (with their libraries).
 guest_modules=(virtio_pci virtio_net nbd xfs nf_tables tls gcm ctr ghash-generic chacha20poly1305 chacha_generic poly1305_generic)
-guest_programs=(nbd-client mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair nbdcopy fio nft)
+guest_programs=(chrt nbd-client mkfs.ext4 e2fsck resize2fs mkfs.xfs xfs_repair nbdcopy fio nft)
 
 # For users who are not root, too.
 PATH=$PATH:/usr/sbin:/sbin

@@ -27,14 +27,14 @@ equal "again by another spelling" "$(platter attach "nbd://$SERVER:$PORT/%72am0"
 check "another export of that name" exits 6 platter attach --name ram0 "$URI/ro"
 check "it says which there is" said "$URI/ram0, as $path"
 check "list" sh -c "platter list >/tmp/said"
-check "list: it is alive" sh -c "grep -E '^ram0 +$path +256M +no +1 +alive +$URI/ram0' /tmp/said"
+check "list: it is alive" sh -c "grep -E '^ram0 +$path +256M +no +2 +alive +$URI/ram0' /tmp/said"
 check "list as JSON" sh -c "platter --json list | tr -d ' \n' | grep -F '\"name\":\"ram0\",\"device\":\"$path\"'"
 check "status" sh -c "platter status ram0 >/tmp/said"
-check "status: the connection" said "connection 0: alive"
+check "status: the connections" said "connection 1: alive"
 check "status: round trips" said "round trip"
 check "status by device" platter status "$path"
 check "status of what isn't there" exits 3 platter status nothing
-equal "one connection, since no more were asked for" "$(host connections)" 1
+equal "two connections, as processors" "$(host connections)" 2
 
 check "mkfs" format ext4 "$device"
 check "mount" mount -t ext4 "$path" /mnt
