@@ -80,27 +80,53 @@ static int hex_digit(char character)
 	return isxdigit((unsigned char)character) ? (character | 0x20) - 'a' + 10 : -1;
 }
 
+/* LENGTH characters in hexadecimal; how many bytes they are, 0: they aren't that, or more than MOST. */
+static size_t parse_hex(unsigned char *bytes, size_t most, const char *text, size_t length)
+{
+	if (length % 2 || length / 2 > most)
+		return 0;
+	for (size_t i = 0; i < length; i += 2) {
+		int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+
+		if (high < 0 || low < 0)
+			return 0;
+		bytes[i / 2] = (unsigned char)(high << 4 | low);
+	}
+	return length / 2;
+}
+
+/* A "#" and hexadecimal: psktool's way to write an identity that has a colon. */
+static bool parse_identity(struct tls_key *key, const char *text, size_t length)
+{
+	if (text[0] == '#')
+		length = parse_hex((unsigned char *)key->identity, sizeof(key->identity) - 1, text + 1, length - 1);
+	else if (length < sizeof(key->identity))
+		memcpy(key->identity, text, length);
+	else
+		length = 0;
+	/* It is shown to people. */
+	return length && strlen(key->identity) == length && utf8_is_line(key->identity);
+}
+
 /* "IDENTITY:KEY"; false: that it isn't. */
 static bool parse_key(struct tls_key *key, const char *line, size_t length)
 {
 	/* An identity may have colons, a key may not. */
 	const char *colon = memrchr(line, ':', length);
 	const char *hex = colon ? colon + 1 : NULL;
-	size_t digits = colon ? (size_t)(line + length - hex) : 0;
 
-	if (!colon || colon == line || (size_t)(colon - line) >= sizeof(key->identity) || digits == 0 || digits % 2 ||
-	    digits / 2 > sizeof(key->bytes))
+	if (!colon || colon == line)
 		return false;
-	for (size_t i = 0; i < digits; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+	key->length = (unsigned)parse_hex(key->bytes, sizeof(key->bytes), hex, (size_t)(line + length - hex));
+	return key->length && parse_identity(key, line, (size_t)(colon - line));
+}
 
-		if (high < 0 || low < 0)
-			return false;
-		key->bytes[key->length++] = (unsigned char)(high << 4 | low);
-	}
-	memcpy(key->identity, line, (size_t)(colon - line));
-	/* It is shown to people. */
-	return utf8_is_line(key->identity);
+/* A line that begins with "#", unless it is an identity's. */
+static bool is_comment(const char *line, size_t length)
+{
+	const char *colon = memchr(line, ':', length);
+
+	return line[0] == '#' && (!colon || colon == line + 1 || strspn(line + 1, "0123456789abcdefABCDEF") < (size_t)(colon - line - 1));
 }
 
 static int add_key(struct tls_key **keys, const char *line, size_t length)
@@ -130,7 +156,7 @@ static int read_keys(FILE *file, struct tls_key **keys, const char *path, const 
 		number++;
 		while (length && isspace((unsigned char)line[length - 1]))
 			length--;
-		if (length && line[0] != '#')
+		if (length && !is_comment(line, (size_t)length))
 			result = add_key(keys, line, (size_t)length);
 	}
 	if (line)
@@ -138,7 +164,7 @@ static int read_keys(FILE *file, struct tls_key **keys, const char *path, const 
 	free(line);
 	if (result < 0)
 		return tls_fail(reason, -result, "%s, line %u: %s", path, number,
-			    result == -ENOMEM ? "no memory" : "not IDENTITY:KEY with a key of 1 to 64 bytes in hexadecimal");
+			    result == -ENOMEM ? "no memory" : "not IDENTITY:KEY with a key of 1 to 512 bytes in hexadecimal");
 	return *keys ? 0 : tls_fail(reason, EINVAL, "%s: there is no key in it", path);
 }
 
