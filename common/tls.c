@@ -80,6 +80,8 @@ static int load_authority(SSL_CTX *context, const struct tls_files *files, const
 		return 0;
 	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
 		return tls_fail_file(reason, authority);
+	/* As for GnuTLS, what is in the file is trusted, though its own issuer isn't there. */
+	X509_STORE_set_flags(SSL_CTX_get_cert_store(context), X509_V_FLAG_PARTIAL_CHAIN);
 	SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(authority));
 	SSL_CTX_set_verify(context, mode, NULL);
 	/* An absent list revokes nothing; one that can't be read isn't absent. */
@@ -155,13 +157,17 @@ const char *tls_key_identity(struct ssl_st *ssl)
 	return SSL_get_psk_identity(ssl);
 }
 
+/* How subjects are written: shown, with everything but ASCII in hexadecimal; and as people write them. */
+#define SHOWN XN_FLAG_RFC2253
+#define WRITTEN (XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB)
+
 /* The subject of CERTIFICATE; how long it is, 0: it can't be told. */
-static int subject_of(X509 *certificate, char *text, size_t size)
+static int subject_of(X509 *certificate, unsigned long how, char *text, size_t size)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	int length = 0;
 
-	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
+	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, how) >= 0)
 		length = BIO_read(bio, text, (int)size - 1);
 	BIO_free(bio);
 	/* One that doesn't fit might look like another. */
@@ -178,7 +184,7 @@ void tls_peer(struct ssl_st *ssl, char *text, size_t size)
 
 	text[0] = '\0';
 	if (certificate)
-		subject_of(certificate, text, size);
+		subject_of(certificate, SHOWN, text, size);
 	else if (identity)
 		snprintf(text, size, "%s", identity);
 }
@@ -252,7 +258,8 @@ char *tls_certificate_names(struct ssl_st *ssl)
 
 	if (!certificate)
 		return NULL;
-	add_name(&names, subject, (size_t)subject_of(certificate, subject, sizeof(subject)));
+	add_name(&names, subject, (size_t)subject_of(certificate, SHOWN, subject, sizeof(subject)));
+	add_name(&names, subject, (size_t)subject_of(certificate, WRITTEN, subject, sizeof(subject)));
 	add_common_name(&names, certificate);
 	add_alternatives(&names, certificate);
 	ERR_clear_error();
