@@ -161,19 +161,19 @@ const char *tls_key_identity(struct ssl_st *ssl)
 #define SHOWN XN_FLAG_RFC2253
 #define WRITTEN (XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB)
 
-/* The subject of CERTIFICATE; how long it is, 0: it can't be told. */
-static int subject_of(X509 *certificate, unsigned long how, char *text, size_t size)
+/* The subject of CERTIFICATE, as much of it as there is room for; how long it is, 0: it can't be told. */
+static size_t subject_of(X509 *certificate, unsigned long how, char *text, size_t size)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
-	int length = 0;
+	size_t length = 0;
+	int read = 0;
 
-	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, how) >= 0)
-		length = BIO_read(bio, text, (int)size - 1);
+	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, how) >= 0) {
+		length = BIO_ctrl_pending(bio);
+		read = BIO_read(bio, text, (int)size - 1);
+	}
 	BIO_free(bio);
-	/* One that doesn't fit might look like another. */
-	if (length < 0 || length == (int)size - 1)
-		length = 0;
-	text[length] = '\0';
+	text[read > 0 ? read : 0] = '\0';
 	return length;
 }
 
@@ -183,9 +183,9 @@ void tls_peer(struct ssl_st *ssl, char *text, size_t size)
 	const char *identity = tls_key_identity(ssl);
 
 	text[0] = '\0';
-	if (certificate)
-		subject_of(certificate, SHOWN, text, size);
-	else if (identity)
+	if (certificate && subject_of(certificate, SHOWN, text, size) >= size)
+		memcpy(text + size - sizeof("..."), "...", sizeof("..."));
+	else if (!certificate && identity)
 		snprintf(text, size, "%s", identity);
 }
 
@@ -213,6 +213,16 @@ static void add_name(struct names *names, const char *name, size_t length)
 	names->length += length;
 	names->bytes[names->length++] = '\0';
 	names->bytes[names->length] = '\0';
+}
+
+static void add_subject(struct names *names, X509 *certificate, unsigned long how)
+{
+	char subject[1024];
+	size_t length = subject_of(certificate, how, subject, sizeof(subject));
+
+	/* A part of one might look like another. */
+	if (length < sizeof(subject))
+		add_name(names, subject, length);
 }
 
 /* A name that nobody can take for a subject. */
@@ -254,12 +264,11 @@ char *tls_certificate_names(struct ssl_st *ssl)
 {
 	X509 *certificate = SSL_get0_peer_certificate(ssl);
 	struct names names = { .bytes = NULL };
-	char subject[1024];
 
 	if (!certificate)
 		return NULL;
-	add_name(&names, subject, (size_t)subject_of(certificate, SHOWN, subject, sizeof(subject)));
-	add_name(&names, subject, (size_t)subject_of(certificate, WRITTEN, subject, sizeof(subject)));
+	add_subject(&names, certificate, SHOWN);
+	add_subject(&names, certificate, WRITTEN);
 	add_common_name(&names, certificate);
 	add_alternatives(&names, certificate);
 	ERR_clear_error();

@@ -160,3 +160,19 @@ def test_a_subject_may_be_written_as_it_is_or_as_it_is_shown(directory, pki):
         with secured(daemon, pki.client("named")) as wire:
             assert [name for name in rules if wire.option(OPT_INFO, go_data(name.encode()))[-1][0] == REP_ACK] == ["common", "written", "shown"]
         is_logged(daemon, r"CN=J\C3\BCrgen,O=K\C3\A4se GmbH")
+
+
+@pytest.mark.parametrize("units, whole", [(3, True), (4, False), (20, False)])
+def test_a_subject_that_is_too_long_is_shown_in_part(directory, pki, units, whole):
+    """Of one of more than 1023 bytes only the other names are known."""
+    names = [f"OU={number:02}{'u' * 58}" for number in range(units)] + ["CN=client"]
+    pki.issue("long", "/" + "/".join(names), CLIENT)
+    subject = ",".join(reversed(names))
+    comma = subject.replace(",", "\\,").replace("=", "\\=")
+    with pki.daemon(directory, "common=ram:1M,allow=cert:client", f"subject=ram:1M,allow=cert:{comma}",
+                    f"part=ram:1M,allow=cert:{comma[:-1]}") as daemon:
+        with secured(daemon, pki.client("long")) as wire:
+            assert [wire.option(OPT_INFO, go_data(name))[-1][0] for name in (b"common", b"subject", b"part")] == [
+                REP_ACK, REP_ACK if len(subject) < 1024 else ERR_POLICY, ERR_POLICY]
+            shown, = (client["tls"]["identity"] for client in daemon.ctl_json("clients")["clients"])
+            assert shown == (subject if whole else subject[:252] + "...")
