@@ -100,6 +100,7 @@ static int load_certificates(SSL_CTX *context, const struct tls_files *files, co
 	result = tls_check_secret(key, reason);
 	if (result < 0)
 		return result;
+	SSL_CTX_set_default_passwd_cb(context, tls_know_no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
 		return tls_fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1)

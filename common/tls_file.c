@@ -27,8 +27,11 @@ int tls_fail(const struct tls_reason *reason, int error, const char *format, ...
 
 int tls_fail_openssl(const struct tls_reason *reason, const char *what)
 {
-	const char *why = ERR_reason_error_string(ERR_peek_last_error());
+	unsigned long error = ERR_peek_error();
+	const char *why = ERR_reason_error_string(error);
 
+	if (ERR_GET_REASON(error) == ERR_R_INTERRUPTED_OR_CANCELLED)
+		why = "it is encrypted, and nobody is there to tell its passphrase; take one that isn't, with mode 0600";
 	ERR_clear_error();
 	return tls_fail(reason, EINVAL, "%s: %s", what, why ? why : "cannot be used");
 }
@@ -53,6 +56,12 @@ int tls_check_secret(const char *path, const struct tls_reason *reason)
 	if (status.st_mode & S_IRWXO)
 		return tls_fail(reason, EPERM, "%s: everybody on this machine may read or change it; chmod o= it", path);
 	return 0;
+}
+
+int tls_know_no_passphrase(char *text, int size, int writing, void *argument)
+{
+	(void)text, (void)size, (void)writing, (void)argument;
+	return -1;
 }
 
 void tls_free_keys(struct tls_key *key)

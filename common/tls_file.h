@@ -38,6 +38,9 @@ int tls_fail_file(const struct tls_reason *reason, const char *path);
 /* What must stay secret isn't to be read by everybody. */
 int tls_check_secret(const char *path, const struct tls_reason *reason);
 
+/* For OpenSSL, which would ask at the terminal: nobody is there to know an encrypted key's passphrase. */
+int tls_know_no_passphrase(char *text, int size, int writing, void *argument);
+
 /* All keys of a file of lines IDENTITY:KEY, as psktool makes them; to be freed.  There is at least one. */
 int tls_load_keys(struct tls_key **keys, const char *path, const struct tls_reason *reason);
 /* NULL: none. */

@@ -79,6 +79,7 @@ static int load_certificates(struct secure *secure, const char *directory, bool 
 		return 0;
 	if (tls_check_secret(key, reason) < 0)
 		return -EPERM;
+	SSL_CTX_set_default_passwd_cb(secure->context, tls_know_no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(secure->context, certificate) != 1)
 		return tls_fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(secure->context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(secure->context) != 1)

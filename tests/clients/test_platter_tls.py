@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -84,6 +85,16 @@ def test_a_key_that_others_can_read(daemon, directory):
     subprocess.run(["cp", "-a", CERTIFICATES, copy], check=True)
     os.chmod(os.path.join(copy, "client-key.pem"), 0o644)
     refused(TLS, "info", secure(daemon, certificates=copy), says="client-key.pem")
+
+
+def test_a_key_with_a_passphrase(daemon, directory):
+    """It isn't asked for: there may be nobody."""
+    copy = shutil.copytree(CERTIFICATES, os.path.join(directory, "pki"))
+    key = os.path.join(copy, "client-key.pem")
+    subprocess.run(["openssl", "ec", "-aes128", "-passout", "pass:word", "-in", os.path.join(CERTIFICATES, "client-key.pem"), "-out", key],
+                   check=True, capture_output=True, timeout=60)
+    os.chmod(key, 0o600)
+    refused(TLS, "info", secure(daemon, certificates=copy), says="client-key.pem: it is encrypted")
 
 
 def test_an_export_for_certain_clients(daemon, directory):

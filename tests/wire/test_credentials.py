@@ -127,6 +127,33 @@ def test_certificates_that_do_not_fit(directory):
     assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own)
 
 
+def test_a_key_with_a_passphrase(directory):
+    """Nobody is asked for it, neither at the start nor by a thread that reads the files again."""
+    own = tls_support.make(os.path.join(directory, "pki"))
+    key = own + "/server-key.pem"
+
+    def encrypt():
+        subprocess.run(["openssl", "ec", "-aes128", "-passout", "pass:word", "-in", CERTIFICATES + "/server-key.pem", "-out", key], check=True,
+                       capture_output=True, timeout=60)
+        os.chmod(key, 0o600)
+
+    with Daemon(directory, "open=ram:1M", options=["--tls-certificates", own], tls=False) as daemon:
+        encrypt()
+        assert "server-key.pem: it is encrypted" in daemon.ctl("reload-tls", status=1)
+        assert "PEM pass phrase" not in daemon.log()
+        assert not refused(daemon, tls_support.context(own))
+    said = refusal(directory, "--tls-certificates", own)
+    assert "server-key.pem: it is encrypted" in said and "PEM pass phrase" not in said
+
+
+@pytest.mark.parametrize("content", ["", "no list\n"])
+def test_a_list_of_revoked_ones_that_is_none(directory, content):
+    own = tls_support.make(os.path.join(directory, "pki"))
+    with open(own + "/ca-crl.pem", "w", encoding="ascii") as file:
+        file.write(content)
+    assert "ca-crl.pem: no start line" in refusal(directory, "--tls-certificates", own)
+
+
 def test_options_that_need_credentials(directory):
     assert "--tls-certificates" in refusal(directory, "--tls-verify-peer")
     assert "TLS needs --tls-certificates or --tls-psk" in refusal(directory, "--tls=required")
