@@ -57,37 +57,21 @@ static int load_keys(SSL_CTX *context, const char *path, const struct tls_reason
 	return 0;
 }
 
-/* Certificates of others that have been revoked. */
-static int load_revoked(SSL_CTX *context, const char *path, const struct tls_reason *reason)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(context);
-	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
-
-	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
-		return tls_fail_file(reason, path);
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-	return 0;
-}
-
 static int load_authority(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)
 {
 	int mode = SSL_VERIFY_PEER | (files->verify_peer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-	char authority[PATH_MAX], revoked[PATH_MAX];
+	char authority[PATH_MAX];
+	int result;
 
 	snprintf(authority, sizeof(authority), "%s/ca-cert.pem", files->certificates);
-	snprintf(revoked, sizeof(revoked), "%s/ca-crl.pem", files->certificates);
 	if (access(authority, F_OK) < 0 && errno == ENOENT && !files->verify_peer)
 		return 0;
-	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
-		return tls_fail_file(reason, authority);
-	/* As for GnuTLS, what is in the file is trusted, though its own issuer isn't there. */
-	X509_STORE_set_flags(SSL_CTX_get_cert_store(context), X509_V_FLAG_PARTIAL_CHAIN);
+	result = tls_load_authority(context, files->certificates, reason);
+	if (result < 0)
+		return result;
 	SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(authority));
 	SSL_CTX_set_verify(context, mode, NULL);
-	/* An absent list revokes nothing; one that can't be read isn't absent. */
-	if (access(revoked, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	return load_revoked(context, revoked, reason);
+	return 0;
 }
 
 static int load_certificates(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)

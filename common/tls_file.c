@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "common/utf8.h"
 
@@ -56,6 +58,45 @@ int tls_check_secret(const char *path, const struct tls_reason *reason)
 	if (status.st_mode & S_IRWXO)
 		return tls_fail(reason, EPERM, "%s: everybody on this machine may read or change it; chmod o= it", path);
 	return 0;
+}
+
+/* The callback of OpenSSL, which wants a list of its issuer even for what is trusted by itself. */
+static int need_no_list_for_anchor(int good, X509_STORE_CTX *context)
+{
+	if (good || X509_STORE_CTX_get_error(context) != X509_V_ERR_UNABLE_TO_GET_CRL ||
+	    X509_STORE_CTX_get_error_depth(context) != sk_X509_num(X509_STORE_CTX_get0_chain(context)) - 1)
+		return good;
+	X509_STORE_CTX_set_error(context, X509_V_OK);
+	return 1;
+}
+
+/* Certificates that have been revoked. */
+static int load_revoked(X509_STORE *store, const char *path, const struct tls_reason *reason)
+{
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
+		return tls_fail_file(reason, path);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	X509_STORE_set_verify_cb(store, need_no_list_for_anchor);
+	return 0;
+}
+
+int tls_load_authority(SSL_CTX *context, const char *directory, const struct tls_reason *reason)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	char authority[PATH_MAX], revoked[PATH_MAX];
+
+	snprintf(authority, sizeof(authority), "%s/ca-cert.pem", directory);
+	snprintf(revoked, sizeof(revoked), "%s/ca-crl.pem", directory);
+	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
+		return tls_fail_file(reason, authority);
+	/* As for GnuTLS, what is in the file is trusted, though its own issuer isn't there. */
+	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	/* An absent list revokes nothing; one that can't be read isn't absent. */
+	if (access(revoked, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	return load_revoked(store, revoked, reason);
 }
 
 int tls_know_no_passphrase(char *text, int size, int writing, void *argument)

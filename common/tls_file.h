@@ -38,6 +38,9 @@ int tls_fail_file(const struct tls_reason *reason, const char *path);
 /* What must stay secret isn't to be read by everybody. */
 int tls_check_secret(const char *path, const struct tls_reason *reason);
 
+/* Whom to trust: those in DIRECTORY's ca-cert.pem and whom these vouch for, but for those in ca-crl.pem, if it is there. */
+int tls_load_authority(struct ssl_ctx_st *context, const char *directory, const struct tls_reason *reason);
+
 /* For OpenSSL, which would ask at the terminal: nobody is there to know an encrypted key's passphrase. */
 int tls_know_no_passphrase(char *text, int size, int writing, void *argument);
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import tls_support
+from certificate_support import SERVER, Authority
 from daemon import Daemon
 from platter_support import TLS, refused, run, told
 
@@ -65,6 +66,28 @@ def test_a_server_that_nobody_vouches_for(daemon):
     other = tls_support.certificates("theirs")
     refused(TLS, "ping", secure(daemon, certificates=other), says="the server's certificate isn't accepted: ")
     assert told("ping", secure(daemon, verify_peer="false")).endswith(" ms\n")
+
+
+def test_whom_an_intermediate_authority_vouches_for_unless_it_has_revoked_it(directory):
+    """The one above it is nothing that a client needs to know."""
+    pki = Authority(os.path.join(directory, "pki"))
+    pki.issue("server", "/CN=localhost", SERVER, issuer="inter")
+    known = os.path.join(directory, "known")
+    os.mkdir(known)
+    shutil.copy(pki.path("inter-cert.pem"), os.path.join(known, "ca-cert.pem"))
+    with Daemon(directory, "a=ram:64M", tcp=True, options=["--tls-certificates", pki.directory], tls=False) as running:
+        uri = secure(running, certificates=known, host="localhost")
+        assert told("ping", uri).endswith(" ms\n")
+        for revoked in (), ("server",):
+            pki.revoke("list.crl", "inter", *revoked)
+            shutil.copy(pki.path("list.crl"), os.path.join(known, "ca-crl.pem"))
+            if revoked:
+                refused(TLS, "ping", uri, says="the server's certificate isn't accepted: certificate revoked")
+            else:
+                assert told("ping", uri).endswith(" ms\n")
+        with open(os.path.join(known, "ca-crl.pem"), "w", encoding="ascii"):
+            pass
+        refused(TLS, "ping", uri, says=f"{known}/ca-crl.pem: no start line")
 
 
 def test_the_name_in_the_certificate(daemon):

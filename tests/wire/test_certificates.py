@@ -1,84 +1,23 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Certificates of many kinds: who issued them, what they are for, which names they have, and what was revoked."""
 
-import os
 import shutil
-import ssl
-import subprocess
 
 import pytest
 
-import tls_support
+from certificate_support import CLIENT, SERVER, Authority
 from daemon import Daemon, wait_for
 from tls_support import refused, secured
 from wire_client import ERR_POLICY, OPT_INFO, REP_ACK, go_data
 
-LEAF = ["basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature"]
-CLIENT = [*LEAF, "extendedKeyUsage=clientAuth"]
-SERVER = [*LEAF, "extendedKeyUsage=serverAuth", "subjectAltName=DNS:localhost"]
-AUTHORITY = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
-
-
-class Authority:
-    """make-certs' one in DIRECTORY, with an intermediate one below it, "inter"."""
-
-    def __init__(self, directory):
-        self.directory = tls_support.make(directory)
-        self.issue("inter", "/CN=Below", AUTHORITY)
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def issue(self, name, subject, extensions, issuer="ca", days="30"):
-        with open(self.path("extensions"), "w", encoding="ascii") as file:
-            file.write("\n".join(extensions))
-        key, wanted = self.path(name + "-key.pem"), self.path(name + ".csr")
-        openssl("req", "-new", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-subj", subject,
-                "-out", wanted)
-        openssl("x509", "-req", "-in", wanted, "-CA", self.path(issuer + "-cert.pem"), "-CAkey", self.path(issuer + "-key.pem"),
-                "-CAcreateserial", "-days", days, "-extfile", self.path("extensions"), "-out", self.path(name + "-cert.pem"))
-
-    def join(self, target, *names):
-        """Into one file, what was in it."""
-        content = []
-        for name in names:
-            with open(self.path(name), encoding="ascii") as file:
-                content.append(file.read())
-        with open(self.path(target), "w", encoding="ascii") as file:
-            file.write("".join(content))
-
-    def revoke(self, target, issuer, *names):
-        """A list of ISSUER's, in which NAMES are."""
-        index, config = self.path(issuer + "-index"), self.path(issuer + ".cnf")
-        with open(index, "w", encoding="ascii"):
-            pass
-        with open(config, "w", encoding="ascii") as file:
-            file.write(f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ndefault_md=sha256\ndefault_crl_days=30\n")
-        common = ["ca", "-config", config, "-cert", self.path(issuer + "-cert.pem"), "-keyfile", self.path(issuer + "-key.pem")]
-        for name in names:
-            openssl(*common, "-revoke", self.path(name + "-cert.pem"))
-        openssl(*common, "-gencrl", "-out", self.path(target))
-
-    def client(self, name, chain=None):
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        made.load_verify_locations(self.path("root.pem"))
-        made.load_cert_chain(self.path(chain or name + "-cert.pem"), self.path(name + "-key.pem"))
-        return made
-
-    def daemon(self, directory, *exports):
-        return Daemon(directory, *(exports or ["open=ram:1M"]), tls=False,
-                      options=["--tls-certificates", self.directory, "--tls=required", "-v"])
+def serve(directory, pki, *exports):
+    return Daemon(directory, *(exports or ["open=ram:1M"]), tls=False,
+                  options=["--tls-certificates", pki.directory, "--tls=required", "-v"])
 
 
 @pytest.fixture
 def pki(tmp_path):
-    made = Authority(str(tmp_path / "pki"))
-    shutil.copy(made.path("ca-cert.pem"), made.path("root.pem"))
-    return made
+    return Authority(str(tmp_path / "pki"))
 
 
 def is_logged(daemon, text):
@@ -91,7 +30,7 @@ def test_a_chain_on_either_side(directory, pki):
     pki.join("server-cert.pem", "server-cert.pem", "inter-cert.pem")
     pki.issue("below", "/CN=below", CLIENT, issuer="inter")
     pki.join("below-chain.pem", "below-cert.pem", "inter-cert.pem")
-    with pki.daemon(directory) as daemon:
+    with serve(directory, pki) as daemon:
         assert not refused(daemon, pki.client("client"))
         assert not refused(daemon, pki.client("below", "below-chain.pem"))
         assert refused(daemon, pki.client("below"))
@@ -101,17 +40,26 @@ def test_a_chain_on_either_side(directory, pki):
 def test_an_intermediate_authority_is_enough(directory, pki):
     """The one above it isn't there, and others of that are strangers."""
     pki.issue("below", "/CN=below", CLIENT, issuer="inter")
+    pki.revoke("root.crl", "ca")
     shutil.copy(pki.path("inter-cert.pem"), pki.path("ca-cert.pem"))
-    with pki.daemon(directory) as daemon:
+    with serve(directory, pki) as daemon:
         assert not refused(daemon, pki.client("below"))
         assert refused(daemon, pki.client("client"))
+        # Its own list is enough, too, and nothing else is.
+        for revoked in (), ("below",):
+            pki.revoke("ca-crl.pem", "inter", *revoked)
+            daemon.ctl("reload-tls")
+            assert refused(daemon, pki.client("below")) is bool(revoked)
+        shutil.copy(pki.path("root.crl"), pki.path("ca-crl.pem"))
+        daemon.ctl("reload-tls")
+        assert refused(daemon, pki.client("below"))
 
 
 @pytest.mark.parametrize("extensions, days, reason", [
     (CLIENT, "0", "certificate has expired"), (SERVER, "30", "unsuitable certificate purpose")], ids=["expired", "a server's"])
 def test_what_is_no_good_as_a_client_s(directory, pki, extensions, days, reason):
     pki.issue("other", "/CN=other", extensions, days=days)
-    with pki.daemon(directory) as daemon:
+    with serve(directory, pki) as daemon:
         assert refused(daemon, pki.client("other"))
         is_logged(daemon, "TLS: " + reason)
 
@@ -128,7 +76,7 @@ def test_each_authority_of_a_chain_has_a_list(directory, pki, of_root, of_below,
         pki.revoke("below.crl", "inter", *of_below)
         lists.append("below.crl")
     pki.join("ca-crl.pem", *lists)
-    with pki.daemon(directory) as daemon:
+    with serve(directory, pki) as daemon:
         clients = {"client": pki.client("client"), "below": pki.client("below", "below-chain.pem")}
         assert [name for name, client in clients.items() if not refused(daemon, client)] == good
 
@@ -145,7 +93,7 @@ NAMES = {"common": "cert:in common", "dns": "cert:vm1.example", "mail": "cert:me
     ("/CN=CN\\=in common,O\\=Example", "DNS:CN=in common,URI:O=Example", []), ("/CN=in common,O=Example", "DNS:other", [])])
 def test_by_which_names_they_are_known(directory, pki, subject, alternatives, expected):
     pki.issue("named", subject, [*CLIENT, "subjectAltName=" + alternatives])
-    with pki.daemon(directory, *(f"{name}=ram:1M,allow={rule}" for name, rule in NAMES.items())) as daemon:
+    with serve(directory, pki, *(f"{name}=ram:1M,allow={rule}" for name, rule in NAMES.items())) as daemon:
         with secured(daemon, pki.client("named")) as wire:
             answers = {name: wire.option(OPT_INFO, go_data(name.encode()))[-1][0] for name in NAMES}
         assert set(answers.values()) <= {REP_ACK, ERR_POLICY}
@@ -156,7 +104,7 @@ def test_a_subject_may_be_written_as_it_is_or_as_it_is_shown(directory, pki):
     pki.issue("named", "/O=Käse GmbH/CN=Jürgen", CLIENT)
     rules = {"common": "Jürgen", "written": "CN\\=Jürgen\\,O\\=Käse GmbH", "other": "CN\\=Jorgen\\,O\\=Käse GmbH",
              "shown": r"CN\=J\\C3\\BCrgen\,O\=K\\C3\\A4se GmbH"}
-    with pki.daemon(directory, *(f"{name}=ram:1M,allow=cert:{rule}" for name, rule in rules.items())) as daemon:
+    with serve(directory, pki, *(f"{name}=ram:1M,allow=cert:{rule}" for name, rule in rules.items())) as daemon:
         with secured(daemon, pki.client("named")) as wire:
             assert [name for name in rules if wire.option(OPT_INFO, go_data(name.encode()))[-1][0] == REP_ACK] == ["common", "written", "shown"]
         is_logged(daemon, r"CN=J\C3\BCrgen,O=K\C3\A4se GmbH")
@@ -169,7 +117,7 @@ def test_a_subject_that_is_too_long_is_shown_in_part(directory, pki, units, whol
     pki.issue("long", "/" + "/".join(names), CLIENT)
     subject = ",".join(reversed(names))
     comma = subject.replace(",", "\\,").replace("=", "\\=")
-    with pki.daemon(directory, "common=ram:1M,allow=cert:client", f"subject=ram:1M,allow=cert:{comma}",
+    with serve(directory, pki, "common=ram:1M,allow=cert:client", f"subject=ram:1M,allow=cert:{comma}",
                     f"part=ram:1M,allow=cert:{comma[:-1]}") as daemon:
         with secured(daemon, pki.client("long")) as wire:
             assert [wire.option(OPT_INFO, go_data(name))[-1][0] for name in (b"common", b"subject", b"part")] == [
