@@ -57,35 +57,21 @@ static int load_keys(SSL_CTX *context, const char *path, const struct tls_reason
 	return 0;
 }
 
-/* Certificates of others that have been revoked. */
-static int load_revoked(SSL_CTX *context, const char *path, const struct tls_reason *reason)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(context);
-	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
-
-	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
-		return tls_fail_file(reason, path);
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-	return 0;
-}
-
 static int load_authority(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)
 {
 	int mode = SSL_VERIFY_PEER | (files->verify_peer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-	char authority[PATH_MAX], revoked[PATH_MAX];
+	char authority[PATH_MAX];
+	int result;
 
 	snprintf(authority, sizeof(authority), "%s/ca-cert.pem", files->certificates);
-	snprintf(revoked, sizeof(revoked), "%s/ca-crl.pem", files->certificates);
 	if (access(authority, F_OK) < 0 && errno == ENOENT && !files->verify_peer)
 		return 0;
-	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
-		return tls_fail_file(reason, authority);
+	result = tls_load_authority(context, files->certificates, reason);
+	if (result < 0)
+		return result;
 	SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(authority));
 	SSL_CTX_set_verify(context, mode, NULL);
-	/* An absent list revokes nothing; one that can't be read isn't absent. */
-	if (access(revoked, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	return load_revoked(context, revoked, reason);
+	return 0;
 }
 
 static int load_certificates(SSL_CTX *context, const struct tls_files *files, const struct tls_reason *reason)
@@ -98,6 +84,7 @@ static int load_certificates(SSL_CTX *context, const struct tls_files *files, co
 	result = tls_check_secret(key, reason);
 	if (result < 0)
 		return result;
+	SSL_CTX_set_default_passwd_cb(context, tls_know_no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
 		return tls_fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1)
@@ -155,19 +142,23 @@ const char *tls_key_identity(struct ssl_st *ssl)
 	return SSL_get_psk_identity(ssl);
 }
 
-/* The subject of CERTIFICATE; how long it is, 0: it can't be told. */
-static int subject_of(X509 *certificate, char *text, size_t size)
+/* How subjects are written: shown, with everything but ASCII in hexadecimal; and as people write them. */
+#define SHOWN XN_FLAG_RFC2253
+#define WRITTEN (XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB)
+
+/* The subject of CERTIFICATE, as much of it as there is room for; how long it is, 0: it can't be told. */
+static size_t subject_of(X509 *certificate, unsigned long how, char *text, size_t size)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
-	int length = 0;
+	size_t length = 0;
+	int read = 0;
 
-	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
-		length = BIO_read(bio, text, (int)size - 1);
+	if (bio && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, how) >= 0) {
+		length = BIO_ctrl_pending(bio);
+		read = BIO_read(bio, text, (int)size - 1);
+	}
 	BIO_free(bio);
-	/* One that doesn't fit might look like another. */
-	if (length < 0 || length == (int)size - 1)
-		length = 0;
-	text[length] = '\0';
+	text[read > 0 ? read : 0] = '\0';
 	return length;
 }
 
@@ -177,9 +168,9 @@ void tls_peer(struct ssl_st *ssl, char *text, size_t size)
 	const char *identity = tls_key_identity(ssl);
 
 	text[0] = '\0';
-	if (certificate)
-		subject_of(certificate, text, size);
-	else if (identity)
+	if (certificate && subject_of(certificate, SHOWN, text, size) >= size)
+		memcpy(text + size - sizeof("..."), "...", sizeof("..."));
+	else if (!certificate && identity)
 		snprintf(text, size, "%s", identity);
 }
 
@@ -207,6 +198,16 @@ static void add_name(struct names *names, const char *name, size_t length)
 	names->length += length;
 	names->bytes[names->length++] = '\0';
 	names->bytes[names->length] = '\0';
+}
+
+static void add_subject(struct names *names, X509 *certificate, unsigned long how)
+{
+	char subject[1024];
+	size_t length = subject_of(certificate, how, subject, sizeof(subject));
+
+	/* A part of one might look like another. */
+	if (length < sizeof(subject))
+		add_name(names, subject, length);
 }
 
 /* A name that nobody can take for a subject. */
@@ -248,11 +249,11 @@ char *tls_certificate_names(struct ssl_st *ssl)
 {
 	X509 *certificate = SSL_get0_peer_certificate(ssl);
 	struct names names = { .bytes = NULL };
-	char subject[1024];
 
 	if (!certificate)
 		return NULL;
-	add_name(&names, subject, (size_t)subject_of(certificate, subject, sizeof(subject)));
+	add_subject(&names, certificate, SHOWN);
+	add_subject(&names, certificate, WRITTEN);
 	add_common_name(&names, certificate);
 	add_alternatives(&names, certificate);
 	ERR_clear_error();

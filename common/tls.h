@@ -30,7 +30,10 @@ struct tls_files {
 /* A server's context, to be freed by SSL_CTX_free().  -errno, with the reason in TEXT. */
 int tls_load(struct ssl_ctx_st **ret, const struct tls_files *files, char *text, size_t size);
 
-/* Who SSL's other end has proved to be, after the handshake: its certificate's subject, the identity of its key, or "". */
+/*
+ * Who SSL's other end has proved to be, after the handshake: its certificate's subject, "..." at the end of what there is room for,
+ * the identity of its key, or "".
+ */
 void tls_peer(struct ssl_st *ssl, char *text, size_t size);
 
 /* The identity of the key that SSL's other end was let in by, as long as SSL; NULL: none was. */

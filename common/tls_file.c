@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "common/utf8.h"
 
@@ -27,8 +29,11 @@ int tls_fail(const struct tls_reason *reason, int error, const char *format, ...
 
 int tls_fail_openssl(const struct tls_reason *reason, const char *what)
 {
-	const char *why = ERR_reason_error_string(ERR_peek_last_error());
+	unsigned long error = ERR_peek_error();
+	const char *why = ERR_reason_error_string(error);
 
+	if (ERR_GET_REASON(error) == ERR_R_INTERRUPTED_OR_CANCELLED)
+		why = "it is encrypted, and nobody is there to tell its passphrase; take one that isn't, with mode 0600";
 	ERR_clear_error();
 	return tls_fail(reason, EINVAL, "%s: %s", what, why ? why : "cannot be used");
 }
@@ -53,6 +58,51 @@ int tls_check_secret(const char *path, const struct tls_reason *reason)
 	if (status.st_mode & S_IRWXO)
 		return tls_fail(reason, EPERM, "%s: everybody on this machine may read or change it; chmod o= it", path);
 	return 0;
+}
+
+/* The callback of OpenSSL, which wants a list of its issuer even for what is trusted by itself. */
+static int need_no_list_for_anchor(int good, X509_STORE_CTX *context)
+{
+	if (good || X509_STORE_CTX_get_error(context) != X509_V_ERR_UNABLE_TO_GET_CRL ||
+	    X509_STORE_CTX_get_error_depth(context) != sk_X509_num(X509_STORE_CTX_get0_chain(context)) - 1)
+		return good;
+	X509_STORE_CTX_set_error(context, X509_V_OK);
+	return 1;
+}
+
+/* Certificates that have been revoked. */
+static int load_revoked(X509_STORE *store, const char *path, const struct tls_reason *reason)
+{
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
+		return tls_fail_file(reason, path);
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	X509_STORE_set_verify_cb(store, need_no_list_for_anchor);
+	return 0;
+}
+
+int tls_load_authority(SSL_CTX *context, const char *directory, const struct tls_reason *reason)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	char authority[PATH_MAX], revoked[PATH_MAX];
+
+	snprintf(authority, sizeof(authority), "%s/ca-cert.pem", directory);
+	snprintf(revoked, sizeof(revoked), "%s/ca-crl.pem", directory);
+	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
+		return tls_fail_file(reason, authority);
+	/* As for GnuTLS, what is in the file is trusted, though its own issuer isn't there. */
+	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	/* An absent list revokes nothing; one that can't be read isn't absent. */
+	if (access(revoked, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	return load_revoked(store, revoked, reason);
+}
+
+int tls_know_no_passphrase(char *text, int size, int writing, void *argument)
+{
+	(void)text, (void)size, (void)writing, (void)argument;
+	return -1;
 }
 
 void tls_free_keys(struct tls_key *key)
@@ -80,27 +130,53 @@ static int hex_digit(char character)
 	return isxdigit((unsigned char)character) ? (character | 0x20) - 'a' + 10 : -1;
 }
 
+/* LENGTH characters in hexadecimal; how many bytes they are, 0: they aren't that, or more than MOST. */
+static size_t parse_hex(unsigned char *bytes, size_t most, const char *text, size_t length)
+{
+	if (length % 2 || length / 2 > most)
+		return 0;
+	for (size_t i = 0; i < length; i += 2) {
+		int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+
+		if (high < 0 || low < 0)
+			return 0;
+		bytes[i / 2] = (unsigned char)(high << 4 | low);
+	}
+	return length / 2;
+}
+
+/* A "#" and hexadecimal: psktool's way to write an identity that has a colon. */
+static bool parse_identity(struct tls_key *key, const char *text, size_t length)
+{
+	if (text[0] == '#')
+		length = parse_hex((unsigned char *)key->identity, sizeof(key->identity) - 1, text + 1, length - 1);
+	else if (length < sizeof(key->identity))
+		memcpy(key->identity, text, length);
+	else
+		length = 0;
+	/* It is shown to people. */
+	return length && strlen(key->identity) == length && utf8_is_line(key->identity);
+}
+
 /* "IDENTITY:KEY"; false: that it isn't. */
 static bool parse_key(struct tls_key *key, const char *line, size_t length)
 {
 	/* An identity may have colons, a key may not. */
 	const char *colon = memrchr(line, ':', length);
 	const char *hex = colon ? colon + 1 : NULL;
-	size_t digits = colon ? (size_t)(line + length - hex) : 0;
 
-	if (!colon || colon == line || (size_t)(colon - line) >= sizeof(key->identity) || digits == 0 || digits % 2 ||
-	    digits / 2 > sizeof(key->bytes))
+	if (!colon || colon == line)
 		return false;
-	for (size_t i = 0; i < digits; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+	key->length = (unsigned)parse_hex(key->bytes, sizeof(key->bytes), hex, (size_t)(line + length - hex));
+	return key->length && parse_identity(key, line, (size_t)(colon - line));
+}
 
-		if (high < 0 || low < 0)
-			return false;
-		key->bytes[key->length++] = (unsigned char)(high << 4 | low);
-	}
-	memcpy(key->identity, line, (size_t)(colon - line));
-	/* It is shown to people. */
-	return utf8_is_line(key->identity);
+/* A line that begins with "#", unless it is an identity's. */
+static bool is_comment(const char *line, size_t length)
+{
+	const char *colon = memchr(line, ':', length);
+
+	return line[0] == '#' && (!colon || colon == line + 1 || strspn(line + 1, "0123456789abcdefABCDEF") < (size_t)(colon - line - 1));
 }
 
 static int add_key(struct tls_key **keys, const char *line, size_t length)
@@ -130,7 +206,7 @@ static int read_keys(FILE *file, struct tls_key **keys, const char *path, const 
 		number++;
 		while (length && isspace((unsigned char)line[length - 1]))
 			length--;
-		if (length && line[0] != '#')
+		if (length && !is_comment(line, (size_t)length))
 			result = add_key(keys, line, (size_t)length);
 	}
 	if (line)
@@ -138,7 +214,7 @@ static int read_keys(FILE *file, struct tls_key **keys, const char *path, const 
 	free(line);
 	if (result < 0)
 		return tls_fail(reason, -result, "%s, line %u: %s", path, number,
-			    result == -ENOMEM ? "no memory" : "not IDENTITY:KEY with a key of 1 to 64 bytes in hexadecimal");
+			    result == -ENOMEM ? "no memory" : "not IDENTITY:KEY with a key of 1 to 512 bytes in hexadecimal");
 	return *keys ? 0 : tls_fail(reason, EINVAL, "%s: there is no key in it", path);
 }
 

@@ -7,7 +7,7 @@
 
 #include "common/tls.h"
 
-#define TLS_MOST_PSK 64 /* bytes */
+#define TLS_MOST_PSK 512 /* bytes; psktool makes no longer ones, and OpenSSL takes them */
 
 /* OpenSSL's names of suites, for TLS 1.3 and 1.2, and groups.  A PSK's hash is SHA-256, which the chosen suite has to have. */
 #define TLS_SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -38,7 +38,13 @@ int tls_fail_file(const struct tls_reason *reason, const char *path);
 /* What must stay secret isn't to be read by everybody. */
 int tls_check_secret(const char *path, const struct tls_reason *reason);
 
-/* All keys of a file of lines IDENTITY:KEY; to be freed.  There is at least one. */
+/* Whom to trust: those in DIRECTORY's ca-cert.pem and whom these vouch for, but for those in ca-crl.pem, if it is there. */
+int tls_load_authority(struct ssl_ctx_st *context, const char *directory, const struct tls_reason *reason);
+
+/* For OpenSSL, which would ask at the terminal: nobody is there to know an encrypted key's passphrase. */
+int tls_know_no_passphrase(char *text, int size, int writing, void *argument);
+
+/* All keys of a file of lines IDENTITY:KEY, as psktool makes them; to be freed.  There is at least one. */
 int tls_load_keys(struct tls_key **keys, const char *path, const struct tls_reason *reason);
 /* NULL: none. */
 const struct tls_key *tls_find_key(const struct tls_key *keys, const char *identity);

@@ -312,6 +312,7 @@ check-local: check-daemon $(LEFT_OUT)
 
 EXTRA_DIST += \
 	tests/baseline.py \
+	tests/certificate_support.py \
 	tests/bench \
 	tests/clients \
 	tests/config_support.py \

@@ -68,17 +68,18 @@ static int load_key(struct secure *secure, const struct uri *uri, const struct t
 /* libnbd's names: a certificate of our own is there if the server wants one. */
 static int load_certificates(struct secure *secure, const char *directory, bool trusts_any, const struct tls_reason *reason)
 {
-	char authority[4096], certificate[4096], key[4096];
+	char certificate[4096], key[4096];
+	int result = trusts_any ? 0 : tls_load_authority(secure->context, directory, reason);
 
-	snprintf(authority, sizeof(authority), "%s/ca-cert.pem", directory);
 	snprintf(certificate, sizeof(certificate), "%s/client-cert.pem", directory);
 	snprintf(key, sizeof(key), "%s/client-key.pem", directory);
-	if (!trusts_any && SSL_CTX_load_verify_locations(secure->context, authority, NULL) != 1)
-		return tls_fail_file(reason, authority);
+	if (result < 0)
+		return result;
 	if (access(certificate, F_OK) < 0 && errno == ENOENT)
 		return 0;
 	if (tls_check_secret(key, reason) < 0)
 		return -EPERM;
+	SSL_CTX_set_default_passwd_cb(secure->context, tls_know_no_passphrase);
 	if (SSL_CTX_use_certificate_chain_file(secure->context, certificate) != 1)
 		return tls_fail_file(reason, certificate);
 	if (SSL_CTX_use_PrivateKey_file(secure->context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(secure->context) != 1)

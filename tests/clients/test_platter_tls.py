@@ -4,11 +4,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
 import tls_support
+from certificate_support import SERVER, Authority
 from daemon import Daemon
 from platter_support import TLS, refused, run, told
 
@@ -66,6 +68,28 @@ def test_a_server_that_nobody_vouches_for(daemon):
     assert told("ping", secure(daemon, verify_peer="false")).endswith(" ms\n")
 
 
+def test_whom_an_intermediate_authority_vouches_for_unless_it_has_revoked_it(directory):
+    """The one above it is nothing that a client needs to know."""
+    pki = Authority(os.path.join(directory, "pki"))
+    pki.issue("server", "/CN=localhost", SERVER, issuer="inter")
+    known = os.path.join(directory, "known")
+    os.mkdir(known)
+    shutil.copy(pki.path("inter-cert.pem"), os.path.join(known, "ca-cert.pem"))
+    with Daemon(directory, "a=ram:64M", tcp=True, options=["--tls-certificates", pki.directory], tls=False) as running:
+        uri = secure(running, certificates=known, host="localhost")
+        assert told("ping", uri).endswith(" ms\n")
+        for revoked in (), ("server",):
+            pki.revoke("list.crl", "inter", *revoked)
+            shutil.copy(pki.path("list.crl"), os.path.join(known, "ca-crl.pem"))
+            if revoked:
+                refused(TLS, "ping", uri, says="the server's certificate isn't accepted: certificate revoked")
+            else:
+                assert told("ping", uri).endswith(" ms\n")
+        with open(os.path.join(known, "ca-crl.pem"), "w", encoding="ascii"):
+            pass
+        refused(TLS, "ping", uri, says=f"{known}/ca-crl.pem: no start line")
+
+
 def test_the_name_in_the_certificate(daemon):
     refused(TLS, "info", secure(daemon, certificates=CERTIFICATES, hostname="elsewhere"), says="isn't accepted: hostname mismatch")
     told("info", secure(daemon, certificates=CERTIFICATES, hostname="localhost"))
@@ -84,6 +108,16 @@ def test_a_key_that_others_can_read(daemon, directory):
     subprocess.run(["cp", "-a", CERTIFICATES, copy], check=True)
     os.chmod(os.path.join(copy, "client-key.pem"), 0o644)
     refused(TLS, "info", secure(daemon, certificates=copy), says="client-key.pem")
+
+
+def test_a_key_with_a_passphrase(daemon, directory):
+    """It isn't asked for: there may be nobody."""
+    copy = shutil.copytree(CERTIFICATES, os.path.join(directory, "pki"))
+    key = os.path.join(copy, "client-key.pem")
+    subprocess.run(["openssl", "ec", "-aes128", "-passout", "pass:word", "-in", os.path.join(CERTIFICATES, "client-key.pem"), "-out", key],
+                   check=True, capture_output=True, timeout=60)
+    os.chmod(key, 0o600)
+    refused(TLS, "info", secure(daemon, certificates=copy), says="client-key.pem: it is encrypted")
 
 
 def test_an_export_for_certain_clients(daemon, directory):

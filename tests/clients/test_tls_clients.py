@@ -60,6 +60,13 @@ def test_openssl_with_each_suite(port, suite):
     assert "an-export" in text
 
 
+@pytest.mark.parametrize("options", [["-alpn", "http/1.1,nbd"], ["-servername", "elsewhere"], ["-noservername"], ["-groups", "P-384"]], ids=" ".join)
+def test_what_else_openssl_may_offer(port, options):
+    text = s_client(port, *options)
+    assert "No ALPN negotiated" in text
+    assert "an-export" in text
+
+
 def test_openssl_with_tls_1_2(port):
     text = s_client(port, "-tls1_2")
     assert re.search(r"New, TLSv1\.2, Cipher is ECDHE-", text)
@@ -118,6 +125,20 @@ def test_openssl_with_a_key(port, version):
     assert f"TLSv{version.replace('_', '.')}, Cipher is" in text
     assert "no peer certificate available" in text
     assert "an-export" in text
+
+
+@pytest.mark.parametrize("suite, mine", [
+    ("TLS_AES_128_GCM_SHA256", True), ("TLS_CHACHA20_POLY1305_SHA256", True), ("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", True),
+    ("TLS_AES_256_GCM_SHA384", False)])
+def test_a_key_counts_only_with_a_suite_of_its_hash(directory, suite, mine):
+    """Without one the server shows its certificate, and who named a key is nobody."""
+    name, key = first_key()
+    with Daemon(directory, f"mine=ram:1M,allow=psk:{name}", "all=ram:1M", options=tls_support.options(), tls=False) as daemon:
+        with starttls_proxy(daemon) as number:
+            text = run("openssl", "s_client", "-connect", f"127.0.0.1:{number}", "-ign_eof", "-psk_identity", name, "-psk", key, "-ciphersuites", suite)
+    assert "all" in text
+    assert ("mineRAM disk" in text) is mine
+    assert ("Reused, TLSv1.3" in text) is mine
 
 
 def test_gnutls_with_a_key(port):

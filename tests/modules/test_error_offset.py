@@ -128,3 +128,16 @@ def test_many_fail_at_once(daemon, form):
             else:
                 assert [kind for kind, _ in chunks] == [TYPE_ERROR]
         wire.disconnect()
+
+
+@pytest.mark.parametrize("command", [CMD_WRITE, CMD_TRIM, CMD_WRITE_ZEROES])
+def test_what_failed_may_have_changed(daemon, form, command):
+    """A mark tells so: nobody knows how far it came."""
+    daemon.ctl("mark", "parts", "m")
+    try:
+        with Wire(daemon).go(b"parts", contexts=[b"x-platter:dirty:m"], **form) as wire:
+            check_error_offset(answer(wire, command, 128 * KIB, MIB)[-1], EIO, 256 * KIB)
+            assert wire.status(0, 2 * MIB) == {1: [(128 * KIB, 0), (MIB, 1), (896 * KIB, 0)]}
+            wire.disconnect()
+    finally:
+        daemon.ctl("unmark", "parts", "m")

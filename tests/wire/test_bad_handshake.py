@@ -9,11 +9,13 @@ from baseline import leaves_nothing
 from daemon import wait_for
 from shared import KIB, MIB, SANITIZED, harmless, noise, own_daemon
 from wire_client import (ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP, IHAVEOPT, NBDMAGIC, OPT_EXPORT_NAME, OPT_GO,
-                         OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_STARTTLS, REP_ACK, Closed, Wire,
-                         go_data, option)
+                         OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK,
+                         Closed, Wire, context_data, go_data, option)
 
 MOST_SKIPPED = MIB
 MOST_KNOWN = 8 * KIB
+MOST_QUERIES = 64 * KIB
+MOST_OPTIONS = 1024
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,25 @@ def test_just_past_the_largest_known_option(wire, number, extra):
     data = go_data(b"a")
     assert wire.option(number, data + bytes(MOST_KNOWN + extra - len(data)))[0][0] == (ERR_TOO_BIG if extra > 0 else ERR_INVALID)
     assert usable(wire)
+
+
+@pytest.mark.parametrize("number", [OPT_LIST_META_CONTEXT, OPT_SET_META_CONTEXT])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_just_past_the_most_queries(wire, number, extra):
+    assert wire.option(OPT_STRUCTURED_REPLY)[0][0] == REP_ACK
+    queries = [b"base:allocation"] * 3000
+    rest = MOST_QUERIES + extra - len(context_data(b"a", queries)) - 3 * 8
+    data = context_data(b"a", [*queries, *(b"x:no" + b"t" * (4092 if left else rest - 2 * 4092) for left in (2, 1, 0))])
+    assert len(data) == MOST_QUERIES + extra
+    assert wire.option(number, data)[-1][0] == (ERR_TOO_BIG if extra else REP_ACK)
+    assert usable(wire)
+
+
+def test_one_option_too_many_ends_the_connection(wire):
+    for _ in range(MOST_OPTIONS):
+        assert wire.option(99)[0][0] == ERR_UNSUP
+    wire.send(option(99))
+    assert wire.closed()
 
 
 @pytest.mark.parametrize("length", [4097, 4098, MOST_KNOWN, 65536, 0xFFFFFFFF])

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_pre_shared_keys(directory):
         wait_for(lambda: "TLSv1.3, TLS_AES_128_GCM_SHA256, client\n" in daemon.ctl("dmesg"), "who it was is in the log")
         with secured(daemon):
             wait_for(lambda: "TLSv1.3, TLS_AES_128_GCM_SHA256, CN=client\n" in daemon.ctl("dmesg"), "who it was is in the log")
+
+
+@pytest.mark.parametrize("identity, size", [("alice", 32), ("with:colons:", 32), ("grüße", 64), ("at#home", 128), ("a" * 255, 512)], ids=lambda v: str(v)[:12])
+def test_keys_that_psktool_makes(directory, identity, size):
+    """An identity with a colon is in hexadecimal in its file, behind a "#", which libnbd doesn't know: its file has it plain."""
+    keys, plain = os.path.join(directory, "keys"), os.path.join(directory, "plain")
+    for user in "before", identity, "behind":
+        subprocess.run(["psktool", "-u", user, "-s", str(size), "-p", keys], check=True, capture_output=True, timeout=60)
+    with open(keys, encoding="utf-8") as file, open(plain, "w", encoding="utf-8") as copy:
+        written, key = file.readlines()[1].rsplit(":", 1)
+        assert written.startswith("#") is (":" in identity)
+        copy.write(f"{identity}:{key}")
+    with Daemon(directory, "open=ram:1M", options=["--tls-psk", keys], tls=False) as daemon:
+        assert nbdinfo(daemon, urllib.parse.quote(identity), plain) == f"{MIB}\n"
+        wait_for(lambda: f"TLSv1.3, TLS_AES_128_GCM_SHA256, {identity}\n" in daemon.ctl("dmesg"), "who it was is in the log")
 
 
 def test_keys_are_enough_by_themselves(directory):
@@ -73,8 +89,9 @@ def refusal(directory, *options):
 @pytest.mark.parametrize("text, complaint", [
     ("", "there is no key in it"), ("# nothing\n\n", "there is no key in it"), ("client\n", "line 1: not IDENTITY:KEY"),
     ("# first\nclient:abc\n", "line 2: not IDENTITY:KEY"), ("client:xy\n", "line 1"), (":abcd\n", "line 1"), ("client:\n", "line 1"),
-    (f"client:{'ab' * 65}\n", "line 1"), (f"{'i' * 256}:abcd\n", "line 1"),
-    ("bell\a:abcd\n", "line 1")])
+    (f"client:{'ab' * 513}\n", "line 1"), (f"{'i' * 256}:abcd\n", "line 1"),
+    ("bell\a:abcd\n", "line 1"), ("#ff:abcd\n", "line 1"), ("#610062:abcd\n", "line 1"), (f"#{'61' * 256}:abcd\n", "line 1"),
+    ("#61:xy\n", "line 1"), ("#616:abcd\n", "line 1"), ("#alice:abcd\n#:abcd\n", "there is no key in it")])
 def test_keys_that_are_none(directory, text, complaint):
     path = os.path.join(directory, "keys")
     with open(path, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -108,6 +125,33 @@ def test_certificates_that_do_not_fit(directory):
     with open(own + "/ca-cert.pem", "w", encoding="ascii") as file:
         file.write("no certificate")
     assert "ca-cert.pem" in refusal(directory, "--tls-certificates", own)
+
+
+def test_a_key_with_a_passphrase(directory):
+    """Nobody is asked for it, neither at the start nor by a thread that reads the files again."""
+    own = tls_support.make(os.path.join(directory, "pki"))
+    key = own + "/server-key.pem"
+
+    def encrypt():
+        subprocess.run(["openssl", "ec", "-aes128", "-passout", "pass:word", "-in", CERTIFICATES + "/server-key.pem", "-out", key], check=True,
+                       capture_output=True, timeout=60)
+        os.chmod(key, 0o600)
+
+    with Daemon(directory, "open=ram:1M", options=["--tls-certificates", own], tls=False) as daemon:
+        encrypt()
+        assert "server-key.pem: it is encrypted" in daemon.ctl("reload-tls", status=1)
+        assert "PEM pass phrase" not in daemon.log()
+        assert not refused(daemon, tls_support.context(own))
+    said = refusal(directory, "--tls-certificates", own)
+    assert "server-key.pem: it is encrypted" in said and "PEM pass phrase" not in said
+
+
+@pytest.mark.parametrize("content", ["", "no list\n"])
+def test_a_list_of_revoked_ones_that_is_none(directory, content):
+    own = tls_support.make(os.path.join(directory, "pki"))
+    with open(own + "/ca-crl.pem", "w", encoding="ascii") as file:
+        file.write(content)
+    assert "ca-crl.pem: no start line" in refusal(directory, "--tls-certificates", own)
 
 
 def test_options_that_need_credentials(directory):

@@ -17,7 +17,7 @@ from daemon import SANITIZED, Daemon, wait_for
 from shared import own_daemon
 from tls_support import listed, refused, secured, starttls_proxy
 from wire_client import (CMD_BLOCK_STATUS, CMD_READ, ERR_INVALID, ERR_POLICY, ERR_TLS_REQD, ERR_UNKNOWN, ERR_UNSUP, FIXED_NEWSTYLE,
-                         NO_ZEROES, OPT_ABORT, OPT_EXPORT_NAME, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
+                         NO_ZEROES, OPT_ABORT, OPT_EXPORT_NAME, OPT_EXTENDED_HEADERS, OPT_GO, OPT_INFO, OPT_LIST, OPT_LIST_META_CONTEXT,
                          OPT_SET_META_CONTEXT, OPT_STARTTLS, OPT_STRUCTURED_REPLY, REP_ACK, SEND_DF, Closed, Wire,
                          context_data, go_data, option, request)
 
@@ -217,6 +217,20 @@ def test_what_was_negotiated_before_is_forgotten(selective):
         assert not flags & SEND_DF
         # Simple replies, and no block status.
         assert wire.command(CMD_READ, 0, 512)[0] == 0
+        assert wire.command(CMD_BLOCK_STATUS, 0, 512)[0] == 22
+
+
+def test_extended_headers_from_before_are_forgotten(selective):
+    with Wire(selective) as wire:
+        wire.flags()
+        assert wire.option(OPT_EXTENDED_HEADERS) == [(REP_ACK, b"")]
+        assert wire.set_contexts(b"open", [b"base:allocation"])
+        wire.extended = False
+        wire.starttls(CLIENT)
+        # With them it would be refused.
+        assert wire.option(OPT_STRUCTURED_REPLY) == [(REP_ACK, b"")]
+        assert wire.option(OPT_GO, go_data(b"open"))[-1][0] == REP_ACK
+        assert wire.read_chunks(0, 512)
         assert wire.command(CMD_BLOCK_STATUS, 0, 512)[0] == 22
 
 
