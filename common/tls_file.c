@@ -60,11 +60,17 @@ int tls_check_secret(const char *path, const struct tls_reason *reason)
 	return 0;
 }
 
-/* The callback of OpenSSL, which wants a list of its issuer even for what is trusted by itself. */
-static int need_no_list_for_anchor(int good, X509_STORE_CTX *context)
+/*
+ * The callback of OpenSSL, which wants the issuer, and a list of its, even of what is trusted by itself.  Its flag for that
+ * (PARTIAL_CHAIN) would end chains there even where they go on: an authority above could not revoke it any more.
+ */
+static int trust_what_is_there(int good, X509_STORE_CTX *context)
 {
-	if (good || X509_STORE_CTX_get_error(context) != X509_V_ERR_UNABLE_TO_GET_CRL ||
-	    X509_STORE_CTX_get_error_depth(context) != sk_X509_num(X509_STORE_CTX_get0_chain(context)) - 1)
+	int error = X509_STORE_CTX_get_error(context);
+	bool last = X509_STORE_CTX_get_error_depth(context) == sk_X509_num(X509_STORE_CTX_get0_chain(context)) - 1;
+
+	/* The former says that the last one comes from the file, and not from the other end. */
+	if (good || !last || (error != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT && error != X509_V_ERR_UNABLE_TO_GET_CRL))
 		return good;
 	X509_STORE_CTX_set_error(context, X509_V_OK);
 	return 1;
@@ -78,7 +84,6 @@ static int load_revoked(X509_STORE *store, const char *path, const struct tls_re
 	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) <= 0)
 		return tls_fail_file(reason, path);
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-	X509_STORE_set_verify_cb(store, need_no_list_for_anchor);
 	return 0;
 }
 
@@ -91,8 +96,7 @@ int tls_load_authority(SSL_CTX *context, const char *directory, const struct tls
 	snprintf(revoked, sizeof(revoked), "%s/ca-crl.pem", directory);
 	if (SSL_CTX_load_verify_locations(context, authority, NULL) != 1)
 		return tls_fail_file(reason, authority);
-	/* As for GnuTLS, what is in the file is trusted, though its own issuer isn't there. */
-	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	X509_STORE_set_verify_cb(store, trust_what_is_there);
 	/* An absent list revokes nothing; one that can't be read isn't absent. */
 	if (access(revoked, F_OK) < 0 && errno == ENOENT)
 		return 0;

@@ -67,7 +67,9 @@ def test_what_is_no_good_as_a_client_s(directory, pki, extensions, days, reason)
 @pytest.mark.parametrize("of_root, of_below, good", [
     ((), (), ["client", "below"]), (("client",), (), ["below"]), ((), ("below",), ["client"]), (("inter",), (), ["client"]),
     ((), None, ["client"])], ids=["nothing", "the client", "the one below", "the authority below", "a list is missing"])
-def test_each_authority_of_a_chain_has_a_list(directory, pki, of_root, of_below, good):
+@pytest.mark.parametrize("authorities", [["root.pem"], ["root.pem", "inter-cert.pem"], ["inter-cert.pem", "root.pem"]], ids=["one", "two", "turned"])
+def test_each_authority_of_a_chain_has_a_list(directory, pki, of_root, of_below, good, authorities):
+    """That the lower one is named, too, doesn't keep the other one from revoking it."""
     pki.issue("below", "/CN=below", CLIENT, issuer="inter")
     pki.join("below-chain.pem", "below-cert.pem", "inter-cert.pem")
     pki.revoke("root.crl", "ca", *of_root)
@@ -76,6 +78,7 @@ def test_each_authority_of_a_chain_has_a_list(directory, pki, of_root, of_below,
         pki.revoke("below.crl", "inter", *of_below)
         lists.append("below.crl")
     pki.join("ca-crl.pem", *lists)
+    pki.join("ca-cert.pem", *authorities)
     with serve(directory, pki) as daemon:
         clients = {"client": pki.client("client"), "below": pki.client("below", "below-chain.pem")}
         assert [name for name, client in clients.items() if not refused(daemon, client)] == good
