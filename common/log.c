@@ -17,7 +17,7 @@
 static const char *log_program = "platter";
 static enum log_level log_highest = LOG_LEVEL_NOTICE;
 static bool log_to_journal;
-static bool (*log_writer)(enum log_level level, const char *program, const char *text);
+static bool (*log_writer)(enum log_level level, const char *program, const struct log_subject *subject, const char *text);
 static void (*log_listener)(enum log_level level, const char *text);
 static enum log_level log_heard;
 
@@ -32,7 +32,7 @@ bool log_is_journal(void)
 	       status.st_dev == device && status.st_ino == inode;
 }
 
-void log_write_with(bool (*writer)(enum log_level level, const char *program, const char *text))
+void log_write_with(bool (*writer)(enum log_level level, const char *program, const struct log_subject *subject, const char *text))
 {
 	log_writer = writer;
 }
@@ -55,7 +55,7 @@ bool log_enabled(enum log_level level)
 	return level <= log_highest || (log_listener && level <= log_heard);
 }
 
-static void write_line(enum log_level level, const char *text)
+static void write_line(enum log_level level, const struct log_subject *subject, const char *text)
 {
 	static const char *const names[] = {
 		[LOG_LEVEL_ERROR] = "error: ",
@@ -65,7 +65,7 @@ static void write_line(enum log_level level, const char *text)
 	char line[LOG_MOST + 64];
 	size_t used = 0;
 
-	if (log_writer && log_writer(level, log_program, text))
+	if (log_writer && log_writer(level, log_program, subject, text))
 		return;
 	if (log_to_journal)
 		used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
@@ -80,7 +80,8 @@ static void write_line(enum log_level level, const char *text)
 		return;
 }
 
-static void __attribute__((format(printf, 2, 0))) log_text(enum log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0))) log_text(const struct log_subject *subject, enum log_level level,
+							   const char *format, va_list args)
 {
 	char text[LOG_MOST];
 
@@ -88,7 +89,7 @@ static void __attribute__((format(printf, 2, 0))) log_text(enum log_level level,
 	if (log_listener)
 		log_listener(level, text);
 	if (level <= log_highest)
-		write_line(level, text);
+		write_line(level, subject, text);
 }
 
 void log_message(enum log_level level, const char *format, ...)
@@ -98,7 +99,18 @@ void log_message(enum log_level level, const char *format, ...)
 	if (!log_enabled(level))
 		return;
 	va_start(args, format);
-	log_text(level, format, args);
+	log_text(&(struct log_subject){ 0 }, level, format, args);
+	va_end(args);
+}
+
+void log_message_about(const struct log_subject *subject, enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, format);
+	log_text(subject, level, format, args);
 	va_end(args);
 }
 
@@ -117,7 +129,8 @@ bool log_ratelimit(struct log_ratelimit *limit, uint64_t now_ns, unsigned *suppr
 	return true;
 }
 
-void log_message_ratelimited(struct log_ratelimit *limit, enum log_level level, const char *format, ...)
+void log_message_ratelimited(struct log_ratelimit *limit, const struct log_subject *subject, enum log_level level,
+			     const char *format, ...)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	unsigned suppressed;
@@ -134,7 +147,7 @@ void log_message_ratelimited(struct log_ratelimit *limit, enum log_level level, 
 	if (!allowed)
 		return;
 	va_start(args, format);
-	log_text(level, format, args);
+	log_text(subject, level, format, args);
 	va_end(args);
 }
 

@@ -24,8 +24,14 @@ void log_open(const char *program, enum log_level highest);
 /* Whether standard error goes to systemd's journal. */
 bool log_is_journal(void);
 
+/* What a message is about, for a log that has fields for that; NULL: nothing of the kind. */
+struct log_subject {
+	const char *disk, *export;
+	const char *peer; /* a client's address */
+};
+
 /* Has WRITER, of any thread, write messages, instead of to standard error; false: it couldn't. */
-void log_write_with(bool (*writer)(enum log_level level, const char *program, const char *text));
+void log_write_with(bool (*writer)(enum log_level level, const char *program, const struct log_subject *subject, const char *text));
 
 /*
  * Has LISTENER hear all messages up to HIGHEST, or up to what is logged if that is more; without the
@@ -36,6 +42,8 @@ void log_listen(void (*listener)(enum log_level level, const char *text), enum l
 /* Whether anybody is to hear of it. */
 bool log_enabled(enum log_level level);
 void log_message(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_message_about(const struct log_subject *subject, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
@@ -60,13 +68,14 @@ struct log_ratelimit {
 bool log_ratelimit(struct log_ratelimit *limit, uint64_t now_ns, unsigned *suppressed);
 
 /* As the kernel's printk_ratelimited(): what nobody may fill the log with. */
-#define log_ratelimited(level, ...)                                                \
-	do {                                                                       \
-		static struct log_ratelimit ratelimit;                             \
-		log_message_ratelimited(&ratelimit, LOG_LEVEL_##level, __VA_ARGS__); \
+#define log_ratelimited_about(subject, level, ...)                                            \
+	do {                                                                                  \
+		static struct log_ratelimit ratelimit;                                        \
+		log_message_ratelimited(&ratelimit, subject, LOG_LEVEL_##level, __VA_ARGS__); \
 	} while (0)
-void log_message_ratelimited(struct log_ratelimit *limit, enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+#define log_ratelimited(level, ...) log_ratelimited_about(&(struct log_subject){ 0 }, level, __VA_ARGS__)
+void log_message_ratelimited(struct log_ratelimit *limit, const struct log_subject *subject, enum log_level level,
+			     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /*
  * Copies TEXT into OUT (SIZE bytes, always terminated) fit for a log line or a

@@ -148,7 +148,7 @@ static int mark(const char *address, const struct options *options, void *argume
 		return 0;
 	place->tls = tls;
 	reactor_call(reactor_at(0), set_tls_run, place);
-	remark_add(argument, REMARK_CHANGED, "%s", address);
+	remark_add(argument, REMARK_CHANGED, NULL, "%s", address);
 	return 0;
 }
 
@@ -160,9 +160,9 @@ static int add_missing(const char *address, const struct options *options, void 
 	if (find(address))
 		return 0;
 	if (mode_of(address, options, &tls, &error) < 0 || add(address, tls, &error) < 0)
-		remark_add(argument, REMARK_FAILED, "%s", error.text);
+		remark_add(argument, REMARK_FAILED, NULL, "%s", error.text);
 	else
-		remark_add(argument, REMARK_ADDED, "%s", address);
+		remark_add(argument, REMARK_ADDED, NULL, "%s", address);
 	return 0;
 }
 
@@ -180,7 +180,7 @@ void listening_change(const struct options *options, const struct config *config
 		if (place->wanted)
 			continue;
 		reactor_call(reactor_at(0), remove_run, place->address);
-		remark_add(remarks, REMARK_REMOVED, "%s", place->address);
+		remark_add(remarks, REMARK_REMOVED, NULL, "%s", place->address);
 		place_free(place);
 	}
 	each_wanted(options, config, add_missing, remarks);

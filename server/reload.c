@@ -93,7 +93,7 @@ static int change_tls(const struct options *options, struct list_head *remarks, 
 	else if (certificates || psk)
 		result = credentials_load(&files, error);
 	else if (credentials_exist())
-		remark_add(remarks, REMARK_RESTART, "[tls] certificates and psk");
+		remark_add(remarks, REMARK_RESTART, NULL, "[tls] certificates and psk");
 	if (result < 0 || (!certificates && !psk)) {
 		free(certificates);
 		free(psk);
@@ -118,7 +118,7 @@ static void look_at_fixed(const struct config *config, const char *section, cons
 {
 	if (!options_is_given(&reload.given, section, key) &&
 	    strcmp(value_of(config, section, key), value_of(reload.first, section, key)) != 0)
-		remark_add(remarks, REMARK_RESTART, "[%s] %s", section, key);
+		remark_add(remarks, REMARK_RESTART, NULL, "[%s] %s", section, key);
 }
 
 static void load_module(const char *name, void *argument)
@@ -127,7 +127,7 @@ static void load_module(const char *name, void *argument)
 	char *whole = NULL;
 
 	if (modprobe_load(name, NULL, 0, &whole, &error) < 0)
-		remark_add(argument, REMARK_FAILED, "%s: not loaded: %s", name, whole ? whole : error.text);
+		remark_add(argument, REMARK_FAILED, NULL, "%s: not loaded: %s", name, whole ? whole : error.text);
 	free(whole);
 }
 

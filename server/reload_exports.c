@@ -108,7 +108,7 @@ static void left(struct leaving *leaving, int result, const struct platter_error
 	list_del_init(&leaving->link);
 	if (result == 0) {
 		event_tell("export-removed", leaving->name);
-		remark_add(&remarks, REMARK_REMOVED, "%s", leaving->name);
+		remark_add(&remarks, REMARK_REMOVED, leaving->name, "%s", leaving->name);
 		/* What is to take its place, or waited for it to go. */
 		if (!atomic_load(&state.ending))
 			reload_exports_settle(&remarks);
@@ -149,13 +149,13 @@ static void leave(const struct definition *definition, struct list_head *remarks
 	}
 	if (!leaving || !leaving->name) {
 		leaving_free(leaving);
-		remark_add(remarks, REMARK_FAILED, "%s: not removed: no memory", definition->name);
+		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not removed: no memory", definition->name);
 		return;
 	}
 	leaving->drains = definition->drains;
 	leaving->job.run = leave_run;
 	list_add_tail(&leaving->link, &state.leavings);
-	remark_add(remarks, REMARK_LEAVING, "%s", definition->name);
+	remark_add(remarks, REMARK_LEAVING, definition->name, "%s", definition->name);
 	pool_run(state.pool, &leaving->job);
 }
 
@@ -206,14 +206,14 @@ static void take_away(const struct definition *definition, struct list_head *rem
 	int result = admin_remove(definition->name, PATIENCE_NONE, false, &error);
 
 	if (result == 0) {
-		remark_add(remarks, REMARK_REMOVED, "%s", definition->name);
+		remark_add(remarks, REMARK_REMOVED, definition->name, "%s", definition->name);
 		event_tell("export-removed", definition->name);
 	} else if (result == -EBUSY && waits(definition->name)) {
-		remark_add(remarks, REMARK_LEAVING, "%s", definition->name);
+		remark_add(remarks, REMARK_LEAVING, definition->name, "%s", definition->name);
 	} else if (result == -EBUSY && is_used(definition->name)) {
 		leave(definition, remarks);
 	} else {
-		remark_add(remarks, REMARK_FAILED, "%s: not removed: %s", definition->name, error.text);
+		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not removed: %s", definition->name, error.text);
 	}
 }
 
@@ -243,7 +243,7 @@ static void name_kept(const struct definition *before, const struct definition *
 		const struct definition_key *key = container_of(node, struct definition_key, link);
 
 		if (strncmp(key->name, "queue.", strlen("queue.")) == 0 && !definition_has_key(after, key->name))
-			remark_add(remarks, REMARK_RESTART, "[export %s] %s", before->name, key->name);
+			remark_add(remarks, REMARK_RESTART, before->name, "[export %s] %s", before->name, key->name);
 	}
 }
 
@@ -255,11 +255,11 @@ static void adjust(const struct definition *before, const struct definition *aft
 	name_kept(before, after, remarks);
 	/* A file of rules may say something else by now. */
 	if ((!equal || definition_has_rule_file(after)) && admin_change(after, &error) < 0) {
-		remark_add(remarks, REMARK_FAILED, "%s: not changed: %s", after->name, error.text);
+		remark_add(remarks, REMARK_FAILED, after->name, "%s: not changed: %s", after->name, error.text);
 		return;
 	}
 	if (!equal)
-		remark_add(remarks, REMARK_CHANGED, "%s", after->name);
+		remark_add(remarks, REMARK_CHANGED, after->name, "%s", after->name);
 	roster_set(after);
 }
 
@@ -292,12 +292,12 @@ static void add(const struct definition *definition, struct list_head *remarks)
 
 	free(text);
 	if (result < 0) {
-		remark_add(remarks, REMARK_FAILED, "%s: not added: %s", definition->name,
+		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: %s", definition->name,
 			   *error.text ? error.text : strerror(-result));
 		return;
 	}
 	roster_set(definition);
-	remark_add(remarks, REMARK_ADDED, "%s", definition->name);
+	remark_add(remarks, REMARK_ADDED, definition->name, "%s", definition->name);
 	event_tell("export-added", definition->name);
 }
 
@@ -318,8 +318,8 @@ static void look_at_wanted(const struct definition *definition, struct list_head
 		if (definition_same_disk(there, definition))
 			adjust(there, definition, remarks);
 		else
-			remark_add(remarks, REMARK_FAILED, "%s: not added: there is one already, of other data, that platterctl added; "
-				   "remove that first", definition->name);
+			remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: there is one already, of other data, "
+				   "that platterctl added; remove that first", definition->name);
 	}
 	/* What the command line says counts instead. */
 	definition_free(there);

@@ -17,19 +17,19 @@ const char *remark_kind_name(enum remark_kind kind)
 	return names[kind];
 }
 
-static void show(const struct remark *remark)
+static void show(const struct remark *remark, const struct log_subject *subject)
 {
 	if (remark->kind == REMARK_FAILED)
-		log_error("%s", remark->text);
+		log_message_about(subject, LOG_LEVEL_ERROR, "%s", remark->text);
 	else if (remark->kind == REMARK_RESTART)
-		log_warning("%s: counts only when the server is started again", remark->text);
+		log_message_about(subject, LOG_LEVEL_WARNING, "%s: counts only when the server is started again", remark->text);
 	else if (remark->kind == REMARK_LEAVING)
-		log_notice("%s: removed as soon as its clients have left", remark->text);
+		log_message_about(subject, LOG_LEVEL_NOTICE, "%s: removed as soon as its clients have left", remark->text);
 	else
-		log_notice("%s: %s", remark->text, remark_kind_name(remark->kind));
+		log_message_about(subject, LOG_LEVEL_NOTICE, "%s: %s", remark->text, remark_kind_name(remark->kind));
 }
 
-void remark_add(struct list_head *remarks, enum remark_kind kind, const char *format, ...)
+void remark_add(struct list_head *remarks, enum remark_kind kind, const char *export, const char *format, ...)
 {
 	struct remark *remark = calloc(1, sizeof(*remark));
 	va_list args;
@@ -44,7 +44,7 @@ void remark_add(struct list_head *remarks, enum remark_kind kind, const char *fo
 		return;
 	}
 	remark->kind = kind;
-	show(remark);
+	show(remark, &(struct log_subject){ .export = export });
 	list_add_tail(&remark->link, remarks);
 }
 

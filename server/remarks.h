@@ -20,8 +20,9 @@ struct remark {
 	char *text;
 };
 
-/* Logs it, too.  REMARKS: a list of struct remark. */
-void remark_add(struct list_head *remarks, enum remark_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Logs it, too.  REMARKS: a list of struct remark; EXPORT: the one that it is about; NULL. */
+void remark_add(struct list_head *remarks, enum remark_kind kind, const char *export, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 void remarks_free(struct list_head *remarks);
 
 /* "added", ... */

@@ -118,8 +118,8 @@ static void complain(struct request *request, unsigned seconds)
 	const struct platter_request *driver = &request->driver;
 
 	request->watched = true;
-	log_warning("%s: its driver has had a %s of %" PRIu64 " bytes at %" PRIu64 " for more than %u s", request->queue->disk->name,
-		    account_op_name(driver->op), driver->length, driver->offset, seconds);
+	disk_log(request->queue->disk, WARNING, "its driver has had a %s of %" PRIu64 " bytes at %" PRIu64 " for more than %u s",
+		 account_op_name(driver->op), driver->length, driver->offset, seconds);
 }
 
 void block_watch(struct block *block, unsigned seconds)

@@ -88,7 +88,7 @@ static void disk_free(struct disk *disk)
 	limits_destroy(&disk->limits);
 	count = marks_destroy(&disk->marks);
 	if (count)
-		log_notice("%s: its %u marks are gone with it", disk->name, count);
+		disk_log(disk, NOTICE, "its %u marks are gone with it", count);
 	free(disk->io);
 	free(disk->description);
 	free(disk->name);
@@ -385,8 +385,8 @@ static void forget_on_reactors(struct disk *disk)
 		if (!left.timers && !left.operations)
 			return;
 		if (!told)
-			log_warning("%s: removed while its driver still has timers (%u), which are stopped, or operations (%u), which "
-				    "are waited for", disk->name, left.timers, left.operations);
+			disk_log(disk, WARNING, "removed while its driver still has timers (%u), which are stopped, or "
+				 "operations (%u), which are waited for", left.timers, left.operations);
 		told = true;
 		left = (struct leftovers){ .disk = disk };
 		registry_lock();
@@ -432,7 +432,7 @@ void disk_unshut(struct disk *disk)
 void disk_drop(struct disk *disk)
 {
 	if (disk_failure(disk))
-		log_warning("%s: removed with the memory of its failure to make data durable", disk->name);
+		disk_log(disk, WARNING, "removed with the memory of its failure to make data durable");
 	partitions_remove(disk);
 	export_remove_disk(disk);
 	forget_on_reactors(disk);
@@ -462,7 +462,7 @@ void disk_force_remove(struct disk *disk)
 	do {
 		result = shut(disk, true, &(struct patience){ .until = clock_ns() + REMOVE_NS }, &error);
 		if (result == -EBUSY)
-			log_error("%s: has to be removed: %s; still waiting", disk->name, error.text);
+			disk_log(disk, ERROR, "has to be removed: %s; still waiting", error.text);
 	} while (result == -EBUSY);
 	if (result == 0)
 		disk_drop(disk);
@@ -499,7 +499,7 @@ void disk_remove_driver(const struct platter_driver *driver)
 	struct disk *disk;
 
 	while ((disk = disk_of_driver(driver))) {
-		log_warning("%s: removed with its driver, %s", disk->name, driver->name);
+		disk_log(disk, WARNING, "removed with its driver, %s", driver->name);
 		disk_force_remove(disk);
 		wait_until_gone(disk);
 		disk_put(disk);
@@ -553,8 +553,8 @@ void disk_failed(struct disk *disk, int error)
 {
 	atomic_store(&any_failed, true);
 	if (atomic_exchange(&disk->failure, error) == 0)
-		log_error("%s: making data durable failed: %s; every flush fails from now on, because earlier writes may be lost",
-			  disk->name, strerror(-error));
+		disk_log(disk, ERROR, "making data durable failed: %s; every flush fails from now on, because earlier "
+			 "writes may be lost", strerror(-error));
 }
 
 int disk_failure(const struct disk *disk)
@@ -567,7 +567,7 @@ bool disk_clear_failure(struct disk *disk)
 	int error = atomic_exchange(&disk->failure, 0);
 
 	if (error)
-		log_warning("%s: its failure to make data durable is forgotten: what was lost then is lost", disk->name);
+		disk_log(disk, WARNING, "its failure to make data durable is forgotten: what was lost then is lost");
 	return error != 0;
 }
 

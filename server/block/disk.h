@@ -17,6 +17,7 @@
 #include <platter/driver.h>
 
 #include "common/list.h"
+#include "common/log.h"
 #include "server/block/error.h"
 #include "server/block/identity.h"
 #include "server/block/limits.h"
@@ -92,6 +93,14 @@ struct disk {
 	uint64_t events_at;              /* CLOCK_MONOTONIC, ns: the next time; for events.c */
 	struct disk_io *io;              /* one for each reactor */
 };
+
+/* Logs what has become of DISK, behind its name; the second one as log_ratelimited(). */
+#define disk_log(whose, level, format, ...)                                                                                \
+	log_message_about(&(struct log_subject){ .disk = (whose)->name }, LOG_LEVEL_##level, "%s: " format, (whose)->name, \
+			  ##__VA_ARGS__)
+#define disk_log_ratelimited(whose, level, format, ...)                                                             \
+	log_ratelimited_about(&(struct log_subject){ .disk = (whose)->name }, level, "%s: " format, (whose)->name, \
+			      ##__VA_ARGS__)
 
 /* Has FN run on a reactor's thread, or once on each (DISK_EVERY_REACTOR), between its phases, and waits for that. */
 typedef void disk_call(unsigned reactor, void (*fn)(struct block *block, void *argument), void *argument);

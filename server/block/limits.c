@@ -162,7 +162,7 @@ static void keep_elevator(struct queue *queue, const struct elevator *wanted)
 {
 	struct disk_limits *own = &queue->disk->limits;
 
-	log_error("%s: no memory for the scheduler %s: it stays %s", queue->disk->name, wanted->name, queue->elevator->name);
+	disk_log(queue->disk, ERROR, "no memory for the scheduler %s: it stays %s", wanted->name, queue->elevator->name);
 	pthread_mutex_lock(&own->lock);
 	if (own->limits.elevator == wanted) {
 		own->limits.elevator = queue->elevator;

@@ -75,7 +75,7 @@ static int revalidate(struct disk *disk, bool *changed, struct platter_error *er
 	/* What is new at the end is other data than before, and stays so. */
 	marks_change(&disk->marks, before < bytes ? before : bytes, before < bytes ? bytes - before : before - bytes);
 	lose_above(disk);
-	log_notice("%s: its size is %s, it was %s", disk->name, size_format(is, bytes), size_format(was, before));
+	disk_log(disk, NOTICE, "its size is %s, it was %s", size_format(is, bytes), size_format(was, before));
 	return 0;
 }
 
@@ -137,11 +137,11 @@ unsigned media_check_events(struct disk *disk)
 		return 0;
 	events = ops->check_events(&disk->driver_side) & (PLATTER_EVENT_RESIZED | PLATTER_EVENT_MEDIA_CHANGE);
 	if (events & PLATTER_EVENT_MEDIA_CHANGE)
-		log_notice("%s: the medium has changed", disk->name);
+		disk_log(disk, NOTICE, "the medium has changed");
 	if (events & PLATTER_EVENT_MEDIA_CHANGE)
 		lose_marks(disk);
 	if (events && ops->revalidate && revalidate(disk, &changed, &error) < 0)
-		log_warning("%s: %s", disk->name, error.text);
+		disk_log(disk, WARNING, "%s", error.text);
 	pthread_mutex_unlock(&disk->calls);
 	return events;
 }

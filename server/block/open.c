@@ -105,7 +105,7 @@ static void open_run(struct pool_job *job)
 	pthread_cond_broadcast(&state->idle);
 	pthread_mutex_unlock(&state->lock);
 	if (result < 0)
-		log_ratelimited(WARNING, "%s: cannot be opened: %s", disk->name, error.text[0] ? error.text : strerror(-result));
+		disk_log_ratelimited(disk, WARNING, "cannot be opened: %s", error.text[0] ? error.text : strerror(-result));
 	disk_put(disk);
 }
 
@@ -120,7 +120,7 @@ static void release_run(struct pool_job *job)
 	result = disk->driver->ops->release ? driver_result(disk->driver->ops->release(&disk->driver_side, &error), &error) : 0;
 	pthread_mutex_unlock(&disk->calls);
 	if (result < 0) {
-		log_ratelimited(ERROR, "%s: release: %s", disk->name, error.text[0] ? error.text : strerror(-result));
+		disk_log_ratelimited(disk, ERROR, "release: %s", error.text[0] ? error.text : strerror(-result));
 		disk_failed(disk, result);
 	}
 	pthread_mutex_lock(&disk->open.lock);

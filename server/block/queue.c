@@ -110,13 +110,13 @@ static void enter_again(struct queue *queue, struct request *request)
 static int check_answer(const struct request *request)
 {
 	if (request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
-		log_ratelimited(ERROR, "%s: its driver has answered a read with another length; that is an I/O error",
-				request->queue->disk->name);
+		disk_log_ratelimited(request->queue->disk, ERROR,
+				     "its driver has answered a read with another length; that is an I/O error");
 		return -EIO;
 	}
 	if (request->driver.op == PLATTER_OP_EXTENTS && !request->extents->count) {
-		log_ratelimited(ERROR, "%s: its driver has told no extent, or there was no memory; that is an I/O error",
-				request->queue->disk->name);
+		disk_log_ratelimited(request->queue->disk, ERROR,
+				     "its driver has told no extent, or there was no memory; that is an I/O error");
 		return -EIO;
 	}
 	return 0;

@@ -31,7 +31,8 @@ static int export_add_method(struct call *call)
 		return result;
 	call->result = json_pack("{s:s?}", "name", export ? export->name : NULL);
 	if (export) {
-		log_notice("%s: added (user %u)", export->name, call->peer->uid);
+		log_message_about(&(struct log_subject){ .export = export->name }, LOG_LEVEL_NOTICE, "%s: added (user %u)",
+				  export->name, call->peer->uid);
 		event_tell("export-added", export->name);
 	}
 	export_put(export);
@@ -51,7 +52,7 @@ static int export_remove_method(struct call *call)
 		result = admin_remove(name, &patience, false, &call->error);
 	if (result < 0)
 		return result;
-	log_notice("%s: removed (user %u)", name, call->peer->uid);
+	log_message_about(&(struct log_subject){ .export = name }, LOG_LEVEL_NOTICE, "%s: removed (user %u)", name, call->peer->uid);
 	event_tell("export-removed", name);
 	return 0;
 }

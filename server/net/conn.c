@@ -89,10 +89,15 @@ static void conn_free(struct conn *conn)
 	}
 }
 
+const char *conn_export(const struct conn *conn)
+{
+	return conn->session.export ? conn->session.export->name : NULL;
+}
+
 void conn_kill(struct conn *conn, const char *reason)
 {
 	if (!conn->dead && reason)
-		log_ratelimited(INFO, "%s: connection closed: %s", conn->peer, reason);
+		conn_log_ratelimited(conn, INFO, "connection closed: %s", reason);
 	conn->dead = true;
 	/* Whatever is in flight comes back at once. */
 	shutdown(conn->fd, SHUT_RDWR);
@@ -202,12 +207,13 @@ void conn_accept(struct reactor *reactor, int fd, const char *peer, enum nbd_tls
 	struct conn *conn;
 
 	if (atomic_fetch_add(&total, 1) >= limits.connections) {
-		log_ratelimited(WARNING, "%s: refused: there are already %u connections (--max-connections)", peer, limits.connections);
+		log_ratelimited_about(&(struct log_subject){ .peer = peer }, WARNING,
+				      "%s: refused: there are already %u connections (--max-connections)", peer, limits.connections);
 		goto refuse;
 	}
 	conn = calloc(1, sizeof(*conn));
 	if (!conn) {
-		log_ratelimited(ERROR, "%s: refused: no memory", peer);
+		log_ratelimited_about(&(struct log_subject){ .peer = peer }, ERROR, "%s: refused: no memory", peer);
 		goto refuse;
 	}
 	snprintf(conn->peer, sizeof(conn->peer), "%s", peer);
@@ -250,7 +256,7 @@ static void open_finished(struct conn *conn, int result, const char *reason)
 	want_send(session);
 	if (session->state != NBD_STATE_TRANSMISSION)
 		return;
-	log_ratelimited(INFO, "%s: uses %s", conn->peer, session->export->name);
+	conn_log_ratelimited(conn, INFO, "uses %s", session->export->name);
 	conn->moving_to = disk_any_thread(disk) ? reactor_least_loaded() : reactor_at(disk_whole(disk)->home % reactor_count());
 	if (conn->moving_to == conn->reactor) {
 		conn->moving_to = NULL;

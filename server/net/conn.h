@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "common/log.h"
 #include "server/block/open.h"
 #include "server/engine/engine.h"
 #include "server/engine/pool.h"
@@ -125,6 +126,19 @@ bool conn_has_sealed(const struct conn *conn);
 void conn_forget_sealed(struct conn *conn);
 /* permit.c, for the session: whether its client may use EXPORT, whose rules it has to meet; refusals are logged if TELL. */
 bool conn_may_use(struct nbd_session *session, const struct export *export, bool tell);
+
+/*
+ * Logs what has become of a client, behind its address, with the export that it uses as the message's subject; the
+ * second one as log_ratelimited().
+ */
+#define conn_log(conn, level, format, ...)                                                                               \
+	log_message_about(&(struct log_subject){ .export = conn_export(conn), .peer = (conn)->peer }, LOG_LEVEL_##level, \
+			  "%s: " format, (conn)->peer, ##__VA_ARGS__)
+#define conn_log_ratelimited(conn, level, format, ...)                                                              \
+	log_ratelimited_about(&((struct log_subject){ .export = conn_export(conn), .peer = (conn)->peer }), level, \
+			      "%s: " format, (conn)->peer, ##__VA_ARGS__)
+/* The name of the export that it uses, or NULL. */
+const char *conn_export(const struct conn *conn);
 
 /* The pool for handshakes. */
 void conn_set_pool(struct pool *pool);

@@ -58,9 +58,10 @@ bool conn_may_use(struct nbd_session *session, const struct export *export, bool
 	may = access_allows(export->access, &client);
 	free(names);
 	if (!may && tell)
-		log_ratelimited(NOTICE, "%s: may not use %s: %s%s%s", conn->peer, export->name,
-				session->secure ? "TLS, " : "no TLS, ",
-				session->secure && *tls_identity(conn->tls) ? tls_identity(conn->tls) : "nobody known by name",
-				client.local ? "" : ", no local user");
+		log_ratelimited_about(&((struct log_subject){ .export = export->name, .peer = conn->peer }), NOTICE,
+				      "%s: may not use %s: %s%s%s", conn->peer, export->name,
+				      session->secure ? "TLS, " : "no TLS, ",
+				      session->secure && *tls_identity(conn->tls) ? tls_identity(conn->tls) : "nobody known by name",
+				      client.local ? "" : ", no local user");
 	return may;
 }

@@ -78,8 +78,8 @@ static void go_on(struct conn *conn)
 		return;
 	}
 	conn->securing = false;
-	log_ratelimited(INFO, "%s: %s, %s%s%s", conn->peer, tls_version(conn->tls), tls_cipher(conn->tls),
-			*tls_identity(conn->tls) ? ", " : "", tls_identity(conn->tls));
+	conn_log_ratelimited(conn, INFO, "%s, %s%s%s", tls_version(conn->tls), tls_cipher(conn->tls),
+			     *tls_identity(conn->tls) ? ", " : "", tls_identity(conn->tls));
 	nbd_secured(&conn->session);
 	conn_want_parse(conn);
 }
@@ -97,7 +97,7 @@ static void handshake_run(struct pool_job *job)
 	int result = tls_prepare_kernel(conn->tls, conn->fd);
 
 	if (result < 0)
-		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
+		conn_log(conn, DEBUG, "no kernel TLS: %s", strerror(-result));
 	conn->handshake = tls_handshake(conn->tls);
 }
 
@@ -172,9 +172,9 @@ static void start_kernel(struct conn *conn)
 	if (result == -ENOTRECOVERABLE)
 		conn_kill(conn, "kernel TLS sends, but cannot receive");
 	else if (result < 0)
-		log_debug("%s: no kernel TLS: %s", conn->peer, strerror(-result));
+		conn_log(conn, DEBUG, "no kernel TLS: %s", strerror(-result));
 	else
-		log_ratelimited(INFO, "%s: the kernel does TLS from here on", conn->peer);
+		conn_log_ratelimited(conn, INFO, "the kernel does TLS from here on");
 }
 
 /* All that was received is read, up to the end of a record.  Once all is sent, too, the kernel goes on, or else we do. */
@@ -190,7 +190,7 @@ static void hand_over(struct conn *conn)
 	if (!conn->dead && !tls_in_kernel(conn->tls))
 		result = tls_start_channel(conn->tls);
 	if (result < 0)
-		log_debug("%s: TLS stays with OpenSSL: %s", conn->peer, strerror(-result));
+		conn_log(conn, DEBUG, "TLS stays with OpenSSL: %s", strerror(-result));
 	conn_want_parse(conn);
 }
 
@@ -268,5 +268,5 @@ void conn_kernel_ended(struct conn *conn, int error)
 		engine_count_call(conn->reactor->engine);
 	}
 	if (reason)
-		log_ratelimited(INFO, "%s: TLS ends: %s", conn->peer, reason);
+		conn_log_ratelimited(conn, INFO, "TLS ends: %s", reason);
 }

@@ -118,7 +118,7 @@ static void send_failed(struct conn *conn, int error)
 		conn_kill(conn, strerror(-error));
 		return;
 	}
-	log_debug("%s: replies cannot be sent: %s", conn->peer, strerror(-error));
+	conn_log(conn, DEBUG, "replies cannot be sent: %s", strerror(-error));
 	/* On a unix socket it could go on sending for ever, and all of it would be held. */
 	shutdown(conn->fd, SHUT_RD);
 	conn_forget_sealed(conn);

@@ -63,6 +63,7 @@ build_systemd_root() {
     getent group >"$root/etc/group"
     echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
     echo guest >"$root/etc/hostname"
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
     rm -rf "$root"/lib/udev/hwdb.d "$root"/etc/udev/hwdb.d
     ln -sf /lib/systemd/systemd "$root/init"
     install -m 644 -t "$root/etc/systemd/system" "$guest"/units/*

@@ -15,7 +15,7 @@ import pytest
 
 import tls_support
 from config_support import Config
-from daemon import PATIENCE, PLATTERD, SANITIZED, TEXT, Daemon, wait_for
+from daemon import PATIENCE, PLATTERCTL, PLATTERD, SANITIZED, TEXT, Daemon, wait_for
 from modules_support import build, module
 from wire_client import CMD_READ, Wire
 
@@ -271,16 +271,74 @@ exec "$@"
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can put a socket in the journal's place")
+needs_mounts = pytest.mark.skipif(os.getuid() != 0, reason="only root can put a socket in the journal's place")
+
+
+class Journal:
+    """Is at DIRECTORY/journal.sock what daemons that are started with `command` log to."""
+
+    def __init__(self, directory):
+        self.path = f"{directory}/journal.sock"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(PATIENCE)
+        self.command = ["unshare", "--mount", "bash", "-ec", JOURNAL, self.path, PLATTERD, "--config=none"]
+
+    def next(self):
+        return self.socket.recv(4096).decode().splitlines()
+
+    def about(self, text):
+        """The fields that are platterd's own of the next message that ends so."""
+        while not (fields := self.next())[0].endswith(text):
+            pass
+        return [field for field in fields if field.startswith("PLATTER_")]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+@needs_mounts
 def test_the_journal_gets_fields(directory):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
-        journal.bind(f"{directory}/journal.sock")
-        journal.settimeout(PATIENCE)
-        done = subprocess.run(["unshare", "--mount", "bash", "-ec", JOURNAL, f"{directory}/journal.sock", PLATTERD, "--config=none",
-                               "--control=none", "/nowhere.img"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    with Journal(directory) as journal:
+        done = subprocess.run([*journal.command, "--control=none", "/nowhere.img"], capture_output=True, text=True, timeout=PATIENCE,
+                              check=False)
         assert (done.returncode, done.stderr) == (1, "")
-        assert journal.recv(4096).decode().splitlines() == [
-            "MESSAGE=/nowhere.img: No such file or directory", "PRIORITY=3", "SYSLOG_IDENTIFIER=platterd"]
+        assert journal.next() == ["MESSAGE=/nowhere.img: No such file or directory", "PRIORITY=3", "SYSLOG_IDENTIFIER=platterd"]
+
+
+@needs_mounts
+def test_the_journal_is_told_what_a_message_is_about(directory):
+    """The client, its export, and the disk, which may have another name."""
+    def ctl(*arguments):
+        subprocess.run([PLATTERCTL, f"--socket={directory}/control.sock", *arguments], timeout=PATIENCE, check=True)
+
+    arguments = ["--control", f"{directory}/control.sock", "--verbose", "--listen=tcp:127.0.0.1:0", "a=ram:1M"]
+    with Journal(directory) as journal, subprocess.Popen([*journal.command, *arguments]) as daemon:
+        try:
+            while not (listening := re.fullmatch(r"MESSAGE=listening on tcp:127.0.0.1:(\d+)", (fields := journal.next())[0])):
+                pass
+            assert not [field for field in fields if field.startswith("PLATTER_")]
+            ctl("export", "add", "b=disk:a,allow=uid:root")
+            assert journal.about("b: added (user 0)") == ["PLATTER_EXPORT=b"]
+            handle = nbd.NBD()
+            with pytest.raises(nbd.Error):
+                handle.connect_uri(f"nbd://127.0.0.1:{listening[1]}/b")
+            export, peer = journal.about("may not use b: no TLS, nobody known by name, no local user")
+            assert export == "PLATTER_EXPORT=b" and re.fullmatch(r"PLATTER_PEER=127.0.0.1:\d+", peer)
+            handle = nbd.NBD()
+            handle.connect_uri(f"nbd://127.0.0.1:{listening[1]}/a")
+            export, peer = journal.about("uses a")
+            assert export == "PLATTER_EXPORT=a" and re.fullmatch(r"PLATTER_PEER=127.0.0.1:\d+", peer)
+            handle.shutdown()
+            ctl("mark", "a", "today")
+            ctl("export", "remove", "b")
+            ctl("export", "remove", "a")
+            assert journal.about("its 1 marks are gone with it") == ["PLATTER_DISK=a"]
+        finally:
+            daemon.terminate()
 
 
 def test_a_variable_of_somebody_else_does_not_make_a_journal(directory):
