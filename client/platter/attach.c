@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define USUAL_CONNECTIONS 4
 /* What the kernel is told for "as long as it takes": its time in jiffies, 1000 in a second at most, has to fit a long. */
 #define ALMOST_FOR_EVER UINT64_C(3153600000)
+/* All memory of ours is locked: no more than it takes. */
+#define STACK (512u << 10)
 /* Between two tries to reach a server that hasn't been there yet. */
 #define PATIENCE_NS UINT64_C(1000000000)
 
@@ -312,10 +315,44 @@ static void leave(struct supervisor *supervisor)
 		close(lock);
 }
 
+struct settling {
+	const struct attach *attach;
+	unsigned index;
+};
+
+static void *settle(void *argument)
+{
+	const struct settling *settling = argument;
+	struct problem problem = { .status = STATUS_OK };
+	char path[DEVICE_PATH];
+	int result = device_settle(settling->index, clock_ns() + ATTACH_SETTLE_SECONDS * UINT64_C(1000000000), &problem);
+
+	settling->attach->report(settling->attach->argument, result == 0 ? device_path(path, settling->index) : NULL, &problem);
+	return NULL;
+}
+
+/* What makes it usable reads from it, and may need its connections mended: the supervisor doesn't wait for that. */
+static void settle_and_run(struct supervisor *supervisor, const struct attach *attach)
+{
+	struct settling settling = { .attach = attach, .index = supervisor->state.index };
+	pthread_attr_t attributes;
+	pthread_t thread;
+	bool aside;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK);
+	aside = pthread_create(&thread, &attributes, settle, &settling) == 0;
+	pthread_attr_destroy(&attributes);
+	if (!aside)
+		settle(&settling);
+	supervisor_run(supervisor);
+	if (aside)
+		pthread_join(thread, NULL);
+}
+
 enum status attach_run(struct attach *attach)
 {
 	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
-	char path[DEVICE_PATH];
 	struct problem problem = { .status = STATUS_FAILED };
 	int result;
 
@@ -327,9 +364,7 @@ enum status attach_run(struct attach *attach)
 	result = prepare_and_attach(supervisor, attach, &problem);
 	if (result == 0) {
 		become_dependable();
-		result = device_settle(supervisor->state.index, clock_ns() + ATTACH_SETTLE_SECONDS * UINT64_C(1000000000), &problem);
-		attach->report(attach->argument, result == 0 ? device_path(path, supervisor->state.index) : NULL, &problem);
-		supervisor_run(supervisor);
+		settle_and_run(supervisor, attach);
 		leave(supervisor);
 		problem.status = STATUS_OK;
 	} else {

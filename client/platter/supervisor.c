@@ -273,9 +273,8 @@ static void look_at_receivers(struct supervisor *supervisor, uint64_t now)
 	char why[64];
 	int given_up;
 
+	/* Even while somebody holds the device: what it is flushed with on the way to a detach has to be answered, too. */
 	supervisor->receivers_at_ns = now + RECEIVER_LOOK_NS;
-	if (inquiry_is_held(&supervisor->inquiry))
-		return;
 	for (unsigned i = 0; i < count; i++) {
 		const struct supervised *link = &supervisor->links[i];
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 17
+# checks: 23
 # While the kernel can't make threads, a device is attached whose receivers then wait for each other: the supervisor has those
 # behind the first get their turn.
 
@@ -16,9 +16,12 @@ rescues() {
     cat /proc/[0-9]*/comm 2>/dev/null | grep -E "^(kworker/R-)?$1-.*\+"
 }
 
+# Of the last device with a spare thread.
+number=1
+
 # no_threads: while processor 1 is busy, the kernel makes none; and those that it has to spare are given to other devices.
 no_threads() {
-    local number=1 thread
+    local thread
     taskset -p 2 2
     # What else processor 1 has to do goes on.
     for thread in $(grep -lE '^(ksoftirqd/1|kworker/1:.*)$' /proc/[0-9]*/comm | tr -dc '0-9\n'); do
@@ -27,12 +30,13 @@ no_threads() {
     echo -1 >/proc/sys/kernel/sched_rt_runtime_us
     taskset 2 chrt -f 50 sh -c 'while :; do :; done' &
     hog=$!
-    until rescues nbd$number; do
+    while [ $number -lt 14 ]; do
         number=$((number + 1))
-        [ $number -lt 16 ] \
-            && timeout 5 platter attach --device nbd$number --name spare$number --connections 1 $URI/two || return 1
+        timeout 5 platter attach --device nbd$number --name spare$number --connections 1 $URI/two || return 1
         usleep 200000
+        ! rescues nbd$number || return 0
     done
+    return 1
 }
 
 threads() {
@@ -68,4 +72,12 @@ check "status tells why" sh -c "platter status one | grep 'last: it keeps the re
 check "all are alive" soon is one alive
 equal "one was made anew" "$(reconnects one)" 1
 check "every block is as it was written" load /dev/nbd0 5
-check "detach" platter detach --all
+check "detach" platter detach one
+
+check "no more threads, once more" no_threads
+# A device that is there has its rescuer, as nbd0 has no more.
+equal "attach on the processor of the other" "$(chrt -f 60 taskset 2 timeout 20 platter attach --device nbd15 $URI/one)" /dev/nbd15
+check "status tells what was done meanwhile" sh -c "platter status one | grep 'last: it keeps the receiver of connection 1 waiting'"
+check "threads at last" threads
+check "all are alive once more" soon is one alive
+check "detach all" platter detach --all
