@@ -11,6 +11,7 @@ import tls_support
 from config_support import Config
 from control_client import ControlClient
 from daemon import wait_for
+from modules_support import build, driver
 from test_partitions import MBR, image
 from tls_support import refused
 from wire_client import Wire
@@ -172,6 +173,69 @@ def test_one_that_was_to_leave_may_stay_after_all(config):
             wait_for(lambda: usable(daemon, b"a"), "clients are let in again")
         with Wire(daemon).go(b"a") as wire:
             assert wire.read(0, 512) == b"x" * 512
+
+
+def test_one_that_stays_after_all_may_have_changed(config):
+    """It is changed as soon as it has stopped leaving, and what stands on it comes then."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        with Wire(daemon).go(b"a"):
+            config.write("")
+            reload(daemon, leaving=["a"])
+            wait_for(lambda: not usable(daemon, b"a"), "nobody new is let in")
+            config.write("[export a]\nsource = ram:1M\ndescription = new\n[export ro]\nsource = disk:a\n")
+            reload(daemon)
+            wait_for(lambda: usable(daemon, b"ro"), "what stands on it comes")
+            assert daemon.ctl_json("exports")["exports"][0]["description"] == "new"
+        assert "error" not in daemon.log()
+
+
+def test_how_one_leaves_is_what_is_configured_by_now(config):
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon, Wire(daemon).go(b"a") as wire:
+        config.write("[export a]\nsource = ram:2M\non-removal = drain\n")
+        reload(daemon, leaving=["a"])
+        assert wire.socket.recv(1) == b""
+        wait_for(lambda: sizes(daemon) == {"a": 2 * MIB}, "the new one comes")
+
+
+def test_what_stands_on_one_that_leaves_waits_for_the_next(config):
+    """Though nobody uses it itself."""
+    both = "[export a]\nsource = ram:%s\n[export ro]\nsource = disk:a\n"
+    config.write(both % "1M")
+    with config.daemon() as daemon:
+        with Wire(daemon).go(b"a"):
+            config.write(both % "2M")
+            reload(daemon, removed=["ro"], leaving=["a"])
+            reload(daemon)
+        wait_for(lambda: sizes(daemon) == {"a": 2 * MIB, "ro": 2 * MIB}, "the new ones come")
+        assert "error" not in daemon.log()
+
+
+def test_what_stands_on_another_may_come_before_it(config):
+    """At the start, too: the files' names say nothing of what is in them."""
+    config.drop_in("a.conf", "[export a]\nsource = disk:b\n")
+    config.drop_in("b.conf", "[export b]\nsource = ram:1M\n")
+    config.write("")
+    with config.daemon() as daemon:
+        assert sizes(daemon) == {"a": MIB, "b": MIB}
+        config.drop_in("0.conf", "[export x]\nsource = disk:y\n[export y]\nsource = ram:1M\n[export z]\nsource = disk:nowhere\n")
+        reload(daemon, added=["y", "x"], failed=["z: not added: there is no disk named \"nowhere\""])
+        assert daemon.log().count("nowhere") == 1
+
+
+def test_one_that_went_with_its_module_comes_back_changed(config, directory):
+    library = build(directory, "mem", driver())
+    config.write("")
+    with config.daemon() as daemon:
+        daemon.ctl("insmod", library)
+        config.write("[export a]\nsource = mem:size=1M\n")
+        reload(daemon, added=["a"])
+        daemon.ctl("rmmod", "mem")
+        assert sizes(daemon) == {}
+        config.write("[export a]\nsource = mem:size=1M\ndescription = new\n")
+        daemon.ctl("insmod", library)
+        reload(daemon, added=["a"])
 
 
 def test_one_that_drains_ends_its_clients_connections(config):
