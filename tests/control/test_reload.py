@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from daemon import wait_for
 from modules_support import build, driver
 from test_partitions import MBR, image
 from tls_support import refused
-from wire_client import Wire
+from wire_client import CMD_READ, Wire
 
 MIB = 1 << 20
 KINDS = ("added", "changed", "removed", "leaving", "restart", "failed")
@@ -311,6 +312,33 @@ def test_tls_may_come_later(config, directory):
         reload(daemon, restart=["[tls] certificates and psk"])
 
 
+def test_tls_comes_to_where_the_command_line_listens(config, directory):
+    """The configuration has no say where that is, but what TLS means there."""
+    config.write("[export a]\nsource = ram:1M\n", listener=False)
+    tls = f"[export a]\nsource = ram:1M\n[tls]\ncertificates = {tls_support.make(os.path.join(directory, 'pki'))}\nmode = %s\n"
+    plain = f"unix:{directory}/plain.sock,tls=off"
+    with config.daemon(options=["--listen", f"unix:{directory}/nbd.sock", "--listen", plain]) as daemon:
+        config.write(tls % "required")
+        reload(daemon, changed=[f"unix:{directory}/nbd.sock"])
+        assert not usable(daemon, b"a")
+        config.write(tls % "on")
+        reload(daemon, changed=[f"unix:{directory}/nbd.sock"])
+        assert usable(daemon, b"a")
+        daemon.socket = f"{directory}/plain.sock"
+        assert usable(daemon, b"a")
+
+
+def test_tls_without_its_files_is_refused(config):
+    """As at a start."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        config.write("[export b]\nsource = ram:1M\n[tls]\nmode = on\nverify-peer = on\n", listener=False)
+        complaints = daemon.ctl("reload", status=1)
+        assert "[tls] mode = on: TLS needs certificates or psk" in complaints
+        assert "[tls] verify-peer = on: certificates are missing" in complaints
+        assert set(sizes(daemon)) == {"a"}
+
+
 def test_what_needs_a_restart_is_named(config):
     config.write("[daemon]\nthreads = 1\nmemory = 64M\n[tls]\nktls = off\n[export a]\nsource = ram:1M\n")
     with config.daemon(options=["--watchdog=7"]) as daemon:
@@ -353,6 +381,21 @@ def test_sighup_reloads(config):
         os.kill(daemon.pid, signal.SIGHUP)
         wait_for(lambda: "the configuration is not used" in daemon.log(), "SIGHUP is seen to")
         assert set(sizes(daemon)) == {"b"}
+
+
+def test_sighup_does_not_hurry_the_end(config):
+    config.write("[export a]\nsource = null:1M\ndelay = 2000000\n")
+    with config.daemon() as daemon, Wire(daemon).go(b"a") as wire:
+        wire.send(wire.request(CMD_READ, 0, 512))
+        wait_for(lambda: daemon.ctl_json("clients")["clients"][0]["in_flight"] == 1, "it is on its way")
+        os.kill(daemon.pid, signal.SIGTERM)
+        wait_for(lambda: "finishing" in daemon.log(), "it ends")
+        # Later than a signal that means the same.
+        time.sleep(0.2)
+        os.kill(daemon.pid, signal.SIGHUP)
+        assert wire.reply(512)[0] == 0
+        wire.socket.close()
+        assert daemon.process.wait(60) == 0
 
 
 def test_the_end_does_not_wait_for_those_that_leave(config):
