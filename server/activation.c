@@ -13,10 +13,6 @@
 #include <platter/driver.h>
 
 #include "server/block/error.h"
-#include "server/net/credentials.h"
-#include "server/net/listen.h"
-#include "server/net/tls.h"
-#include "server/options.h"
 
 static struct {
 	unsigned count;
@@ -64,32 +60,23 @@ bool activation_has_listeners(void)
 	return activation.count > (activation.control >= 0);
 }
 
-static int listen_on(int fd, const char *name, const struct options *options, struct platter_error *error)
+const char *activation_listener(unsigned index, int *fd)
 {
-	enum nbd_tls tls = credentials_exist() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
-	int result = 0;
-
-	if (strcmp(name, "nbds") == 0)
-		tls = NBD_TLS_REQUIRED;
-	else if (options->tls)
-		result = listen_parse_tls(&tls, options->tls, error);
-	return result == 0 ? listen_adopt(fd, name, tls, error) : result;
+	for (unsigned i = 0; i < activation.count; i++) {
+		*fd = SD_LISTEN_FDS_START + (int)i;
+		if (*fd != activation.control && index-- == 0)
+			return activation.names[i];
+	}
+	return NULL;
 }
 
-int activation_listen(const struct options *options, struct platter_error *error)
+void activation_end(void)
 {
-	int result = 0;
-
-	for (unsigned i = 0; i < activation.count; i++) {
-		int fd = SD_LISTEN_FDS_START + (int)i;
-
-		if (result == 0 && fd != activation.control)
-			result = listen_on(fd, activation.names[i], options, error);
+	for (unsigned i = 0; i < activation.count; i++)
 		free(activation.names[i]);
-	}
 	free(activation.names);
 	activation.names = NULL;
-	return result;
+	activation.count = 0;
 }
 
 #else
@@ -110,10 +97,14 @@ bool activation_has_listeners(void)
 	return false;
 }
 
-int activation_listen(const struct options *options, struct platter_error *error)
+const char *activation_listener(unsigned index, int *fd)
 {
-	(void)options;
-	(void)error;
-	return 0;
+	(void)index;
+	(void)fd;
+	return NULL;
+}
+
+void activation_end(void)
+{
 }
 #endif

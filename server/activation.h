@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 
-struct options;
 struct platter_error;
 
 /* Before the first thread: takes them from the environment, and looks at them. */
@@ -20,7 +19,10 @@ int activation_control(void);
 
 /* Whether there are others. */
 bool activation_has_listeners(void);
-/* Gives them to listen.h, once TLS is there. */
-int activation_listen(const struct options *options, struct platter_error *error);
+/* The INDEX-th of them, by its name; NULL behind the last. */
+const char *activation_listener(unsigned index, int *fd);
+
+/* Forgets the names. */
+void activation_end(void);
 
 #endif

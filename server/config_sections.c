@@ -230,10 +230,24 @@ static void check_rules(struct config *config, const struct config_section *sect
 	}
 }
 
+/* What makes no sense without files. */
+static void check_tls(struct config *config, const struct options *options)
+{
+	const struct config_section *section = config_text_section(&config->text, "tls");
+	const struct config_setting *mode = config_text_setting(section, "mode");
+	const struct config_setting *verify = config_text_setting(section, "verify-peer");
+
+	if (mode && options->tls && strcmp(options->tls, "off") != 0 && !options->tls_certificates && !options->tls_psk)
+		config_wrong(config, section, mode, "TLS needs certificates or psk");
+	if (verify && options->tls_verify_peer && !options->tls_certificates)
+		config_wrong(config, section, verify, "certificates are missing");
+}
+
 int config_check(struct config *config, const struct options *options)
 {
 	struct list_head *node;
 
+	check_tls(config, options);
 	list_for_each(node, &config->text.sections) {
 		struct config_section *section = container_of(node, struct config_section, link);
 

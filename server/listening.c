@@ -17,11 +17,13 @@
 #include "server/reactor.h"
 #include "server/remarks.h"
 
-/* An address of the configuration. */
+/* An address, or the name of sockets that were there. */
 struct place {
 	struct list_head link;
 	char *address;
 	enum nbd_tls tls;
+	bool adopted;
+	bool fixed;  /* as long as the server runs: the configuration has no say */
 	bool wanted;
 };
 
@@ -44,32 +46,65 @@ static struct place *find(const char *address)
 	return NULL;
 }
 
-/* The mode of TLS where ADDRESS doesn't say one, and where it does. */
-static int mode_of(const char *address, const struct options *options, enum nbd_tls *tls, struct platter_error *error)
+/* The mode of TLS that PLACE is to have. */
+static int mode_of(const struct place *place, const struct options *options, enum nbd_tls *tls, struct platter_error *error)
 {
 	int result = 0;
 
 	*tls = credentials_exist() ? NBD_TLS_REQUIRED : NBD_TLS_OFF;
-	if (options->tls)
+	if (place->adopted && strcmp(place->address, "nbds") == 0)
+		*tls = NBD_TLS_REQUIRED;
+	else if (options->tls)
 		result = listen_parse_tls(tls, options->tls, error);
-	return result == 0 ? listen_check(address, tls, error) : result;
+	return result == 0 && !place->adopted ? listen_check(place->address, tls, error) : result;
 }
 
-static int add(const char *address, enum nbd_tls tls, struct platter_error *error)
+static struct place *place_new(const char *address, bool fixed, struct platter_error *error)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	int result;
 
-	if (!place)
-		return platter_fail(error, ENOMEM, "no memory");
-	list_add_tail(&place->link, &places);
-	place->address = strdup(address);
-	place->tls = tls;
-	place->wanted = true;
-	result = place->address ? listen_add(address, tls, error) : platter_fail(error, ENOMEM, "no memory");
-	if (result < 0)
+	if (place) {
+		list_init(&place->link);
+		place->address = strdup(address);
+		place->fixed = fixed;
+		place->wanted = true;
+		if (place->address)
+			return place;
+		place_free(place);
+	}
+	platter_fail(error, ENOMEM, "no memory");
+	return NULL;
+}
+
+static int add(const char *address, bool fixed, const struct options *options, struct platter_error *error)
+{
+	struct place *place = place_new(address, fixed, error);
+	int result = place ? mode_of(place, options, &place->tls, error) : -ENOMEM;
+
+	if (result == 0)
+		result = listen_add(address, place->tls, error);
+	if (result == 0)
+		list_add_tail(&place->link, &places);
+	else if (place)
 		place_free(place);
 	return result;
+}
+
+/* Several may have one name; they are one place. */
+static int adopt(int fd, const char *name, const struct options *options, struct platter_error *error)
+{
+	struct place *place = find(name);
+	int result = 0;
+
+	if (!place) {
+		place = place_new(name, true, error);
+		if (!place)
+			return -ENOMEM;
+		place->adopted = true;
+		list_add_tail(&place->link, &places);
+		result = mode_of(place, options, &place->tls, error);
+	}
+	return result == 0 ? listen_adopt(fd, name, place->tls, error) : result;
 }
 
 /* Calls EACH for what the configuration wants, up to its first error; for nothing where the command line says it. */
@@ -91,27 +126,20 @@ static int each_wanted(const struct options *options, const struct config *confi
 
 static int begin(const char *address, const struct options *options, void *argument)
 {
-	enum nbd_tls tls;
-	int result = mode_of(address, options, &tls, argument);
-
-	return result == 0 ? add(address, tls, argument) : result;
+	return add(address, false, options, argument);
 }
 
 int listening_begin(const struct options *options, const struct config *config, struct platter_error *error)
 {
-	int result = 0;
+	const char *name;
+	int result = 0, fd;
 
-	for (const char *const *address = options->listen; result == 0 && *address; address++) {
-		enum nbd_tls tls;
-
-		result = mode_of(*address, options, &tls, error);
-		if (result == 0)
-			result = listen_add(*address, tls, error);
-	}
+	for (const char *const *address = options->listen; result == 0 && *address; address++)
+		result = add(*address, true, options, error);
 	if (result == 0)
 		result = each_wanted(options, config, begin, error);
-	if (result == 0)
-		result = activation_listen(options, error);
+	for (unsigned i = 0; result == 0 && (name = activation_listener(i, &fd)); i++)
+		result = adopt(fd, name, options, error);
 	return result;
 }
 
@@ -135,31 +163,39 @@ static void start_run(struct reactor *reactor, void *argument)
 	listen_start(reactor);
 }
 
-static int mark(const char *address, const struct options *options, void *argument)
+/* Gives PLACE the mode that it is to have by now. */
+static void adjust(struct place *place, const struct options *options, struct list_head *remarks)
 {
-	struct place *place = find(address);
 	struct platter_error error = { "" };
 	enum nbd_tls tls;
 
-	if (!place || mode_of(address, options, &tls, &error) < 0)
-		return 0;
-	place->wanted = true;
-	if (place->tls == tls)
-		return 0;
-	place->tls = tls;
-	reactor_call(reactor_at(0), set_tls_run, place);
-	remark_add(argument, REMARK_CHANGED, NULL, "%s", address);
+	if (mode_of(place, options, &tls, &error) < 0) {
+		remark_add(remarks, REMARK_FAILED, NULL, "%s", error.text);
+	} else if (tls != place->tls) {
+		place->tls = tls;
+		reactor_call(reactor_at(0), set_tls_run, place);
+		remark_add(remarks, REMARK_CHANGED, NULL, "%s", place->address);
+	}
+}
+
+static int mark(const char *address, const struct options *options, void *argument)
+{
+	struct place *place = find(address);
+
+	(void)options;
+	(void)argument;
+	if (place)
+		place->wanted = true;
 	return 0;
 }
 
 static int add_missing(const char *address, const struct options *options, void *argument)
 {
 	struct platter_error error = { "" };
-	enum nbd_tls tls;
 
 	if (find(address))
 		return 0;
-	if (mode_of(address, options, &tls, &error) < 0 || add(address, tls, &error) < 0)
+	if (add(address, false, options, &error) < 0)
 		remark_add(argument, REMARK_FAILED, NULL, "%s", error.text);
 	else
 		remark_add(argument, REMARK_ADDED, NULL, "%s", address);
@@ -171,14 +207,16 @@ void listening_change(const struct options *options, const struct config *config
 	struct list_head *node, *next;
 
 	list_for_each(node, &places)
-		container_of(node, struct place, link)->wanted = false;
+		container_of(node, struct place, link)->wanted = container_of(node, struct place, link)->fixed;
 	each_wanted(options, config, mark, remarks);
 	/* First: another one may want its port. */
 	list_for_each_safe(node, next, &places) {
 		struct place *place = container_of(node, struct place, link);
 
-		if (place->wanted)
+		if (place->wanted) {
+			adjust(place, options, remarks);
 			continue;
+		}
 		reactor_call(reactor_at(0), remove_run, place->address);
 		remark_add(remarks, REMARK_REMOVED, NULL, "%s", place->address);
 		place_free(place);
@@ -192,4 +230,5 @@ void listening_free(void)
 {
 	while (!list_empty(&places))
 		place_free(list_first_entry(&places, struct place, link));
+	activation_end();
 }

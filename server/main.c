@@ -154,20 +154,21 @@ static void reload_job_run(struct pool_job *job)
 }
 
 /* Reading files is nothing for a reactor. */
-static bool reload_asked(void)
+static void reload_asked(void)
 {
-	struct pool_job *job;
+	struct pool_job *job = malloc(sizeof(*job));
 
-	if (!reload_is_possible() && !credentials_exist())
-		return false;
-	job = malloc(sizeof(*job));
 	if (!job) {
 		log_error("not reloaded: no memory");
-		return true;
+		return;
 	}
 	*job = (struct pool_job){ .run = reload_job_run };
 	pool_run(control_pool, job);
-	return true;
+}
+
+static bool has_something_to_reload(void)
+{
+	return reload_is_possible() || credentials_exist();
 }
 
 static void let_clients_in(struct reactor *reactor)
@@ -183,7 +184,7 @@ static void serve(void)
 	int result;
 
 	notify_start();
-	signals_watch(stop, reload_asked);
+	signals_watch(stop, has_something_to_reload, reload_asked);
 	startup_run(let_clients_in);
 	if (disk_events_start() < 0)
 		log_warning("no thread to look for disks that change: they are looked at only on request");

@@ -31,6 +31,7 @@ struct leaving {
 	char *name;
 	bool drains;
 	atomic_bool cancelled;  /* it stays after all */
+	bool gave_up;           /* its thread's: it saw that */
 };
 
 static struct {
@@ -78,9 +79,10 @@ static struct leaving *find_leaving(const char *name)
 /* With the registry's lock held. */
 static bool gives_up(void *argument)
 {
-	const struct leaving *leaving = argument;
+	struct leaving *leaving = argument;
 
-	return atomic_load(&leaving->cancelled) || atomic_load(&state.ending);
+	leaving->gave_up = atomic_load(&leaving->cancelled) || atomic_load(&state.ending);
+	return leaving->gave_up;
 }
 
 static void wake_waiting(void)
@@ -109,12 +111,12 @@ static void left(struct leaving *leaving, int result, const struct platter_error
 	if (result == 0) {
 		event_tell("export-removed", leaving->name);
 		remark_add(&remarks, REMARK_REMOVED, leaving->name, "%s", leaving->name);
-		/* What is to take its place, or waited for it to go. */
-		if (!atomic_load(&state.ending))
-			reload_exports_settle(&remarks);
-	} else if (!gives_up(leaving)) {
+	} else if (!leaving->gave_up && !atomic_load(&state.ending)) {
 		log_error("%s: not removed: %s", leaving->name, error->text);
 	}
+	/* What is to take its place, or waited for it to go, or what has changed of it that stays. */
+	if ((result == 0 || leaving->gave_up) && !atomic_load(&state.ending))
+		reload_exports_settle(&remarks);
 	remarks_free(&remarks);
 }
 
@@ -136,13 +138,10 @@ static void leave_run(struct pool_job *job)
 
 static void leave(const struct definition *definition, struct list_head *remarks)
 {
-	struct leaving *leaving = find_leaving(definition->name);
+	/* What it says by now, if it says something. */
+	const struct definition *after = wanted(definition->name);
+	struct leaving *leaving = calloc(1, sizeof(*leaving));
 
-	if (leaving) {
-		atomic_store(&leaving->cancelled, false);
-		return;
-	}
-	leaving = calloc(1, sizeof(*leaving));
 	if (leaving) {
 		list_init(&leaving->link);
 		leaving->name = strdup(definition->name);
@@ -152,7 +151,7 @@ static void leave(const struct definition *definition, struct list_head *remarks
 		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not removed: no memory", definition->name);
 		return;
 	}
-	leaving->drains = definition->drains;
+	leaving->drains = (after ? after : definition)->drains;
 	leaving->job.run = leave_run;
 	list_add_tail(&leaving->link, &state.leavings);
 	remark_add(remarks, REMARK_LEAVING, definition->name, "%s", definition->name);
@@ -263,82 +262,120 @@ static void adjust(const struct definition *before, const struct definition *aft
 	roster_set(after);
 }
 
-/* One that there is, among ALL of the configuration's so far. */
+/* One that there was, among ALL of the configuration's so far. */
 static void look_at(struct list_head *all, const struct definition *before, struct list_head *remarks)
 {
 	struct leaving *leaving = find_leaving(before->name);
 
-	if (stays(all, before)) {
-		if (leaving) {
-			atomic_store(&leaving->cancelled, true);
-			wake_waiting();
-		}
-		adjust(before, wanted(before->name), remarks);
-	} else if (leaving) {
-		atomic_store(&leaving->cancelled, false);
-	} else if (is_there(before->name)) {
-		take_away(before, remarks);
-	} else {
+	if (leaving) {
+		/* When it has left, or stays, it is looked at again. */
+		atomic_store(&leaving->cancelled, stays(all, before));
+		wake_waiting();
+	} else if (!is_there(before->name)) {
 		/* Removed by other means, as with its driver. */
 		roster_remove(before->name);
+	} else if (stays(all, before)) {
+		adjust(before, wanted(before->name), remarks);
+	} else {
+		take_away(before, remarks);
 	}
 }
 
-static void add(const struct definition *definition, struct list_head *remarks)
+/* Whether it is to wait for one that is leaving: for its name, or its disk. */
+static bool comes_later(const struct definition *definition)
 {
-	struct platter_error error = { "" };
+	struct list_head *node;
+
+	list_for_each(node, &state.leavings) {
+		const char *name = container_of(node, struct leaving, link)->name;
+
+		if (strcmp(name, definition->name) == 0 || definition_stands_on(definition, name))
+			return true;
+	}
+	return false;
+}
+
+/* What there is of this name, and who asked for it; NULL: nothing. */
+static struct definition *find_there(const char *name, enum roster_origin *origin)
+{
+	struct definition *there = roster_find(name, origin);
+
+	if (!there || is_there(name))
+		return there;
+	roster_remove(name);
+	definition_free(there);
+	return NULL;
+}
+
+static int add(const struct definition *definition, struct list_head *remarks, struct platter_error *error)
+{
 	char *text = definition_spec(definition);
-	int result = text ? admin_add(text, ROSTER_CONFIG, NULL, &error) : -ENOMEM;
+	int result = text ? admin_add(text, ROSTER_CONFIG, NULL, error) : -ENOMEM;
 
 	free(text);
-	if (result < 0) {
-		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: %s", definition->name,
-			   *error.text ? error.text : strerror(-result));
-		return;
-	}
+	if (result < 0)
+		return result;
 	roster_set(definition);
 	remark_add(remarks, REMARK_ADDED, definition->name, "%s", definition->name);
 	event_tell("export-added", definition->name);
+	return 0;
+}
+
+/* Adds what can be had now; whether more might follow: what failed may stand on what came behind it. */
+static bool add_some(struct list_head *remarks)
+{
+	bool some = false, left = false;
+	struct list_head *node;
+
+	list_for_each(node, &state.config->exports) {
+		const struct definition *definition = container_of(node, struct definition, link);
+		enum roster_origin origin;
+		struct definition *there = find_there(definition->name, &origin);
+		bool added = !there && !comes_later(definition) && add(definition, remarks, &(struct platter_error){ "" }) == 0;
+
+		some |= added;
+		left |= !added && !there;
+		definition_free(there);
+	}
+	return some && left;
 }
 
 static void look_at_wanted(const struct definition *definition, struct list_head *remarks)
 {
 	enum roster_origin origin = ROSTER_CONFIG;
-	struct definition *there = roster_find(definition->name, &origin);
+	struct definition *there = find_there(definition->name, &origin);
+	struct platter_error error = { "" };
+	int result = there ? 0 : add(definition, remarks, &error);
 
-	if (there && !is_there(definition->name)) {
-		roster_remove(definition->name);
-		definition_free(there);
-		there = NULL;
-	}
-	if (!there) {
-		add(definition, remarks);
-	} else if (origin == ROSTER_HAND) {
-		/* An administrator had it already. */
+	if (result < 0)
+		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: %s", definition->name,
+			   *error.text ? error.text : strerror(-result));
+	/* What the command line says counts instead; an administrator may have had it already. */
+	if (there && origin == ROSTER_HAND) {
 		if (definition_same_disk(there, definition))
 			adjust(there, definition, remarks);
 		else
 			remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: there is one already, of other data, "
 				   "that platterctl added; remove that first", definition->name);
 	}
-	/* What the command line says counts instead. */
 	definition_free(there);
 }
 
 void reload_exports_settle(struct list_head *remarks)
 {
 	struct list_head all = LIST_HEAD_INIT(all), *node;
-	struct definition *definition;
 
 	/* The newest first: an export of a disk goes before that. */
-	for (unsigned i = 0; (definition = roster_configured(i)); i++)
-		list_add_tail(&definition->link, &all);
+	roster_configured(&all);
 	list_for_each(node, &all)
 		look_at(&all, container_of(node, struct definition, link), remarks);
 	while ((node = list_pop(&all)))
 		definition_free(container_of(node, struct definition, link));
+	while (add_some(remarks))
+		;
 	list_for_each(node, &state.config->exports)
-		look_at_wanted(container_of(node, struct definition, link), remarks);
+		if (!comes_later(container_of(node, struct definition, link)))
+			look_at_wanted(container_of(node, struct definition, link), remarks);
 }
 
 void reload_exports_stop(void)

@@ -110,22 +110,21 @@ struct definition *roster_find(const char *name, enum roster_origin *origin)
 	return copy;
 }
 
-struct definition *roster_configured(unsigned index)
+void roster_configured(struct list_head *ret)
 {
-	struct definition *copy = NULL;
 	struct list_head *node;
 
 	pthread_mutex_lock(&lock);
 	list_for_each(node, &entries) {
 		const struct entry *entry = container_of(node, struct entry, link);
+		struct definition *copy = entry->origin == ROSTER_CONFIG ? definition_copy(entry->definition) : NULL;
 
-		if (entry->origin == ROSTER_CONFIG && index-- == 0) {
-			copy = definition_copy(entry->definition);
-			break;
-		}
+		if (copy)
+			list_add_tail(&copy->link, ret);
+		else if (entry->origin == ROSTER_CONFIG)
+			log_error("%s: no memory to look at it: a reload leaves it as it is", entry->definition->name);
 	}
 	pthread_mutex_unlock(&lock);
-	return copy;
 }
 
 void roster_free(void)

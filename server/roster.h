@@ -6,6 +6,8 @@
 #ifndef SERVER_ROSTER_H
 #define SERVER_ROSTER_H
 
+#include "common/list.h"
+
 struct definition;
 
 enum roster_origin { ROSTER_COMMAND_LINE, ROSTER_CONFIG, ROSTER_HAND };
@@ -20,8 +22,8 @@ void roster_remove(const char *name);
 /* A copy, and its origin; NULL: it isn't known, or there is no memory. */
 struct definition *roster_find(const char *name, enum roster_origin *origin);
 
-/* The INDEX-th that the configuration asked for, from the newest on, a copy; NULL behind the last. */
-struct definition *roster_configured(unsigned index);
+/* Adds copies of those that the configuration asked for to RET, the newest first. */
+void roster_configured(struct list_head *ret);
 
 void roster_free(void);
 

@@ -27,7 +27,8 @@ static struct {
 	struct engine_op op, settle_op;
 	bool settling; /* what comes now is still the first signal */
 	void (*stop)(void);
-	bool (*reload)(void);
+	bool (*reloads)(void);
+	void (*reload)(void);
 	volatile uint64_t since; /* CLOCK_MONOTONIC, ns: when the end was asked for; 0: it wasn't */
 } signals;
 
@@ -75,8 +76,10 @@ static void signals_done(struct engine_op *op, int result)
 	while (read(signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			stats_log();
-		else if (info.ssi_signo != SIGHUP || signals.since || !signals.reload())
+		else if (info.ssi_signo != SIGHUP || !signals.reloads())
 			end((int)info.ssi_signo);
+		else if (!signals.since)
+			signals.reload();
 	}
 	wait_for_more();
 }
@@ -115,9 +118,10 @@ int signals_block(void)
 	return signals.fd < 0 ? -errno : 0;
 }
 
-void signals_watch(void (*stop)(void), bool (*reload)(void))
+void signals_watch(void (*stop)(void), bool (*reloads)(void), void (*reload)(void))
 {
 	signals.stop = stop;
+	signals.reloads = reloads;
 	signals.reload = reload;
 	wait_for_more();
 }
@@ -141,6 +145,8 @@ void signals_unwatch(void)
 	const struct sigaction action = { .sa_handler = end_now, .sa_flags = SA_RESTART };
 	sigset_t set;
 
+	if (signals.reloads())
+		signal(SIGHUP, SIG_IGN);
 	endings_set(&set);
 	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
 		if (sigismember(&set, endings[i]) == 1)

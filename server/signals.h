@@ -16,9 +16,9 @@ int signals_block(void);
 
 /*
  * The calling thread's reactor, the first, sees to them; STOP is called once, at the first that asks for the end.
- * RELOAD is called for SIGHUP: false, there is nothing to reload, and it ends, too.
+ * SIGHUP is that, too, unless RELOADS says that it asks for a RELOAD; then it does nothing once the end was asked for.
  */
-void signals_watch(void (*stop)(void), bool (*reload)(void));
+void signals_watch(void (*stop)(void), bool (*reloads)(void), void (*reload)(void));
 
 /* The reactor has ended: another signal ends what is still to be done. */
 void signals_unwatch(void);

@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -11,9 +12,10 @@ import tls_support
 from config_support import Config
 from control_client import ControlClient
 from daemon import wait_for
+from modules_support import build, driver
 from test_partitions import MBR, image
 from tls_support import refused
-from wire_client import Wire
+from wire_client import CMD_READ, Wire
 
 MIB = 1 << 20
 KINDS = ("added", "changed", "removed", "leaving", "restart", "failed")
@@ -174,6 +176,69 @@ def test_one_that_was_to_leave_may_stay_after_all(config):
             assert wire.read(0, 512) == b"x" * 512
 
 
+def test_one_that_stays_after_all_may_have_changed(config):
+    """It is changed as soon as it has stopped leaving, and what stands on it comes then."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        with Wire(daemon).go(b"a"):
+            config.write("")
+            reload(daemon, leaving=["a"])
+            wait_for(lambda: not usable(daemon, b"a"), "nobody new is let in")
+            config.write("[export a]\nsource = ram:1M\ndescription = new\n[export ro]\nsource = disk:a\n")
+            reload(daemon)
+            wait_for(lambda: usable(daemon, b"ro"), "what stands on it comes")
+            assert daemon.ctl_json("exports")["exports"][0]["description"] == "new"
+        assert "error" not in daemon.log()
+
+
+def test_how_one_leaves_is_what_is_configured_by_now(config):
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon, Wire(daemon).go(b"a") as wire:
+        config.write("[export a]\nsource = ram:2M\non-removal = drain\n")
+        reload(daemon, leaving=["a"])
+        assert wire.socket.recv(1) == b""
+        wait_for(lambda: sizes(daemon) == {"a": 2 * MIB}, "the new one comes")
+
+
+def test_what_stands_on_one_that_leaves_waits_for_the_next(config):
+    """Though nobody uses it itself."""
+    both = "[export a]\nsource = ram:%s\n[export ro]\nsource = disk:a\n"
+    config.write(both % "1M")
+    with config.daemon() as daemon:
+        with Wire(daemon).go(b"a"):
+            config.write(both % "2M")
+            reload(daemon, removed=["ro"], leaving=["a"])
+            reload(daemon)
+        wait_for(lambda: sizes(daemon) == {"a": 2 * MIB, "ro": 2 * MIB}, "the new ones come")
+        assert "error" not in daemon.log()
+
+
+def test_what_stands_on_another_may_come_before_it(config):
+    """At the start, too: the files' names say nothing of what is in them."""
+    config.drop_in("a.conf", "[export a]\nsource = disk:b\n")
+    config.drop_in("b.conf", "[export b]\nsource = ram:1M\n")
+    config.write("")
+    with config.daemon() as daemon:
+        assert sizes(daemon) == {"a": MIB, "b": MIB}
+        config.drop_in("0.conf", "[export x]\nsource = disk:y\n[export y]\nsource = ram:1M\n[export z]\nsource = disk:nowhere\n")
+        reload(daemon, added=["y", "x"], failed=["z: not added: there is no disk named \"nowhere\""])
+        assert daemon.log().count("nowhere") == 1
+
+
+def test_one_that_went_with_its_module_comes_back_changed(config, directory):
+    library = build(directory, "mem", driver())
+    config.write("")
+    with config.daemon() as daemon:
+        daemon.ctl("insmod", library)
+        config.write("[export a]\nsource = mem:size=1M\n")
+        reload(daemon, added=["a"])
+        daemon.ctl("rmmod", "mem")
+        assert sizes(daemon) == {}
+        config.write("[export a]\nsource = mem:size=1M\ndescription = new\n")
+        daemon.ctl("insmod", library)
+        reload(daemon, added=["a"])
+
+
 def test_one_that_drains_ends_its_clients_connections(config):
     config.write("[export a]\nsource = ram:1M\non-removal = drain\n[export b]\nsource = ram:1M\n"
                  "[export c]\nsource = disk:b\non-removal=drain\n")
@@ -247,6 +312,33 @@ def test_tls_may_come_later(config, directory):
         reload(daemon, restart=["[tls] certificates and psk"])
 
 
+def test_tls_comes_to_where_the_command_line_listens(config, directory):
+    """The configuration has no say where that is, but what TLS means there."""
+    config.write("[export a]\nsource = ram:1M\n", listener=False)
+    tls = f"[export a]\nsource = ram:1M\n[tls]\ncertificates = {tls_support.make(os.path.join(directory, 'pki'))}\nmode = %s\n"
+    plain = f"unix:{directory}/plain.sock,tls=off"
+    with config.daemon(options=["--listen", f"unix:{directory}/nbd.sock", "--listen", plain]) as daemon:
+        config.write(tls % "required")
+        reload(daemon, changed=[f"unix:{directory}/nbd.sock"])
+        assert not usable(daemon, b"a")
+        config.write(tls % "on")
+        reload(daemon, changed=[f"unix:{directory}/nbd.sock"])
+        assert usable(daemon, b"a")
+        daemon.socket = f"{directory}/plain.sock"
+        assert usable(daemon, b"a")
+
+
+def test_tls_without_its_files_is_refused(config):
+    """As at a start."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        config.write("[export b]\nsource = ram:1M\n[tls]\nmode = on\nverify-peer = on\n", listener=False)
+        complaints = daemon.ctl("reload", status=1)
+        assert "[tls] mode = on: TLS needs certificates or psk" in complaints
+        assert "[tls] verify-peer = on: certificates are missing" in complaints
+        assert set(sizes(daemon)) == {"a"}
+
+
 def test_what_needs_a_restart_is_named(config):
     config.write("[daemon]\nthreads = 1\nmemory = 64M\n[tls]\nktls = off\n[export a]\nsource = ram:1M\n")
     with config.daemon(options=["--watchdog=7"]) as daemon:
@@ -289,6 +381,21 @@ def test_sighup_reloads(config):
         os.kill(daemon.pid, signal.SIGHUP)
         wait_for(lambda: "the configuration is not used" in daemon.log(), "SIGHUP is seen to")
         assert set(sizes(daemon)) == {"b"}
+
+
+def test_sighup_does_not_hurry_the_end(config):
+    config.write("[export a]\nsource = null:1M\ndelay = 2000000\n")
+    with config.daemon() as daemon, Wire(daemon).go(b"a") as wire:
+        wire.send(wire.request(CMD_READ, 0, 512))
+        wait_for(lambda: daemon.ctl_json("clients")["clients"][0]["in_flight"] == 1, "it is on its way")
+        os.kill(daemon.pid, signal.SIGTERM)
+        wait_for(lambda: "finishing" in daemon.log(), "it ends")
+        # Later than a signal that means the same.
+        time.sleep(0.2)
+        os.kill(daemon.pid, signal.SIGHUP)
+        assert wire.reply(512)[0] == 0
+        wire.socket.close()
+        assert daemon.process.wait(60) == 0
 
 
 def test_the_end_does_not_wait_for_those_that_leave(config):

@@ -238,6 +238,17 @@ def test_listeners_of_the_configuration_come_beside(config, directory):
             pass
 
 
+def test_tls_comes_to_the_sockets_at_a_reload(config, directory):
+    config.write("[export a]\nsource = ram:1M\n", listener=False)
+    sockets = {"nbd": listening(socket.AF_UNIX, f"{directory}/there.sock")}
+    with passed(directory, sockets, config=config.path) as daemon:
+        config.write(f"[export a]\nsource = ram:1M\n[tls]\ncertificates = {tls_support.certificates()}\n", listener=False)
+        assert daemon.ctl("reload") == "changed nbd\n"
+        daemon.socket = f"{directory}/there.sock"
+        with Wire(daemon) as wire, pytest.raises(AssertionError):
+            wire.go(b"a")
+
+
 @pytest.mark.parametrize("name, make, complaint", [
     ("nbd", lambda directory: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket"),
     ("nbd", lambda directory: socket.socket(socket.AF_UNIX), "is no listening stream socket"),
