@@ -239,6 +239,11 @@ void service_ready(void)
 {
 }
 
+void service_failed(const char *name, const struct problem *problem)
+{
+	(void)name, (void)problem;
+}
+
 void service_status(const char *format, ...)
 {
 	(void)format;
