@@ -25,12 +25,16 @@ struct cipher {
 	unsigned suite;
 	uint16_t type;
 	size_t size; /* of what setsockopt() takes */
+	const char *name;
 };
 
 static const struct cipher ciphers[] = {
-	{ TLS_AES_128_GCM_SHA256, TLS_CIPHER_AES_GCM_128, sizeof(struct tls12_crypto_info_aes_gcm_128) },
-	{ TLS_AES_256_GCM_SHA384, TLS_CIPHER_AES_GCM_256, sizeof(struct tls12_crypto_info_aes_gcm_256) },
-	{ TLS_CHACHA20_POLY1305_SHA256, TLS_CIPHER_CHACHA20_POLY1305, sizeof(struct tls12_crypto_info_chacha20_poly1305) },
+	{ TLS_AES_128_GCM_SHA256, TLS_CIPHER_AES_GCM_128, sizeof(struct tls12_crypto_info_aes_gcm_128),
+	  "TLSv1.3 TLS_AES_128_GCM_SHA256" },
+	{ TLS_AES_256_GCM_SHA384, TLS_CIPHER_AES_GCM_256, sizeof(struct tls12_crypto_info_aes_gcm_256),
+	  "TLSv1.3 TLS_AES_256_GCM_SHA384" },
+	{ TLS_CHACHA20_POLY1305_SHA256, TLS_CIPHER_CHACHA20_POLY1305, sizeof(struct tls12_crypto_info_chacha20_poly1305),
+	  "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256" },
 };
 
 static const struct cipher *find_cipher(unsigned suite)
@@ -113,6 +117,20 @@ int ktls_start(const struct tls_watch *watch, int fd)
 	OPENSSL_cleanse(&in, sizeof(in));
 	OPENSSL_cleanse(&out, sizeof(out));
 	return result;
+}
+
+const char *ktls_cipher(int fd)
+{
+	/* For a whole structure there would be the keys, too. */
+	struct tls_crypto_info info;
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(fd, SOL_TLS, TLS_TX, &info, &size) < 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
+		if (ciphers[i].type == info.cipher_type)
+			return ciphers[i].name;
+	return NULL;
 }
 
 /* Room for a message's one piece of control data, a record's type. */

@@ -51,6 +51,9 @@ int ktls_attach(int fd);
  */
 int ktls_start(const struct tls_watch *watch, int fd);
 
+/* Version and cipher of what the kernel sends on a connected socket, as OpenSSL calls them; NULL: it does no TLS there. */
+const char *ktls_cipher(int fd);
+
 /*
  * After a receive that failed with EIO, since what is next isn't data: takes that, and says in a few words, for people, why
  * it is the end; NULL: the other side has said goodbye.

@@ -6,6 +6,7 @@ if HAVE_CMOCKA
 UNIT_TESTS = \
 	tests/unit/test_access \
 	tests/unit/test_account \
+	tests/unit/test_alias \
 	tests/unit/test_client_config \
 	tests/unit/test_client_handshake \
 	tests/unit/test_client_refused \
@@ -221,6 +222,9 @@ tests_unit_test_volatile_LDADD = $(unit_ldadd)
 client_cppflags = $(unit_cppflags) $(JANSSON_CFLAGS)
 client_ldadd = $(platter_libs) $(CMOCKA_LIBS)
 
+tests_unit_test_alias_SOURCES = tests/unit/test_alias.c tests/unit/unit.h
+tests_unit_test_alias_CPPFLAGS = $(client_cppflags)
+tests_unit_test_alias_LDADD = $(client_ldadd)
 tests_unit_test_client_handshake_SOURCES = tests/unit/test_client_handshake.c tests/unit/server_words.h tests/unit/mutate.h \
 	tests/unit/unit.h
 tests_unit_test_client_handshake_CPPFLAGS = $(client_cppflags)

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "client/platter/detach.h"
 #include "client/platter/device.h"
 #include "client/platter/service.h"
 #include "client/platter/supervisor.h"
@@ -20,14 +21,15 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#define SECOND UINT64_C(1000000000)
 /* More of them than processors are spares for the kernel, and each costs the server one. */
 #define USUAL_CONNECTIONS 4
 /* What the kernel is told for "as long as it takes": its time in jiffies, 1000 in a second at most, has to fit a long. */
 #define ALMOST_FOR_EVER UINT64_C(3153600000)
-/* All memory of ours is locked: no more than it takes. */
-#define STACK (512u << 10)
 /* Between two tries to reach a server that hasn't been there yet. */
-#define PATIENCE_NS UINT64_C(1000000000)
+#define PATIENCE_NS SECOND
+/* Of the thread that makes sure of a new device: all memory of ours is locked. */
+#define STACK (256u << 10)
 
 static bool is_same(const struct settings *settings, const struct state *state)
 {
@@ -130,6 +132,35 @@ static uint64_t dead_timeout(const struct settings *settings)
 	return settings->dead_timeout == SETTINGS_FOR_EVER ? ALMOST_FOR_EVER : settings->dead_timeout;
 }
 
+/* Its supervisor knows that. */
+static bool is_being_detached(unsigned index)
+{
+	struct problem ignored;
+	int fd = inquiry_open(index);
+	json_t *answer = fd < 0 ? NULL : inquiry_ask(fd, "status", &ignored);
+	bool detaching = json_is_true(json_object_get(answer, "detaching"));
+
+	json_decref(answer);
+	if (fd >= 0)
+		close(fd);
+	return detaching;
+}
+
+/* One that was asked for is waited for only while somebody detaches it. */
+static int wait_for_device(int index, struct problem *problem)
+{
+	char backend[DEVICE_BACKEND];
+
+	if (index < 0 || !device_is_attached((unsigned)index))
+		return 0;
+	if (is_being_detached((unsigned)index) && device_wait_gone((unsigned)index, clock_ns() + DETACH_SECONDS * SECOND))
+		return 0;
+	if (!device_backend((unsigned)index, backend))
+		strcpy(backend, "another program's");
+	return problem_set(problem, STATUS_BUSY, "/dev/nbd%d is taken: it is %.*s; detach that, or choose another device (--device)", index,
+			   (int)strcspn(backend, "#"), backend);
+}
+
 static int connect_device(struct supervisor *supervisor, const int *sockets, struct problem *problem)
 {
 	struct state *state = &supervisor->state;
@@ -142,8 +173,11 @@ static int connect_device(struct supervisor *supervisor, const int *sockets, str
 		.dead_timeout = dead_timeout(&state->settings),
 		.backend = state->backend,
 	};
-	int index = netlink_connect(supervisor->netlink, &device, sockets, state->links, problem);
+	int index;
 
+	if (wait_for_device(device.index, problem) < 0)
+		return -1;
+	index = netlink_connect(supervisor->netlink, &device, sockets, state->links, problem);
 	if (index < 0)
 		return -1;
 	state->index = (unsigned)index;
@@ -242,12 +276,13 @@ static int adopt(struct supervisor *supervisor, struct state *found, struct prob
 
 /* --- Both */
 
-static int attach_or_adopt(struct supervisor *supervisor, struct settings *settings, struct problem *problem)
+static int attach_or_adopt(struct supervisor *supervisor, struct settings *settings, bool *adopts, struct problem *problem)
 {
 	struct state found;
 	int result;
 
-	if (find_same(settings, &found, problem) == 0)
+	*adopts = find_same(settings, &found, problem) == 0;
+	if (*adopts)
 		return adopt(supervisor, &found, problem);
 	if (problem->status != STATUS_NOT_ATTACHED)
 		return -1;
@@ -284,12 +319,12 @@ static bool wait_or_end(const struct supervisor *supervisor)
 	return ppoll(&slot, 1, &pause, NULL) != 0;
 }
 
-static int prepare_and_attach(struct supervisor *supervisor, struct attach *attach, struct problem *problem)
+static int prepare_and_attach(struct supervisor *supervisor, struct attach *attach, bool *adopts, struct problem *problem)
 {
 	for (;;) {
 		if (supervisor_prepare(supervisor, problem) < 0)
 			return -1;
-		if (attach_or_adopt(supervisor, &attach->settings, problem) == 0)
+		if (attach_or_adopt(supervisor, &attach->settings, adopts, problem) == 0)
 			return 0;
 		if (!attach->patient || problem->status != STATUS_UNREACHABLE || wait_or_end(supervisor))
 			return -1;
@@ -304,8 +339,11 @@ static void leave(struct supervisor *supervisor)
 {
 	unsigned index = supervisor->state.index;
 	struct problem ignored;
-	int lock = state_lock(&ignored);
+	int lock;
 
+	/* Whoever has the lock may want to be the next supervisor. */
+	inquiry_refuse(&supervisor->inquiry);
+	lock = state_lock(&ignored);
 	if (!device_is_attached(index)) {
 		state_remove(index);
 		service_forget(supervisor->state.settings.name);
@@ -315,58 +353,99 @@ static void leave(struct supervisor *supervisor)
 		close(lock);
 }
 
+/* --- Whether it can be used */
+
+/* What makes sure of it, beside its supervisor: to be read it may need another connection. */
 struct settling {
+	pthread_t thread;
 	const struct attach *attach;
 	unsigned index;
+	const char *name;
+	bool adopted;            /* in use perhaps, and known to be usable */
+	int result;              /* PROBLEM, if that isn't 0 */
+	struct problem problem;
 };
+
+/* Its supervisor ends when it has gone. */
+static void give_up(unsigned index)
+{
+	struct netlink *netlink = NULL;
+	struct problem problem;
+
+	if (netlink_open(&netlink, &problem) < 0 || netlink_disconnect(netlink, index, &problem) < 0)
+		log_error("/dev/nbd%u: %s", index, problem.text);
+	netlink_close(netlink);
+}
 
 static void *settle(void *argument)
 {
-	const struct settling *settling = argument;
-	struct problem problem = { .status = STATUS_OK };
+	struct settling *settling = argument;
+	const struct attach *attach = settling->attach;
 	char path[DEVICE_PATH];
-	int result = device_settle(settling->index, clock_ns() + ATTACH_SETTLE_SECONDS * UINT64_C(1000000000), &problem);
 
-	settling->attach->report(settling->attach->argument, result == 0 ? device_path(path, settling->index) : NULL, &problem);
+	device_path(path, settling->index);
+	if (settling->adopted)
+		attach->report(attach->argument, path, NULL);
+	settling->result = device_settle(settling->index, settling->name, clock_ns() + ATTACH_SETTLE_SECONDS * SECOND, &settling->problem);
+	if (settling->adopted && settling->result < 0)
+		log_warning("%s: %s", settling->name, settling->problem.text);
+	else if (settling->result < 0 && settling->problem.status != STATUS_NOT_ATTACHED)
+		give_up(settling->index);
+	else if (settling->result == 0 && !settling->adopted)
+		attach->report(attach->argument, path, NULL);
 	return NULL;
 }
 
-/* What makes it usable reads from it, and may need its connections mended: the supervisor doesn't wait for that. */
-static void settle_and_run(struct supervisor *supervisor, const struct attach *attach)
+static bool settle_begin(struct settling *settling)
 {
-	struct settling settling = { .attach = attach, .index = supervisor->state.index };
 	pthread_attr_t attributes;
-	pthread_t thread;
-	bool aside;
+	int result;
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK);
-	aside = pthread_create(&thread, &attributes, settle, &settling) == 0;
+	result = pthread_create(&settling->thread, &attributes, settle, settling);
 	pthread_attr_destroy(&attributes);
-	if (!aside)
+	return result == 0;
+}
+
+/* Until the device has gone, or a signal came. */
+static enum status supervise(struct supervisor *supervisor, const struct attach *attach, bool adopted)
+{
+	struct settling settling = {
+		.attach = attach,
+		.index = supervisor->state.index,
+		.name = supervisor->state.settings.name,
+		.adopted = adopted,
+	};
+	bool beside = settle_begin(&settling);
+
+	/* With no thread there is nobody to help it meanwhile, which it seldom needs. */
+	if (!beside)
 		settle(&settling);
 	supervisor_run(supervisor);
-	if (aside)
-		pthread_join(thread, NULL);
+	leave(supervisor);
+	if (beside)
+		pthread_join(settling.thread, NULL);
+	if (settling.result == 0 || adopted)
+		return STATUS_OK;
+	attach->report(attach->argument, NULL, &settling.problem);
+	return settling.problem.status;
 }
 
 enum status attach_run(struct attach *attach)
 {
 	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
 	struct problem problem = { .status = STATUS_FAILED };
-	int result;
+	bool adopts = false;
 
 	if (!supervisor) {
 		problem_memory(&problem);
 		attach->report(attach->argument, NULL, &problem);
 		return problem.status;
 	}
-	result = prepare_and_attach(supervisor, attach, &problem);
-	if (result == 0) {
+	if (prepare_and_attach(supervisor, attach, &adopts, &problem) == 0) {
 		become_dependable();
-		settle_and_run(supervisor, attach);
-		leave(supervisor);
-		problem.status = STATUS_OK;
+		problem.status = supervise(supervisor, attach, adopts);
 	} else {
 		attach->report(attach->argument, NULL, &problem);
 	}

@@ -11,7 +11,7 @@
 struct attach {
 	struct settings settings; /* complete */
 	bool patient;             /* goes on trying while no server answers */
-	/* The device is usable, PATH; or it won't be, PROBLEM, and PATH is NULL.  Called once, maybe by a thread. */
+	/* The device is usable, PATH; or it won't be, PROBLEM, and PATH is NULL.  Called once, by any thread. */
 	void (*report)(void *argument, const char *path, const struct problem *problem);
 	void *argument;
 };

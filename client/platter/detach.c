@@ -127,6 +127,18 @@ static int detach_idle(struct netlink *netlink, unsigned index, struct problem *
 	return result < 0 ? result : wait_gone(index, deadline, problem);
 }
 
+/* Its number may have become another's already. */
+static void forget(unsigned index)
+{
+	struct problem ignored;
+	int lock = state_lock(&ignored);
+
+	if (!device_is_attached(index))
+		state_remove(index);
+	if (lock >= 0)
+		close(lock);
+}
+
 static int detach_now(const struct state *state, bool force, struct problem *problem)
 {
 	/* Until the end: the supervisor leaves the device alone, and goes when it has gone. */
@@ -147,7 +159,7 @@ static int detach_now(const struct state *state, bool force, struct problem *pro
 	if (result == 0)
 		result = force ? detach_forced(netlink, state->index, problem) : detach_idle(netlink, state->index, problem);
 	if (result == 0)
-		state_remove(state->index);
+		forget(state->index);
 	netlink_close(netlink);
 	if (supervisor >= 0)
 		close(supervisor);

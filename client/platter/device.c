@@ -17,9 +17,13 @@
 
 #include <linux/fs.h>
 
+#include "client/platter/alias.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 #define PAUSE_NS 20000000
+/* How long the node itself may take, which the kernel makes at once. */
+#define NODE_NS UINT64_C(5000000000)
 /* Larger requests bring nothing more, and delay the small ones behind them. */
 #define USUAL_BYTES (1u << 20)
 
@@ -144,20 +148,45 @@ static void pause_a_little(void)
 	nanosleep(&pause, NULL);
 }
 
-static void wait_for_udev(uint64_t deadline)
+/* Whether udev has done all that it had to. */
+static bool run_settle(uint64_t deadline)
 {
 	char name[] = "udevadm", settle[] = "settle", timeout[32];
 	char *const words[] = { name, settle, timeout, NULL }, *const none[] = { NULL };
 	uint64_t now = clock_ns();
+	int status = -1;
 	pid_t pid;
 
-	if (access("/run/udev/control", F_OK) < 0)
-		return;
 	snprintf(timeout, sizeof(timeout), "--timeout=%" PRIu64, now < deadline ? (deadline - now) / 1000000000 + 1 : 0);
 	/* With no environment: it would tell systemd of its own end, as if that were the supervisor's. */
-	if (posix_spawnp(&pid, name, NULL, NULL, words, none) == 0)
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	if (posix_spawnp(&pid, name, NULL, NULL, words, none) != 0)
+		return false;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status == 0;
+}
+
+static bool has_link(unsigned index, const char *name)
+{
+	char link[PATH_MAX], target[PATH_MAX], path[DEVICE_PATH];
+
+	snprintf(link, sizeof(link), ALIAS_BY_ID "%s", name);
+	return realpath(link, target) && strcmp(target, device_path(path, index)) == 0;
+}
+
+/* What other devices keep it busy with is no fault of this one, if that has its link. */
+static int wait_for_udev(unsigned index, const char *name, uint64_t deadline, struct problem *problem)
+{
+	bool settled = run_settle(deadline);
+
+	while (!settled && !has_link(index, name)) {
+		if (clock_ns() > deadline)
+			return problem_set(problem, STATUS_TIMEOUT, "/dev/nbd%u: udev is late, and has made no " ALIAS_BY_ID "%s", index, name);
+		pause_a_little();
+	}
+	if (!has_link(index, name))
+		log_warning("/dev/nbd%u: udev has made no " ALIAS_BY_ID "%s; platter check tells what it lacks", index, name);
+	return 0;
 }
 
 static void tell_of_partitions(unsigned index)
@@ -179,32 +208,48 @@ static void tell_of_partitions(unsigned index)
 		closedir(directory);
 }
 
-/* Opening it has the kernel look for partitions. */
-static bool is_usable(unsigned index)
+/* Opening it has the kernel look for partitions.  STATUS_TIMEOUT: it may yet become usable. */
+static int try_node(unsigned index, struct problem *problem)
 {
-	uint64_t size = 0;
-	char path[DEVICE_PATH];
-	int fd = open(device_path(path, index), O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && ioctl(fd, BLKGETSIZE64, &size) == 0 && size == device_size(index);
+	uint64_t size = 0, wanted = device_size(index);
+	char path[DEVICE_PATH], block[512];
+	int fd = open(device_path(path, index), O_RDONLY | O_CLOEXEC), result = 0;
 
-	if (fd >= 0)
-		close(fd);
-	return done;
+	if (fd < 0)
+		return problem_set(problem, STATUS_TIMEOUT, "%s isn't usable: %s", path,
+				   errno == ENOENT ? "there is no such node; is /dev a devtmpfs?" : strerror(errno));
+	if (ioctl(fd, BLKGETSIZE64, &size) < 0 || size != wanted)
+		result = problem_set(problem, STATUS_TIMEOUT, "%s isn't usable: it has %" PRIu64 " bytes, and should have %" PRIu64, path, size,
+				     wanted);
+	else if (pread(fd, block, sizeof(block), 0) != sizeof(block))
+		result = problem_set(problem, STATUS_REFUSED, "%s isn't usable: its first block can't be read: %s; the server may say why in its log",
+				     path, strerror(errno));
+	close(fd);
+	return result;
 }
 
-int device_settle(unsigned index, uint64_t deadline, struct problem *problem)
+static int wait_for_node(unsigned index, struct problem *problem)
 {
-	while (!is_usable(index)) {
-		if (clock_ns() > deadline)
-			return problem_set(problem, STATUS_TIMEOUT, "/dev/nbd%u isn't usable: %s", index,
-					   errno == ENOENT ? "there is no such node; is /dev a devtmpfs?" : strerror(errno));
+	uint64_t deadline = clock_ns() + NODE_NS;
+
+	while (try_node(index, problem) < 0) {
+		if (!device_is_attached(index))
+			return problem_set(problem, STATUS_NOT_ATTACHED, "/dev/nbd%u: somebody has just detached it", index);
+		if (problem->status != STATUS_TIMEOUT || clock_ns() > deadline)
+			return -1;
 		pause_a_little();
 	}
+	return 0;
+}
+
+int device_settle(unsigned index, const char *name, uint64_t deadline, struct problem *problem)
+{
+	if (wait_for_node(index, problem) < 0)
+		return -1;
 	/* What the rules of udev read about it was written after the kernel's own events. */
 	write_attribute(index, "uevent", "change");
 	tell_of_partitions(index);
-	wait_for_udev(deadline);
-	return 0;
+	return access("/run/udev/control", F_OK) == 0 ? wait_for_udev(index, name, deadline, problem) : 0;
 }
 
 bool device_wait_gone(unsigned index, uint64_t deadline)

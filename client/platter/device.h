@@ -41,8 +41,11 @@ uint32_t device_request(uint32_t maximum);
 /* Has them be so. */
 void device_tune(unsigned index, uint32_t maximum);
 
-/* Waits until its node is there and can be read, its partitions are known, and udev is done with it. */
-int device_settle(unsigned index, uint64_t deadline, struct problem *problem);
+/*
+ * Waits until its node is there and can be read, its partitions are known, and udev, where there is one, has made the links
+ * of NAME.  STATUS_NOT_ATTACHED: it was detached meanwhile.  A read may have to wait for what the supervisor does.
+ */
+int device_settle(unsigned index, const char *name, uint64_t deadline, struct problem *problem);
 
 /* Waits until it has no sockets any more. */
 bool device_wait_gone(unsigned index, uint64_t deadline);

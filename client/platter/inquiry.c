@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/platter/state.h"
@@ -17,6 +18,9 @@
 /* Longer than any supervisor takes for an answer. */
 #define ANSWER_SECONDS 30
 #define MOST_ANSWER (256u << 10)
+/* For one that ends, and fewer than it keeps waiting. */
+#define TRIES 10
+#define PAUSE_NS 100000000
 
 static void address_of(struct sockaddr_un *address, unsigned index)
 {
@@ -97,19 +101,32 @@ static void hang_up(struct asker *asker)
 	*asker = (struct asker){ .fd = -1 };
 }
 
+/* Another one may be about to end, since its device has just gone. */
+static bool is_alone(unsigned index)
+{
+	const struct timespec pause = { 0, PAUSE_NS };
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		int other = inquiry_open(index);
+
+		if (other < 0)
+			return true;
+		close(other);
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *problem)
 {
-	int other = inquiry_open(index);
 	struct sockaddr_un address;
 	struct stat status;
 
 	inquiry->listener = -1;
 	for (unsigned i = 0; i < INQUIRY_MOST; i++)
 		inquiry->askers[i].fd = -1;
-	if (other >= 0) {
-		close(other);
+	if (!is_alone(index))
 		return problem_set(problem, STATUS_OTHER, "nbd%u has a supervisor, which is alive", index);
-	}
 	address_of(&address, index);
 	unlink(address.sun_path);
 	inquiry->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -118,6 +135,12 @@ int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *prob
 		return problem_set(problem, STATUS_FAILED, "%s: %s", address.sun_path, strerror(errno));
 	inquiry->node = status.st_ino;
 	return 0;
+}
+
+void inquiry_refuse(struct inquiry *inquiry)
+{
+	if (inquiry->listener >= 0)
+		shutdown(inquiry->listener, SHUT_RDWR);
 }
 
 void inquiry_close(struct inquiry *inquiry, unsigned index)

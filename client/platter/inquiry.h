@@ -44,6 +44,8 @@ struct inquiry {
 
 /* Listens, as the only one: another supervisor that is alive is STATUS_OTHER.  Under state_lock(), and so is the end. */
 int inquiry_listen(struct inquiry *inquiry, unsigned index, struct problem *problem);
+/* From here on there is no supervisor, for those who ask; what was asked before may be answered. */
+void inquiry_refuse(struct inquiry *inquiry);
 /* One that doesn't listen, too. */
 void inquiry_close(struct inquiry *inquiry, unsigned index);
 

@@ -14,6 +14,7 @@
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 
+#include "client/platter/device.h"
 #include "common/clock.h"
 
 /* linux/nbd.h has it, and names that common/wire.h has, too. */
@@ -21,6 +22,7 @@
 
 /* udev opens each device that comes to be: it is busy then. */
 #define BUSY_NS UINT64_C(5000000000)
+#define GOING_NS UINT64_C(1000000000)
 #define BUSY_PAUSE_NS 50000000
 
 struct netlink {
@@ -161,6 +163,14 @@ static struct nl_msg *connect_message(struct netlink *netlink, const struct netl
 	return NULL;
 }
 
+/* For how long RESULT may be that of a device that is only looked at, or, after its last connection, about to go, which is EINVAL. */
+static uint64_t patience(const struct netlink_device *device, int result)
+{
+	if (result == -EINVAL && device->index >= 0)
+		return GOING_NS;
+	return result == -EBUSY && (device->index < 0 || !device_is_attached((unsigned)device->index)) ? BUSY_NS : 0;
+}
+
 int netlink_connect(struct netlink *netlink, const struct netlink_device *device, const int *sockets, unsigned count,
 		    struct problem *problem)
 {
@@ -175,7 +185,7 @@ int netlink_connect(struct netlink *netlink, const struct netlink_device *device
 			return problem_memory(problem);
 		netlink->index = -1;
 		result = call(netlink, message);
-		if (result != -EBUSY || clock_ns() - begin_ns > BUSY_NS)
+		if (clock_ns() - begin_ns >= patience(device, result))
 			break;
 		nanosleep(&pause, NULL);
 	}

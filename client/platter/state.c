@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/platter/alias.h"
 #include "client/platter/device.h"
 
 #define PATH 128
@@ -59,8 +60,7 @@ static void write_line(FILE *file, const char *key, const char *value)
 	for (; *value; value++) {
 		if (strchr("\"\\$`", *value))
 			fputc('\\', file);
-		/* Only an export's name can have one, and here that is for udev, whose links have none. */
-		fputc(iscntrl((unsigned char)*value) ? '_' : *value, file);
+		fputc(*value, file);
 	}
 	fputs("\"\n", file);
 }
@@ -75,6 +75,8 @@ static void write_number(FILE *file, const char *key, uint64_t value)
 
 static void write_all(FILE *file, const struct state *state)
 {
+	char alias[ALIAS_SIZE];
+
 	for (const char *const *key = settings_keys; *key; key++) {
 		char *value = settings_get(&state->settings, *key);
 
@@ -89,10 +91,9 @@ static void write_all(FILE *file, const struct state *state)
 	write_number(file, "maximum", state->maximum);
 	write_line(file, "identity", state->identity);
 	write_line(file, "backend", state->backend);
-	/* For udev's links by path. */
-	write_line(file, "host", state->settings.uri.host ? state->settings.uri.host : "unix");
-	write_line(file, "port", state->settings.uri.port ? state->settings.uri.port : "");
-	write_line(file, "export", state->settings.uri.export);
+	/* For udev, which takes what is between the quotes as it is. */
+	if (alias_by_path(alias, &state->settings.uri) == 0)
+		fprintf(file, "PLATTER_PATH=\"%s\"\n", alias);
 }
 
 /* Nobody sees half of it. */

@@ -15,6 +15,7 @@
 #include "client/platter/device.h"
 #include "client/platter/service.h"
 #include "common/clock.h"
+#include "common/ktls.h"
 #include "common/log.h"
 
 /* How soon what the kernel hadn't yet found dead is offered again. */
@@ -46,6 +47,14 @@ static void tell_service(const struct supervisor *supervisor)
 		       supervisor->state.links);
 }
 
+/* Of a connection that another supervisor made. */
+static void describe_tls(int fd, char *text)
+{
+	const char *cipher = ktls_cipher(fd);
+
+	snprintf(text, LINK_TLS, "%s%s", cipher ? cipher : "by a relay", cipher ? ", by the kernel" : "");
+}
+
 void supervisor_keep(struct supervisor *supervisor, unsigned which, int fd)
 {
 	struct supervised *link = &supervisor->links[which];
@@ -55,7 +64,7 @@ void supervisor_keep(struct supervisor *supervisor, unsigned which, int fd)
 	if (!link->peer[0])
 		dial_peer(fd, link->peer);
 	if (!link->tls[0] && supervisor->state.settings.uri.tls)
-		strcpy(link->tls, link->peer[0] ? "by the kernel" : "by a relay");
+		describe_tls(fd, link->tls);
 	service_keep(which, fd);
 }
 

@@ -11,8 +11,8 @@ from daemon import PLATTER, SANITIZED
 
 GENERATOR = os.path.join(os.path.dirname(PLATTER), "platter-generator")
 
-DEVICE = r"dev-disk-by\x2did-nbd\x2d"
-BY_ID = "blockdev@" + DEVICE
+BY_ID = r"dev-disk-by\x2did-nbd\x2d"
+BY_PATH = r"dev-disk-by\x2dpath-nbd\x2d"
 
 
 @pytest.fixture
@@ -20,12 +20,14 @@ def generate(directory):
     attach_d, output = os.path.join(directory, "attach.d"), os.path.join(directory, "normal")
     os.mkdir(attach_d)
     os.mkdir(output)
-    environment = os.environ | {"PLATTER_ATTACH_D": attach_d, "PLATTER_NBDTAB": os.path.join(directory, "nbdtab")}
+    environment = os.environ | {"PLATTER_ATTACH_D": attach_d, "PLATTER_NBDTAB": os.path.join(directory, "nbdtab"),
+                                "SYSTEMD_FSTAB": os.path.join(directory, "fstab")}
 
-    def run(nbdtab="", **files):
+    def run(nbdtab="", fstab="", **files):
         """What it writes: a link's target or a file's lines, by name; what it says."""
-        with open(os.path.join(directory, "nbdtab"), "w", encoding="utf-8") as file:
-            file.write(nbdtab)
+        for name, text in (("nbdtab", nbdtab), ("fstab", fstab)):
+            with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+                file.write(text)
         for name, text in files.items():
             with open(os.path.join(attach_d, name + ".conf"), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -52,14 +54,14 @@ def drop_in(name):
     return f"platter@{name}.service.d/50-platter.conf"
 
 
-def late(*names):
+def late(name, *devices):
     """Swap on these devices needs the network, which needs what comes behind other swap."""
-    return {f"{name}.swap.d/50-platter.conf": ["[Unit]", "DefaultDependencies=no", "Conflicts=umount.target", "Before=umount.target"]
-            for name in names}
+    return {f"{device}.swap.d/50-platter.conf": ["[Unit]", "DefaultDependencies=no", "Conflicts=umount.target", "Before=umount.target",
+                                                 f"After=platter@{name}.service"] for device in devices}
 
 
-def order(source, *targets):
-    return ["[Unit]", "SourcePath=" + source] + [f"{word}={target}.target" for target in targets for word in ("Wants", "Before")]
+def order(source, *devices):
+    return ["[Unit]", "SourcePath=" + source] + [f"{word}=blockdev@{device}.target" for device in devices for word in ("Wants", "Before")]
 
 
 def test_nothing(generate):
@@ -73,16 +75,39 @@ def test_everything(generate):
     assert said == "" and made == {
         wants("vm1"): template,
         wants("data"): template,
-        drop_in("vm1"): order("attach.d/vm1.conf", BY_ID + "vm1"),
-        drop_in("vm2"): order("attach.d/vm2.conf", BY_ID + "vm2"),
-        drop_in("data"): order("nbdtab", BY_ID + "data", "blockdev@dev-nbd4"),
-        drop_in("a-b"): order("nbdtab", BY_ID + r"a\x2db", "blockdev@dev-nbd5"),
-    } | late(DEVICE + "vm1", DEVICE + "vm2", DEVICE + "data", DEVICE + r"a\x2db", "dev-nbd4", "dev-nbd5")
+        drop_in("vm1"): order("attach.d/vm1.conf", BY_ID + "vm1", BY_PATH + r"h:10809\x2dx"),
+        drop_in("vm2"): order("attach.d/vm2.conf", BY_ID + "vm2", BY_PATH + r"h:10809\x2dy"),
+        drop_in("data"): order("nbdtab", BY_ID + "data", BY_PATH + r"host:10809\x2ddata"),
+        drop_in("a-b"): order("nbdtab", BY_ID + r"a\x2db", BY_PATH + r"host:10809\x2dmore"),
+    } | late("vm1", BY_ID + "vm1", BY_PATH + r"h:10809\x2dx") | late("vm2", BY_ID + "vm2", BY_PATH + r"h:10809\x2dy") | late(
+        "data", BY_ID + "data", BY_PATH + r"host:10809\x2ddata", "dev-nbd4") | late(
+        "a-b", BY_ID + r"a\x2db", BY_PATH + r"host:10809\x2dmore", "dev-nbd5")
+
+
+def test_partitions_of_fstab(generate):
+    fstab = "".join(f"{device} none swap nofail 0 0\n" for device in (
+        "/dev/disk/by-id/nbd-vm1-part2", "/dev/disk/by-path/nbd-h:7-a\\x2fb-part13", "/dev/nbd3p1",
+        # None of them are: another disk's, no numbers, other devices.
+        "/dev/disk/by-id/nbd-vm12-part2", "/dev/disk/by-id/nbd-vm1-part", "/dev/disk/by-id/nbd-vm1-part2x", "/dev/nbd31", "/dev/nbd3p", "LABEL=vm1"))
+    made, said = generate(fstab=fstab + "nonsense\n", vm1="uri = nbd://h:7/a/b\ndevice = nbd3\n")
+    by_path = BY_PATH + r"h:7\x2da\x5cx2fb"
+    template = made.pop(wants("vm1"))
+    assert template and said == "" and made == {
+        drop_in("vm1"): order("attach.d/vm1.conf", BY_ID + "vm1", BY_ID + r"vm1\x2dpart2", by_path, by_path + r"\x2dpart13"),
+    } | late("vm1", BY_ID + "vm1", BY_ID + r"vm1\x2dpart2", by_path, by_path + r"\x2dpart13", "dev-nbd3", "dev-nbd3p1")
+
+
+def test_names_that_are_too_long_for_units(generate):
+    name = "-".join("x" * 32)
+    made, said = generate(**{name: f"uri = nbd://h/{'y' * 300}\n"})
+    assert said == "" and made[drop_in(name)] == order(f"attach.d/{name}.conf", BY_ID + name.replace("-", r"\x2d"))
+    made, said = generate(**{name: f"uri = nbd://h/{'%2F' * 30}\n"})
+    assert said == "" and made[drop_in(name)] == order(f"attach.d/{name}.conf", BY_ID + name.replace("-", r"\x2d"))
 
 
 def test_what_is_wrong_is_told_and_passed_over(generate):
     made, said = generate("nonsense\nnbd0 host data\nnbd1 host data\n", x="uri = nothing\n")
-    assert sorted(made) == sorted([drop_in("data"), wants("data"), *late(DEVICE + "data", "dev-nbd0")])
+    assert sorted(made) == sorted([drop_in("data"), wants("data"), *late("data", BY_ID + "data", BY_PATH + r"host:10809\x2ddata", "dev-nbd0")])
     assert said.count("\n") == 3
     for text in ("attach.d/x.conf: nothing: a scheme is missing", "nbdtab:1: nonsense: device, host and export", "nbdtab:3: data is another one's"):
         assert text in said

@@ -168,6 +168,20 @@ static void test_one_supervisor(void **state)
 	assert_int_equal(inquiry_listen(&inquiry, INDEX, &problem), 0);
 }
 
+/* The next one has its place before it has gone, and keeps that. */
+static void test_one_that_ends(void **state)
+{
+	struct inquiry first = inquiry;
+	struct problem problem;
+
+	(void)state;
+	inquiry_refuse(&first);
+	assert_int_equal(inquiry_open(INDEX), -1);
+	assert_int_equal(inquiry_listen(&inquiry, INDEX, &problem), 0);
+	inquiry_close(&first, INDEX);
+	close(ask_as(0));
+}
+
 static void test_what_is_no_question(void **state)
 {
 	static const char *const texts[] = { "\n", "hello\n", "{}\n", "[]\n", "{\"ask\": 1}\n", "{\"ask\": null}\n", "\"status\"\n", "{\"ask\"\n" };
@@ -246,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_supervisor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_that_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_no_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_there_is_room_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoilt_questions, setup, teardown),

@@ -99,7 +99,8 @@ boot() {
     exec {to_guest}<>"$temp/to_guest"
     # In a process substitution the read end sees the end of file when QEMU ends, however it does.
     # KVM is not relied on: a guest may hang in it where it is nested. With -cpu max the guest has random numbers at once.
-    exec {from_guest}< <(exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" \
+    # QEMU 7.2 leaves wrong flags behind cmpxchg16b, which Linux 6.12 doesn't survive.
+    exec {from_guest}< <(exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max,cx16=off -smp 2 -m "$memory" \
         -nodefaults -no-user-config -no-reboot -display none \
         -kernel "$kernel/boot/vmlinuz" -initrd "$temp/initramfs" \
         -append "console=ttyS0 panic=-1 $options" \

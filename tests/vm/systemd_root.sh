@@ -82,10 +82,10 @@ configure_systemd_root() {
     mkdir -p "$root/etc/platter/attach.d"
     printf 'uri = nbd://10.0.2.2:%s/data\n' "$2" >"$root/etc/platter/attach.d/data.conf"
     printf 'uri = nbd://10.0.2.2:%s/disk\nauto = no\n' "$2" >"$root/etc/platter/attach.d/later.conf"
-    printf 'nbd9 10.0.2.2 ro port=%s,_name=tab\nswap 10.0.2.2 swap port=%s,swap\n' "$2" "$2" >"$root/etc/nbdtab"
+    printf 'nbd9 10.0.2.2 ro port=%s,_name=tab\nnbd8 10.0.2.2 swap port=%s,swap\n' "$2" "$2" >"$root/etc/nbdtab"
     {
         echo '/dev/disk/by-id/nbd-data /data ext4 _netdev,x-systemd.requires=platter@data.service,x-systemd.device-timeout=60s 0 0'
         echo '/dev/nbd9 /tab ext4 ro,_netdev,x-systemd.device-timeout=60s 0 0'
-        echo '/dev/disk/by-id/nbd-swap none swap nofail,x-systemd.device-timeout=60s 0 0'
+        echo '/dev/nbd8 none swap nofail,x-systemd.device-timeout=60s 0 0'
     } >"$root/etc/fstab"
 }

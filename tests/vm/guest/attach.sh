@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 83
+# checks: 112
 # platter attaches, lists and detaches exports; what is in use stays.
 
 URI=nbd://$SERVER:$PORT
@@ -95,6 +95,45 @@ check "mount by nbd-client" mount -t xfs /dev/nbd5p1 /mnt
 check "checksums by nbd-client" same_tree /mnt
 check "umount by nbd-client" umount /mnt
 check "detach by nbd-client" detach nbd5
+
+equal "a device that is asked for" "$(platter attach --device nbd6 --name first "$URI/ram0")" /dev/nbd6
+echo "errors are expected" >/dev/kmsg
+begin=$(cut -d. -f1 /proc/uptime)
+check "and is taken" exits 5 platter attach --device nbd6 --name second "$URI/ro"
+check "it says by what" said "/dev/nbd6 is taken: it is $URI/ram0; "
+at_most() {
+    [ "$1" -le "$2" ] || { echo "$1 is more than $2"; return 1; }
+}
+check "at once" at_most $(($(cut -d. -f1 /proc/uptime) - begin)) 2
+check "the kernel wasn't asked" refused sh -c "dmesg | grep 'already in use'"
+check "of nbd-client's, too" sh -c "nbd-client $SERVER $PORT /dev/nbd8 -N ro -persist >/dev/null && [ -e /sys/block/nbd8/pid ]"
+check "that is taken" exits 5 platter attach --device nbd8 --name second "$URI/ro"
+check "it says that, too" said "/dev/nbd8 is taken: it is "
+check "nbd-client detaches it" detach nbd8
+check "detach it" platter detach first
+check "a disk that takes its time" server_does export add slow=delay:ram0
+check "for a flush" server_does param delay flush_us 3000000
+equal "attach it" "$(platter attach --device nbd6 --name first "$URI/slow")" /dev/nbd6
+platter detach first &
+job=$!
+check "detach it, which takes as long" soon sh -c "ls -l /proc/$job/fd | grep nbd6"
+check "meanwhile that is waited for" platter attach --device nbd6 --name second "$URI/ro"
+check "it has been detached" wait $job
+check "it is another one now" is second alive
+check "detach that" platter detach second
+check "its export ends" server_does export remove slow
+
+check "a disk that can't be read, on its first block" server_does export add spoilt=error:ro
+check "as if its server were broken" server_does param error per_million 1000000
+check "is refused" exits 8 platter attach --device nbd6 "$URI/spoilt"
+check "it says why" said "/dev/nbd6 isn't usable: its first block can't be read: Input/output error"
+check "and isn't attached" test ! -e /sys/block/nbd6/pid
+check "nor is anything left of it" exits 3 platter detach spoilt
+check "that export ends" server_does export remove spoilt
+check "a device without a node" exits 10 unshare -m sh -c "mount -t tmpfs none /dev && platter attach --device nbd6 $URI/ram0"
+check "what is wrong there" said "/dev/nbd6 isn't usable: there is no such node"
+check "it isn't attached, either" test ! -e /sys/block/nbd6/pid
+echo "errors are a fault" >/dev/kmsg
 
 check "no such export" exits 8 platter attach "$URI/nothing"
 check "it says how to find one" said "platter exports URI"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 50
+# checks: 53
 # platter attaches by TLS: a relay of its own where the kernel has none, the kernel where it does.
 
 URI=nbds://127.0.0.1
@@ -73,7 +73,10 @@ outlives "X.509"
 check "X.509: the kernel does it again" status_says ", by the kernel"
 check "X.509: platter is killed" kill -KILL "$(supervisor)"
 check "X.509: its device goes on" dd if=/dev/nbd0 of=/dev/null bs=1M count=8 iflag=direct
-check "X.509: detach without it" platter detach one
+check "X.509: another adopts it" platter attach "$URI/one"
+check "X.509: that knows who does TLS" soon status_says "alive, it seems, for"
+check "X.509: though not with which cipher" status_says ", by the kernel"
+check "X.509: detach" platter detach one
 check "PSK: attach" attach_one --tls-psk /pki/keys.psk nbds://client@127.0.0.1/one
 check "PSK: the kernel does it" status_says ", by the kernel"
 outlives "PSK"

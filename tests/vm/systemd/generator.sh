@@ -24,7 +24,7 @@ printf 'nbd5 %s ram0 port=%s,_name=five\nnonsense\n' "$SERVER" "$PORT" >/etc/nbd
 printf 'uri = %s/ro\nread-only = yes\nauto = no\n' "$URI" >/etc/platter/attach.d/six.conf
 check "more is configured" systemctl daemon-reload
 check "a mistake is told" sh -c "platter check | grep '^wrong: /etc/nbdtab:2: nonsense: device, host and export'"
-check "by the device, too" before five blockdev@dev-nbd5
+check "by its path" before five "blockdev@dev-disk-by\x2dpath-nbd\x2d$SERVER:$PORT\x2dram0"
 check "by its name" before five "${BY_ID}five"
 check "what isn't for the boot has its order" before six "${BY_ID}six"
 check "as at boot" systemctl start remote-fs.target

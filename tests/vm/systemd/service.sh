@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 59
+# checks: 96
 # systemd starts what attaches, in the right order, and starts it again; platter asks it to, where it runs.
 
 URI=nbd://$SERVER:$PORT
@@ -39,7 +39,7 @@ check "platter knows it" is data alive
 check "what nbdtab has is mounted" mountpoint /tab
 check "its checksums" same_tree /tab
 equal "on the device that it asks for" "$(device_of tab)" nbd9
-check "swap is on" grep "$(device_of swap)" /proc/swaps
+check "swap is on" grep '^/dev/nbd8 ' /proc/swaps
 check "what isn't for the boot isn't there" exits 3 platter status later
 equal "by its name" "$(platter attach later)" "$(readlink -f /dev/disk/by-id/nbd-later)"
 check "it has a service" systemctl is-active platter@later.service
@@ -92,6 +92,55 @@ check "nothing has failed since" nothing_failed
 echo "errors are a fault" >/dev/kmsg
 check "detach of what fstab mounted" exits 5 platter detach data
 check "it says where" said "mounted on /data"
+
+# by_path EXPORT: what the link of the guest's own server is to.
+by_path() {
+    readlink -f "/dev/disk/by-path/nbd-127.0.0.1:10809-$1"
+}
+
+check "a server with nasty names, and TLS" start_server --tls-certificates=/pki --tls=on 'a/b c=ram:16M' 'größe$"=ram:16M' one=ram:16M
+check "a slash and a blank" platter attach --name slash nbd://127.0.0.1/a/b%20c
+equal "are escaped" "$(by_path 'a\x2fb\x20c')" "/dev/$(device_of slash)"
+check "partition it" sh -c "printf 'n\np\n1\n\n\nw\n' | fdisk /dev/disk/by-id/nbd-slash"
+check "the partition's, too" soon test -b '/dev/disk/by-path/nbd-127.0.0.1:10809-a\x2fb\x20c-part1'
+check "no directory was made" test ! -e /dev/disk/by-path/nbd-127.0.0.1:10809-a
+check "UTF-8 and quotes" platter attach --name quotes nbd://127.0.0.1/gr%C3%B6%C3%9Fe%24%22
+equal "likewise" "$(by_path 'größe\x24\x22')" "/dev/$(device_of quotes)"
+check "detach both" platter detach slash quotes
+
+check "TLS" platter attach --tls-certificates /pki nbds://127.0.0.1/one
+check "by the kernel" sh -c "platter status one | grep 'TLSv1.3 TLS_AES_128_GCM_SHA256, by the kernel'"
+pid=$(main_pid one)
+check "its supervisor is killed, too" kill -KILL "$pid"
+check "another one comes there" soon another_pid one "$pid"
+check "which is well" soon is one alive
+equal "with the same connection" "$(reconnects one)" 0
+check "it asks the kernel for the cipher" sh -c "platter status one | grep 'TLSv1.3 TLS_AES_128_GCM_SHA256, by the kernel'"
+check "detach it" platter detach one
+check "that server ends" kill -TERM "${server:?}"
+
+echo "errors are expected" >/dev/kmsg
+check "a disk whose first block can't be read" server_does export add spoilt=error:disk
+check "since its server is broken" server_does param error per_million 1000000
+begin=$(cut -d. -f1 /proc/uptime)
+check "its service fails" exits 8 platter attach "$URI/spoilt"
+check "that is told" said "isn't usable: its first block can't be read: Input/output error"
+check "long before its time is over" test $(($(cut -d. -f1 /proc/uptime) - begin)) -lt 30
+check "nothing is attached" exits 3 platter status spoilt
+check "its export ends" server_does export remove spoilt
+check "udev does nothing" udevadm control --stop-exec-queue
+check "attach with no links" exits 10 platter attach --name late "$URI/ram0"
+check "that is told, too" said "udev is late, and has made no /dev/disk/by-id/nbd-late"
+check "udev goes on" udevadm control --start-exec-queue
+check "it isn't attached" exits 3 platter status late
+check "nor does a service try" soon sh -c "systemctl is-active platter@late.service | grep inactive"
+check "without its rules" sh -c "cd /usr/local/lib/udev/rules.d && mv 65-platter.rules /tmp && udevadm control --reload"
+check "attach" platter attach --name bare "$URI/ram0"
+check "its service warns" soon sh -c "journalctl -u platter@bare | grep 'udev has made no /dev/disk/by-id/nbd-bare; platter check'"
+check "detach what has no links" platter detach bare
+check "they are there again" sh -c "mv /tmp/65-platter.rules /usr/local/lib/udev/rules.d && udevadm control --reload"
+check "no unit has failed" nothing_failed
+echo "errors are a fault" >/dev/kmsg
 
 # It is still mounted when the guest is switched off.
 check "attach by hand, and stay" platter attach --name last "$URI/ram0"
