@@ -136,22 +136,23 @@ static struct config_section *add_section(struct reading *reading, const char *k
 /* What stands in brackets, LENGTH bytes with them.  Here and not in the library, which would cut names at 50 bytes. */
 static void begin_section(struct reading *reading, const char *line, size_t length)
 {
-	char *kind = strndup(line + 1, length - 1);
-	char *end = kind ? strrchr(kind, ']') : NULL;
-	char *name;
+	char *text = strndup(line + 1, length - 1);
+	char *end = text ? strrchr(text, ']') : NULL;
+	char *kind, *name;
 
 	reading->section = NULL;
 	reading->lost = true;
 	if (!end || end[1 + strspn(end + 1, blanks)]) {
 		config_text_problem(reading->text, &reading->place,
-				    kind ? "%.*s: write [KIND] or [KIND NAME] on a line of its own" : "%.*s: no memory",
+				    text ? "%.*s: write [KIND] or [KIND NAME] on a line of its own" : "%.*s: no memory",
 				    (int)(length < 64 ? length : 64), line);
-		free(kind);
+		free(text);
 		return;
 	}
-	while (end > kind && strchr(blanks, end[-1]))
+	while (end > text && strchr(blanks, end[-1]))
 		end--;
 	*end = '\0';
+	kind = text + strspn(text, blanks);
 	name = kind + strcspn(kind, blanks);
 	if (*name)
 		*name++ = '\0';
@@ -160,7 +161,7 @@ static void begin_section(struct reading *reading, const char *line, size_t leng
 	reading->lost = !reading->section;
 	if (reading->lost)
 		config_text_problem(reading->text, &reading->place, "[%s]: no memory", kind);
-	free(kind);
+	free(text);
 }
 
 /* A line that should be a setting and wasn't. */

@@ -204,7 +204,10 @@ int reload_tls(struct platter_error *error)
 	int result;
 
 	pthread_mutex_lock(&reload.lock);
+	notify_reloading();
 	result = credentials_reload(error);
+	if (atomic_load(&reload.allowed))
+		notify_reloaded();
 	pthread_mutex_unlock(&reload.lock);
 	return result;
 }

@@ -171,13 +171,16 @@ static bool is_there(const char *name)
 	return is;
 }
 
-/* Whether it is clients who keep it. */
+/* Whether it is clients who keep it, and not another name that its disk has. */
 static bool is_used(const char *name)
 {
 	struct export *export = export_get(name);
 	struct disk *disk = export && strcmp(export->disk->name, name) != 0 ? NULL : disk_find(name);
 	bool used = disk ? disk_users(disk) > 0 : export && export->users > 0;
 
+	registry_lock();
+	used &= !disk || !export_other(disk, name);
+	registry_unlock();
 	export_put(export);
 	disk_put(disk);
 	return used;

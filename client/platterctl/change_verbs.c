@@ -17,16 +17,19 @@
 /* A path that begins with a dot is meant from here, not from where the server runs.  The caller frees it; NULL: no memory. */
 static char *absolute(const char *spec)
 {
-	const char *path = strchr(spec, '=');
+	char *copy = strdup(spec);
+	/* As in the server's spec.c: an equal sign before anything else ends a name, but in a path. */
+	const char *end = copy ? escape_find(copy, "=:,") : NULL;
+	const char *path = copy && *end == '=' && *copy != '/' && *copy != '.' ? end + 1 : copy;
 	char *here, *escaped, *result = NULL;
 
-	path = path && path[1] == '.' ? path + 1 : spec;
-	if (*path != '.')
-		return strdup(spec);
+	if (!copy || *path != '.')
+		return copy;
 	here = getcwd(NULL, 0);
 	escaped = here ? escape_add(here) : NULL;
-	if (escaped && asprintf(&result, "%.*s%s/%s", (int)(path - spec), spec, escaped, path) < 0)
+	if (escaped && asprintf(&result, "%.*s%s/%s", (int)(path - copy), copy, escaped, path) < 0)
 		result = NULL;
+	free(copy);
 	free(escaped);
 	free(here);
 	return result;

@@ -58,8 +58,8 @@ static bool is_plain(const char *text)
 {
 	size_t length = strlen(text);
 
-	return length < LINE_MAX && !strpbrk(text, "\r\n") && !strstr(text, " ;") && !strstr(text, "\t;") && length &&
-	       !isspace((unsigned char)text[0]) && !isspace((unsigned char)text[length - 1]) && text[0] != ';';
+	return !length || (length < LINE_MAX && !strpbrk(text, "\r\n") && !strstr(text, " ;") && !strstr(text, "\t;") &&
+			   !isspace((unsigned char)text[0]) && !isspace((unsigned char)text[length - 1]) && text[0] != ';');
 }
 
 static bool can_be_written(const struct definition *definition)

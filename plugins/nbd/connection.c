@@ -18,8 +18,6 @@
 #include "plugins/nbd/work.h"
 
 #define MS UINT64_C(1000000)
-/* For a connection and its handshake. */
-#define DIAL_NS (30000 * MS)
 /* Between two tries: at first, and at most. */
 #define FIRST_PAUSE_NS (100 * MS)
 #define LONGEST_PAUSE_NS (5000 * MS)
@@ -149,9 +147,10 @@ void connection_destroy(struct connection *c)
 }
 
 /* Until the handshake is over. */
-static int shake_hands(struct connection *c)
+static int shake_hands(struct connection *c, unsigned seconds)
 {
-	uint64_t until = work_clock_ns() + DIAL_NS;
+	uint64_t until = work_clock_ns() + seconds * 1000 * MS;
+	char late[64];
 
 	while (!nbd_aio_is_ready(c->handle)) {
 		if (c->disk->stopping)
@@ -162,7 +161,8 @@ static int shake_hands(struct connection *c)
 			return -ECONNREFUSED;
 		}
 		if (work_clock_ns() >= until) {
-			set_reason(c, "no connection and handshake within 30 s");
+			snprintf(late, sizeof(late), "no connection and handshake within %u s", seconds);
+			set_reason(c, late);
 			return -ETIMEDOUT;
 		}
 		turn(c, until);
@@ -170,7 +170,7 @@ static int shake_hands(struct connection *c)
 	return 0;
 }
 
-int connection_dial(struct connection *c, struct upstream *upstream)
+int connection_dial(struct connection *c, struct upstream *upstream, unsigned seconds)
 {
 	char reason[UPSTREAM_REASON];
 	int result;
@@ -182,7 +182,7 @@ int connection_dial(struct connection *c, struct upstream *upstream)
 		set_reason(c, reason);
 		return -EINVAL;
 	}
-	result = shake_hands(c);
+	result = shake_hands(c, seconds);
 	if (result == 0) {
 		keep_alive(c);
 		result = upstream_read(c->handle, upstream, reason);
@@ -205,7 +205,7 @@ static int dial_again(struct connection *c)
 	was = c->disk->upstream;
 	strcpy(before, c->reason);
 	pthread_mutex_unlock(&c->disk->lock);
-	result = connection_dial(c, &now);
+	result = connection_dial(c, &now, DIAL_SECONDS);
 	if (result == 0 && !upstream_goes_on(&was, &now, reason)) {
 		hang_up(c);
 		set_reason(c, reason);
@@ -277,6 +277,5 @@ int connection_start(struct connection *c)
 
 void connection_join(struct connection *c)
 {
-	connection_wake(c);
 	pthread_join(c->thread, NULL);
 }

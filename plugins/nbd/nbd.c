@@ -81,6 +81,9 @@ static void nbd_disk_remove(struct platter_disk *platter)
 static void stop(struct nbd_disk *disk, unsigned count)
 {
 	disk->stopping = true;
+	/* Each may take a moment to say goodbye: all do so at once. */
+	for (unsigned i = 0; i < count; i++)
+		connection_wake(&disk->connections[i]);
 	for (unsigned i = 0; i < count; i++)
 		connection_join(&disk->connections[i]);
 	(void)work_fail_waiting(disk);
@@ -120,7 +123,7 @@ static int nbd_disk_open(struct platter_disk *platter, struct platter_geometry *
 	int result = connection_init(first, disk, 0);
 
 	if (result == 0)
-		result = connection_dial(first, &disk->upstream);
+		result = connection_dial(first, &disk->upstream, DIAL_SECONDS);
 	if (result < 0) {
 		platter_fail(error, -result, "%s: %s", disk->uri, *first->reason ? first->reason : strerror(-result));
 		connection_destroy(first);
@@ -184,7 +187,7 @@ static int ask(struct nbd_disk *disk, uint64_t *bytes, struct platter_error *err
 {
 	struct connection asking = { .disk = disk, .wake = -1 };
 	struct upstream upstream;
-	int result = connection_dial(&asking, &upstream);
+	int result = connection_dial(&asking, &upstream, ASK_SECONDS);
 
 	if (result < 0)
 		platter_fail(error, -result, "%s: %s", disk->uri, asking.reason);

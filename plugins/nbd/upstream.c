@@ -38,14 +38,15 @@ struct nbd_handle *upstream_dial(const char *uri, char reason[UPSTREAM_REASON])
 	return NULL;
 }
 
-/* The last word of the description, if it is "uuid=" and as long as one. */
+/* The last word of the description, if it is "uuid=" and looks like one. */
 static void read_uuid(struct nbd_handle *handle, char uuid[UPSTREAM_UUID + 1])
 {
 	char *text = nbd_get_export_description(handle);
 	const char *word = text ? strrchr(text, ' ') : NULL;
 
 	word = word ? word + 1 : text;
-	if (word && strncmp(word, "uuid=", 5) == 0 && strlen(word + 5) == UPSTREAM_UUID)
+	if (word && strncmp(word, "uuid=", 5) == 0 && strlen(word + 5) == UPSTREAM_UUID &&
+	    strspn(word + 5, "0123456789abcdefABCDEF-") == UPSTREAM_UUID)
 		memcpy(uuid, word + 5, UPSTREAM_UUID + 1);
 	free(text);
 }

@@ -213,6 +213,17 @@ def test_what_stands_on_one_that_leaves_waits_for_the_next(config):
         assert "error" not in daemon.log()
 
 
+def test_one_that_was_exported_by_hand_too_stays(config):
+    """Its clients aren't waited for: that name would be there still."""
+    config.write("[export a]\nsource = ram:1M\n")
+    with config.daemon() as daemon:
+        daemon.ctl("export", "add", "hand=disk:a")
+        with Wire(daemon).go(b"hand"):
+            config.write("")
+            reload(daemon, failed=["a: not removed: a is exported as hand, too: remove that first"])
+        assert usable(daemon, b"a")
+
+
 def test_what_stands_on_another_may_come_before_it(config):
     """At the start, too: the files' names say nothing of what is in them."""
     config.drop_in("a.conf", "[export a]\nsource = disk:b\n")

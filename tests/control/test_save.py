@@ -56,6 +56,26 @@ def test_names_that_are_no_file_names(config):
     assert saved(config) == []
 
 
+def test_only_a_path_is_meant_from_here(config, directory):
+    with open(f"{directory}/x.img", "wb") as image:
+        image.truncate(1 << 20)
+    here = os.path.relpath(f"{directory}/x.img")
+    with config.daemon() as daemon:
+        daemon.ctl("export", "add", "--save", "a=ram:1M,description=.b", f"b\\=c={here}", "ram:1M,description=.d,uuid=01234567-89ab-cdef-0123-456789abcdef")
+        assert sorted((one["name"], one["description"]) for one in daemon.ctl_json("exports")["exports"])[0] == ("a", ".b")
+        assert ".d" in [one["description"] for one in daemon.ctl_json("exports")["exports"]]
+        with open(config.path + ".d/export-b%3Dc.conf", encoding="utf-8") as file:
+            assert f"source = {os.getcwd()}/{here}\n" in file.read()
+
+
+def test_a_value_may_be_empty(config):
+    with config.daemon() as daemon:
+        daemon.ctl("export", "add", "--save", "a=ram:1M,description=")
+        assert daemon.ctl("reload") == ""
+    with config.daemon() as daemon:
+        assert daemon.ctl_json("exports")["exports"][0]["description"] == ""
+
+
 def test_another_definition_takes_the_place(config):
     with config.daemon() as daemon:
         daemon.ctl("export", "add", "--save", "a=ram:1M")

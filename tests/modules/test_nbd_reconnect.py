@@ -13,9 +13,9 @@ import pytest
 
 from daemon import wait_for
 from nbd_support import MIB, Front, image, nbdkit, upstream
-from wire_client import (CMD_BLOCK_STATUS, CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, ESHUTDOWN, HAS_FLAGS, IHAVEOPT, INFO_EXPORT, NBDMAGIC,
-                         OPT_GO, OPT_SET_META_CONTEXT, OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REP_MAGIC, REP_META_CONTEXT, REPLY_MAGIC,
-                         SEND_FLUSH, STRUCTURED_MAGIC, TYPE_BLOCK_STATUS, Wire)
+from wire_client import (CMD_BLOCK_STATUS, CMD_DISC, CMD_FLUSH, CMD_READ, CMD_WRITE, EIO, ESHUTDOWN, HAS_FLAGS, IHAVEOPT, INFO_DESCRIPTION,
+                         INFO_EXPORT, NBDMAGIC, OPT_GO, OPT_SET_META_CONTEXT, OPT_STRUCTURED_REPLY, REP_ACK, REP_INFO, REP_MAGIC,
+                         REP_META_CONTEXT, REPLY_MAGIC, SEND_FLUSH, STRUCTURED_MAGIC, TYPE_BLOCK_STATUS, Wire)
 
 
 def send_reads(wire, count=8):
@@ -251,12 +251,30 @@ def test_a_client_leaves_and_the_server_ends_while_requests_wait(directory):
         assert "was not asked to make everything durable" in front.log()
 
 
+def test_a_server_that_stands_still_holds_nobody_up_for_long(directory):
+    """Neither who asks how the connections are, nor the end of many of them."""
+    with upstream(directory, "x=ram:4M") as up, Front(directory, up.uri("x"), keys=",connections=16") as front:
+        with Wire(front).go(b"r") as wire:
+            wait_for(lambda: sum("connected" in line for line in front.connections()) == 16, "all are there")
+            os.kill(up.pid, signal.SIGSTOP)
+            try:
+                begun = time.monotonic()
+                assert front.ctl("ioctl", "r", "connections").count("connected") == 16
+                assert time.monotonic() - begun < 15
+                wire.disconnect()
+                begun = time.monotonic()
+                front.stop()
+                assert time.monotonic() - begun < 8
+            finally:
+                os.kill(up.pid, signal.SIGCONT)
+
+
 class Scripted:
     """A server of 1 MiB whose transmission is the test's: ANSWER(number, command, cookie, length) gives bytes, or None to hang up."""
 
-    def __init__(self, directory, answer, flags=HAS_FLAGS | SEND_FLUSH, structured=False):
+    def __init__(self, directory, answer, flags=HAS_FLAGS | SEND_FLUSH, structured=False, description=None):
         self.path = os.path.join(directory, "scripted.sock")
-        self.answer, self.flags, self.structured, self.connections = answer, flags, structured, 0
+        self.answer, self.flags, self.structured, self.description, self.connections = answer, flags, structured, description, 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen()
@@ -285,6 +303,9 @@ class Scripted:
             if number == OPT_GO:
                 info = struct.pack(">HQH", INFO_EXPORT, MIB, self.flags)
                 client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_INFO, len(info)) + info)
+                if self.description:
+                    info = struct.pack(">H", INFO_DESCRIPTION) + self.description(self.connections)
+                    client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_INFO, len(info)) + info)
                 client.sendall(struct.pack(">QIII", REP_MAGIC, number, REP_ACK, 0))
                 return
             client.sendall(struct.pack(">QIII", REP_MAGIC, number, 0x80000001, 0))
@@ -334,6 +355,19 @@ def test_a_request_that_ends_every_connection_is_not_sent_for_ever(directory):
             wait_for(lambda: wire.command(CMD_READ, 0, 512) == (0, bytes(512)), "others are answered")
             # It rested between its tries.
             assert server.connections < 60
+
+
+def test_what_only_begins_like_an_identity_is_none(directory):
+    """It isn't repeated, either."""
+    def answer(number, _command, cookie, length):
+        return None if number == 1 else simple(cookie, 0, b"n" * length)
+
+    def description(number):
+        return (b"uuid=%d\x1b[31m" % number).ljust(41, b"\xff")
+
+    with contextlib.closing(Scripted(directory, answer, description=description)) as server:
+        with Front(directory, server.uri(), keys=",timeout=3") as front, Wire(front).go(b"r") as wire:
+            assert wire.read(0, 512) == b"n" * 512
 
 
 def test_requests_that_a_server_refuses_because_it_ends_go_to_the_next(directory):

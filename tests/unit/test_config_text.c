@@ -80,6 +80,7 @@ static void test_comments_blanks_and_line_ends(void **state)
 	same("[export a]\ndescription = a \\; b\n", "export(a) description=a \\; b@2;");
 	/* Blanks in front mean nothing: such a line doesn't belong to the one before. */
 	same("[daemon]\n\tthreads = 4\n\tmemory = 1G\n  [tls]\n", "daemon() threads=4@2 memory=1G@3;tls();");
+	same("[ daemon ]\n[ export  a b ]\nsource = x\n", "daemon();export(a b) source=x@3;");
 }
 
 static void test_long_names_and_values(void **state)

@@ -108,6 +108,15 @@ def test_reloads(config, directory):
         manager.wait_for("READY=1")
 
 
+def test_certificates_that_are_read_again_are_a_reload(directory):
+    manager = Manager(directory)
+    with Daemon(directory, "a=ram:1M", tls=True, environment=manager.environment) as daemon:
+        manager.wait_for("READY=1")
+        daemon.ctl("reload-tls")
+        manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1")
+
+
 # Its disk's requests keep their reactor's thread while a file is there.
 STUCK = r"""
     #include <stdlib.h>
