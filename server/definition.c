@@ -229,13 +229,14 @@ bool definition_same_disk(const struct definition *a, const struct definition *b
 bool definition_stands_on(const struct definition *definition, const char *name)
 {
 	static const char prefix[] = "disk:";
-	char *disk;
-	bool does;
+	const char *at = definition->source + sizeof(prefix) - 1;
 
 	if (strncmp(definition->source, prefix, sizeof(prefix) - 1) != 0)
 		return false;
-	disk = strdup(definition->source + sizeof(prefix) - 1);
-	does = disk && strcmp(escape_remove(disk), name) == 0;
-	free(disk);
-	return does;
+	for (; *at && *name; at++, name++) {
+		at += *at == '\\' && at[1];
+		if (*at != *name)
+			return false;
+	}
+	return !*at && !*name;
 }

@@ -163,7 +163,7 @@ static void leave(const struct definition *definition, struct list_head *remarks
 static bool is_there(const char *name)
 {
 	struct export *export = export_get(name);
-	struct disk *disk = disk_find(name);
+	struct disk *disk = export ? NULL : disk_find(name);
 	bool is = export || disk;
 
 	export_put(export);
@@ -298,16 +298,13 @@ static bool comes_later(const struct definition *definition)
 	return false;
 }
 
-/* What there is of this name, and who asked for it; NULL: nothing. */
-static struct definition *find_there(const char *name, enum roster_origin *origin)
+static bool is_known(const char *name)
 {
-	struct definition *there = roster_find(name, origin);
+	enum roster_origin origin;
+	struct definition *there = roster_find(name, &origin);
 
-	if (!there || is_there(name))
-		return there;
-	roster_remove(name);
 	definition_free(there);
-	return NULL;
+	return there;
 }
 
 static int add(const struct definition *definition, struct list_head *remarks, struct platter_error *error)
@@ -332,35 +329,45 @@ static bool add_some(struct list_head *remarks)
 
 	list_for_each(node, &state.config->exports) {
 		const struct definition *definition = container_of(node, struct definition, link);
-		enum roster_origin origin;
-		struct definition *there = find_there(definition->name, &origin);
-		bool added = !there && !comes_later(definition) && add(definition, remarks, &(struct platter_error){ "" }) == 0;
 
-		some |= added;
-		left |= !added && !there;
-		definition_free(there);
+		if (is_known(definition->name) || comes_later(definition))
+			continue;
+		if (add(definition, remarks, &(struct platter_error){ "" }) == 0)
+			some = true;
+		else
+			left = true;
 	}
 	return some && left;
 }
 
-static void look_at_wanted(const struct definition *definition, struct list_head *remarks)
+/* Tells why what isn't there by now cannot be had. */
+static void add_last(const struct definition *definition, struct list_head *remarks)
 {
-	enum roster_origin origin = ROSTER_CONFIG;
-	struct definition *there = find_there(definition->name, &origin);
 	struct platter_error error = { "" };
-	int result = there ? 0 : add(definition, remarks, &error);
+	int result = is_known(definition->name) || comes_later(definition) ? 0 : add(definition, remarks, &error);
 
 	if (result < 0)
 		remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: %s", definition->name,
 			   *error.text ? error.text : strerror(-result));
-	/* What the command line says counts instead; an administrator may have had it already. */
-	if (there && origin == ROSTER_HAND) {
+}
+
+/* One that others may have asked for. */
+static void look_at_wanted(const struct definition *definition, struct list_head *remarks)
+{
+	enum roster_origin origin = ROSTER_CONFIG;
+	struct definition *there = roster_find(definition->name, &origin);
+
+	if (there && origin != ROSTER_CONFIG && !is_there(definition->name)) {
+		roster_remove(definition->name);
+	} else if (there && origin == ROSTER_HAND) {
+		/* An administrator had it already. */
 		if (definition_same_disk(there, definition))
 			adjust(there, definition, remarks);
 		else
 			remark_add(remarks, REMARK_FAILED, definition->name, "%s: not added: there is one already, of other data, "
 				   "that platterctl added; remove that first", definition->name);
 	}
+	/* What the command line says counts instead. */
 	definition_free(there);
 }
 
@@ -374,11 +381,12 @@ void reload_exports_settle(struct list_head *remarks)
 		look_at(&all, container_of(node, struct definition, link), remarks);
 	while ((node = list_pop(&all)))
 		definition_free(container_of(node, struct definition, link));
+	list_for_each(node, &state.config->exports)
+		look_at_wanted(container_of(node, struct definition, link), remarks);
 	while (add_some(remarks))
 		;
 	list_for_each(node, &state.config->exports)
-		if (!comes_later(container_of(node, struct definition, link)))
-			look_at_wanted(container_of(node, struct definition, link), remarks);
+		add_last(container_of(node, struct definition, link), remarks);
 }
 
 void reload_exports_stop(void)
