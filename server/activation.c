@@ -3,6 +3,8 @@
 
 #include <config.h>
 
+#include <stddef.h>
+
 #ifdef HAVE_SYSTEMD
 #include <errno.h>
 #include <stdlib.h>
