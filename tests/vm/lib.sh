@@ -78,6 +78,8 @@ fill_root() {
 
     modprobe -d "$kernel" -S "$kernel_release" --show-depends -a "${guest_modules[@]}" |
         sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | xargs cp -t "$root/$modules"
+    # Not every kernel reads compressed ones, and complains of each.
+    find "$root/$modules" -name '*.ko.xz' -exec xz -d {} +
     cp "$kernel/$modules"/modules.{order,builtin,builtin.modinfo} "$root/$modules"
     depmod -b "$root" "$kernel_release"
 
