@@ -35,7 +35,7 @@ check "its service is active" systemctl is-active platter@data.service
 device=$(device_of data)
 check "a name for it" test -b /dev/disk/by-id/nbd-data
 equal "another name" "$(readlink -f "/dev/disk/by-path/nbd-$SERVER:$PORT-data")" "/dev/$device"
-check "platter knows it" is data alive
+check "platter knows it" soon is data alive
 check "what nbdtab has is mounted" mountpoint /tab
 check "its checksums" same_tree /tab
 equal "on the device that it asks for" "$(device_of tab)" nbd9
