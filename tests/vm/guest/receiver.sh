@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 23
+# checks: 25
 # While the kernel can't make threads, a device is attached whose receivers then wait for each other: the supervisor has those
 # behind the first get their turn.
 
@@ -30,6 +30,8 @@ no_threads() {
     echo -1 >/proc/sys/kernel/sched_rt_runtime_us
     taskset 2 chrt -f 50 sh -c 'while :; do :; done' &
     hog=$!
+    # Whatever becomes of the scenario, those behind it need both.
+    trap 'kill $hog' EXIT
     while [ $number -lt 14 ]; do
         number=$((number + 1))
         timeout 5 platter attach --device nbd$number --name spare$number --connections 1 $URI/two || return 1
@@ -42,6 +44,8 @@ no_threads() {
 threads() {
     kill "$hog"
     wait "$hog"
+    trap - EXIT
+    echo 950000 >/proc/sys/kernel/sched_rt_runtime_us
     taskset -p 3 2
 }
 
@@ -56,6 +60,9 @@ reads() {
 ip link set lo up
 check "files" truncate -s 96M /tmp/one.img /tmp/two.img
 check "server" start_server one=/tmp/one.img two=/tmp/two.img
+# Devices that have been detached are gone, and a new one would need a thread for its rescuer.
+check "no devices" soon rmmod nbd
+check "new ones" modprobe nbd
 check "no more threads" no_threads
 equal "attach" "$(platter attach --device nbd0 $URI/one)" /dev/nbd0
 check "the receivers have one thread" soon rescues nbd0
@@ -75,9 +82,10 @@ check "every block is as it was written" load /dev/nbd0 5
 check "detach" platter detach one
 
 check "no more threads, once more" no_threads
-# A device that is there has its rescuer, as nbd0 has no more.
+# For the same reason it isn't nbd0.
 equal "attach on the processor of the other" "$(chrt -f 60 taskset 2 timeout 20 platter attach --device nbd15 $URI/one)" /dev/nbd15
 check "status tells what was done meanwhile" sh -c "platter status one | grep 'last: it keeps the receiver of connection 1 waiting'"
 check "threads at last" threads
 check "all are alive once more" soon is one alive
 check "detach all" platter detach --all
+echo "errors are a fault" >/dev/kmsg
