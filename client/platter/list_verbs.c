@@ -156,6 +156,8 @@ static void print_device(json_t *device)
 	       (long long)json_integer_value(json_object_get(device, "block-size")), text_of(device, "uuid"));
 	printf("  a request may take %s s; with no connection it waits %s s\n", text_of(settings, "timeout"),
 	       text_of(settings, "dead-timeout"));
+	if (strcmp(text_of(device, "uuid"), "-") == 0)
+		printf("  the server tells no uuid: another disk in its place, as large, would not be noticed\n");
 	if (!json_object_get(device, "links"))
 		printf("  nobody keeps it alive; platter attach does: see platter(8)\n");
 	json_array_foreach(json_object_get(device, "links"), i, link)

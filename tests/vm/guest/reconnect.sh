@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 41 and 5 a round
+# checks: 42 and 5 a round
 # What platter has attached outlives its server, its connections and platter itself: a server of the guest's own.
 
 URI=nbd://127.0.0.1:10809
@@ -48,6 +48,7 @@ echo "errors are expected" >/dev/kmsg
 check "files" truncate -s $SIZE /tmp/one.img /tmp/two.img
 check "server" start
 equal "attach" "$(platter attach --device nbd0 --timeout $timeout --dead-timeout 60 --connections 1 $URI/one)" /dev/nbd0
+check "status warns that the server tells no identity" sh -c "platter status one | grep 'tells no uuid'"
 
 round=0
 while [ $round -lt "$rounds" ]; do
