@@ -193,6 +193,8 @@ static void serve(void)
 		log_warning("no thread for the control socket: %s; it is closed", strerror(-result));
 		control_close();
 	}
+	/* Last: whoever waits for it finds all that there will be. */
+	reactors_log();
 	reactor_run(reactor);
 	while (listen_busy())
 		engine_wait(reactor->engine, false);

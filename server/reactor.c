@@ -239,8 +239,12 @@ int reactors_start(const struct reactor_config *config)
 			break;
 		}
 	}
-	log_notice("%u reactor%s on %s", count, count == 1 ? "" : "s", engine_name(reactors[0].engine));
 	return 0;
+}
+
+void reactors_log(void)
+{
+	log_notice("%u reactor%s on %s", count, count == 1 ? "" : "s", engine_name(reactors[0].engine));
 }
 
 static void stop_run(struct engine_message *message)

@@ -56,6 +56,9 @@ struct reactor_config {
  */
 int reactors_start(const struct reactor_config *config);
 
+/* Tells how many there are, and how they wait. */
+void reactors_log(void);
+
 /* Runs the calling thread's reactor until it was told to stop and has nothing left. */
 void reactor_run(struct reactor *reactor);
 
