@@ -74,6 +74,9 @@ int tls_record_update(struct tls_record *record)
 
 	if (result == 0)
 		result = use(record, &secret);
+	/* The other end has left the old key, or soon will: nothing may be sealed with it any more, nor with half a new one. */
+	if (result < 0)
+		record->number = UINT64_MAX;
 	OPENSSL_cleanse(&secret, sizeof(secret));
 	return result;
 }

@@ -58,7 +58,7 @@ int tls_record_init(struct tls_record *record, bool seals, unsigned suite, const
 /* Wipes what is secret.  One that was never set up is allowed, if it is zero. */
 void tls_record_destroy(struct tls_record *record);
 
-/* A key update: goes on with the next secret, from number 0 on.  -ENOMEM: it is of no more use. */
+/* A key update: goes on with the next secret, from number 0 on.  -ENOMEM: it seals and opens nothing more. */
 int tls_record_update(struct tls_record *record);
 
 /*
