@@ -220,7 +220,7 @@ static size_t say(struct tls_channel *channel, uint8_t type, const uint8_t *byte
 
 static bool needs_update(const struct tls_channel *channel)
 {
-	return channel->update || channel->out.number >= TLS_MOST_RECORDS - 1;
+	return channel->update || channel->out.blocks >= TLS_MOST_BLOCKS;
 }
 
 static size_t say_update(struct tls_channel *channel, uint8_t *to)
