@@ -71,6 +71,7 @@ static void update_key(struct tls_channel *channel)
 	uint8_t wanted = channel->message[TLS_KEY_UPDATE - 1];
 
 	channel->have = 0;
+	channel->share = 0;
 	if (wanted > SSL_KEY_UPDATE_REQUESTED) {
 		fail(channel, SSL_AD_ILLEGAL_PARAMETER, "a key update that asks for what there isn't");
 		return;
@@ -128,12 +129,15 @@ static size_t open_record(struct tls_channel *channel, uint8_t *bytes, size_t si
 	uint8_t *at = fits ? to : bytes + TLS_HEADER, type;
 	int length = tls_record_open(&channel->in, bytes, size, at, &type);
 
+	if (channel->share)
+		channel->share--;
 	if (length < 0)
 		fail_record(channel, length);
 	else
 		handle(channel, type, at, (size_t)length);
 	if (length < 0 || type != TLS_DATA || channel->state != TLS_CHANNEL_OPEN)
 		return 0;
+	channel->fed |= length > 0;
 	if (fits)
 		return (size_t)length;
 	channel->data = at;
@@ -156,8 +160,11 @@ static size_t fill(struct tls_channel *channel, uint8_t *bytes, size_t length, s
 			channel->data += part;
 			channel->length -= part;
 			done += part;
+			channel->fed = true;
 			continue;
 		}
+		if (channel->fed && channel->share == 0)
+			break;
 		size = tls_record_size(bytes + *used, length - *used);
 		if (size < 0)
 			fail_record(channel, size);
@@ -175,6 +182,8 @@ int64_t tls_channel_read(struct tls_channel *channel, uint8_t *bytes, size_t len
 	int64_t total = 0;
 
 	*used = 0;
+	channel->share = TLS_MOST_AT_ONCE;
+	channel->fed = false;
 	for (unsigned i = 0; i < count; i++) {
 		size_t done = fill(channel, bytes, length, used, iov[i].iov_base, iov[i].iov_len);
 
@@ -211,7 +220,7 @@ static size_t say(struct tls_channel *channel, uint8_t type, const uint8_t *byte
 
 static bool needs_update(const struct tls_channel *channel)
 {
-	return channel->update || channel->out.number >= TLS_MOST_RECORDS - 1;
+	return channel->update || channel->out.blocks >= TLS_MOST_BLOCKS;
 }
 
 static size_t say_update(struct tls_channel *channel, uint8_t *to)

@@ -8,7 +8,9 @@
  * "close_notify", which is the other side's goodbye, and "user_canceled",
  * which precedes one.  Of messages there is the key update alone: it is
  * answered if it asks for that.  More than TLS_MOST_IDLE records in a row
- * without data are too much.
+ * without data are too much.  Small records and key updates cost more than
+ * they weigh: a call that has data opens no more than TLS_MOST_AT_ONCE, and
+ * none behind a key update.
  */
 #ifndef COMMON_TLS_CHANNEL_H
 #define COMMON_TLS_CHANNEL_H
@@ -18,6 +20,7 @@
 struct tls_watch;
 
 #define TLS_MOST_IDLE 32
+#define TLS_MOST_AT_ONCE 64
 /* A key update, of type, length and a byte; the largest thing to say beside data. */
 #define TLS_KEY_UPDATE 5
 #define TLS_LEAST_ROOM (TLS_RECORD_EXTRA + TLS_KEY_UPDATE)
@@ -32,6 +35,8 @@ struct tls_channel {
 	uint8_t message[TLS_KEY_UPDATE]; /* of the handshake, as far as it is there... */
 	size_t have;                     /* ...in bytes */
 	unsigned idle;                   /* records in a row that brought no data */
+	unsigned share;                  /* records that the call under way may still open... */
+	bool fed;                        /* ...once it has brought data */
 	bool update;                     /* the other side wants a key update of ours */
 	uint8_t alert;                   /* to be sent, since the channel has failed; 0: none */
 	bool theirs;                     /* it is their alert that ended it */
@@ -49,9 +54,9 @@ int tls_channel_init(struct tls_channel *channel, const struct tls_watch *watch,
 void tls_channel_destroy(struct tls_channel *channel);
 
 /*
- * Fills IOV with data from the LENGTH BYTES that were received, and what it has from the call before: how much, 0: there
- * isn't any yet; -1: the other side has ended it; -EPROTO: it has failed.  *USED of BYTES are done with, and may be overwritten
- * once 0 is returned, as the rest, of a record that isn't whole, may be moved then.
+ * Fills IOV with data from the LENGTH BYTES that were received, and what it has from the call before: how much, perhaps not
+ * all that there is; 0: there isn't any yet; -1: the other side has ended it; -EPROTO: it has failed.  *USED of BYTES are done
+ * with, and may be overwritten once 0 is returned, as the rest, of a record that isn't whole, may be moved then.
  */
 int64_t tls_channel_read(struct tls_channel *channel, uint8_t *bytes, size_t length, size_t *used, const struct iovec *iov,
 			 unsigned count);

@@ -13,6 +13,9 @@
 #define VERSION_LOW 3
 /* A type, padding and all. */
 #define MOST_INNER (TLS_MOST_DATA + 1)
+#define BLOCK 16
+/* Of a record beside those that its data fills: one begun by it and the type, the header, the lengths, the tag. */
+#define BLOCKS_BESIDE 4
 
 /* --- Keys */
 
@@ -39,7 +42,7 @@ static int use(struct tls_record *record, const struct tls_secret *secret)
 	if (EVP_CipherInit_ex(record->context, cipher_of(record->suite), NULL, keys.key, NULL, record->seals) == 1) {
 		memcpy(record->iv, keys.iv, sizeof(record->iv));
 		record->secret = *secret;
-		record->number = 0;
+		record->number = record->blocks = 0;
 	} else {
 		result = -ENOMEM;
 	}
@@ -74,6 +77,9 @@ int tls_record_update(struct tls_record *record)
 
 	if (result == 0)
 		result = use(record, &secret);
+	/* The other end has left the old key, or soon will: nothing may be sealed with it any more, nor with half a new one. */
+	if (result < 0)
+		record->number = UINT64_MAX;
 	OPENSSL_cleanse(&secret, sizeof(secret));
 	return result;
 }
@@ -127,6 +133,7 @@ int tls_record_seal(struct tls_record *record, uint8_t type, struct tls_place *p
 	uint8_t *end = to + TLS_HEADER + length;
 	int done;
 
+	record->blocks += length / BLOCK + BLOCKS_BESIDE;
 	to[0] = TLS_DATA;
 	to[1] = VERSION_HIGH;
 	to[2] = VERSION_LOW;

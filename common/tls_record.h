@@ -27,10 +27,11 @@ struct evp_cipher_ctx_st; /* OpenSSL's EVP_CIPHER_CTX */
 #define TLS_MOST_DATA (16u << 10)                   /* of a record */
 
 /*
- * So many may be sealed with a key: AES-GCM stays safe for 2^24.5 of the largest (RFC 8446, 5.5), and a round number below
- * that is right for the other cipher, too.
+ * So much may be sealed with a key, in the blocks of 16 bytes that its cipher works on: AES-GCM stays safe for 2^24.5 of the
+ * largest records (RFC 8446, 5.5), and 2^24 of them are right for the other cipher, too.  Smaller ones count for less: a key
+ * update that comes early costs a client its connection, if its kernel does TLS and can't follow.
  */
-#define TLS_MOST_RECORDS (UINT64_C(1) << 24)
+#define TLS_MOST_BLOCKS (UINT64_C(1) << 34)
 
 struct tls_record {
 	struct evp_cipher_ctx_st *context; /* NULL: not set up */
@@ -39,6 +40,7 @@ struct tls_record {
 	struct tls_secret secret;
 	uint8_t iv[TLS_IV];
 	uint64_t number;                   /* of the next record with this secret */
+	uint64_t blocks;                   /* sealed with it, if this seals */
 	size_t most;                       /* data in a record */
 };
 
@@ -58,7 +60,7 @@ int tls_record_init(struct tls_record *record, bool seals, unsigned suite, const
 /* Wipes what is secret.  One that was never set up is allowed, if it is zero. */
 void tls_record_destroy(struct tls_record *record);
 
-/* A key update: goes on with the next secret, from number 0 on.  -ENOMEM: it is of no more use. */
+/* A key update: goes on with the next secret, from number 0 on.  -ENOMEM: it seals and opens nothing more. */
 int tls_record_update(struct tls_record *record);
 
 /*

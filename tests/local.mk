@@ -45,6 +45,7 @@ UNIT_TESTS = \
 	tests/unit/test_queue_exhaustive \
 	tests/unit/test_queue_random \
 	tests/unit/test_receiver \
+	tests/unit/test_relay \
 	tests/unit/test_run \
 	tests/unit/test_session \
 	tests/unit/test_settings \
@@ -265,6 +266,11 @@ tests_unit_test_client_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen64 -Wl,--wr
 tests_unit_test_dial_SOURCES = tests/unit/test_dial.c $(unit_directory)
 tests_unit_test_dial_CPPFLAGS = $(client_cppflags)
 tests_unit_test_dial_LDADD = $(client_ldadd)
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/unit.h
+tests_unit_test_relay_CPPFLAGS = $(client_cppflags)
+tests_unit_test_relay_LDADD = $(client_ldadd)
+# It counts what is sent.
+tests_unit_test_relay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send
 tests_unit_test_unit_name_SOURCES = tests/unit/test_unit_name.c tests/unit/unit.h
 tests_unit_test_unit_name_CPPFLAGS = $(client_cppflags)
 tests_unit_test_unit_name_LDADD = $(client_ldadd)

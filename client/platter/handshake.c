@@ -197,7 +197,9 @@ static void take_info(struct handshake *handshake, const uint8_t *data, size_t l
 	uint16_t type = length >= 2 ? get_be16(data) : UINT16_MAX;
 	char **text = type == NBD_INFO_NAME ? &export->name : &export->description;
 
-	if (type == NBD_INFO_EXPORT && length == 12) {
+	if (++handshake->informed > HANDSHAKE_MOST_INFO)
+		fail(handshake, STATUS_REFUSED, "the server sent more than %d pieces of information", HANDSHAKE_MOST_INFO);
+	else if (type == NBD_INFO_EXPORT && length == 12) {
 		take_size(handshake, get_be64(data + 2), get_be16(data + 10));
 	} else if (type == NBD_INFO_BLOCK_SIZE && length == 14) {
 		export->minimum = get_be32(data + 2);

@@ -42,6 +42,8 @@ struct handshake_export {
 /* Room for each option that may be due, all with the longest name, if nothing was sent meanwhile. */
 #define HANDSHAKE_MOST_OUT (9u << 10)
 #define HANDSHAKE_MOST_LISTED 10000
+/* Pieces of information of an export: the protocol has four kinds. */
+#define HANDSHAKE_MOST_INFO 100
 
 struct handshake {
 	enum handshake_goal goal;
@@ -54,6 +56,7 @@ struct handshake {
 	struct handshake_export export;
 	struct handshake_export *listed; /* names and descriptions */
 	unsigned listed_count;
+	unsigned informed;       /* pieces of information that came */
 	uint8_t out[HANDSHAKE_MOST_OUT];
 	size_t out_length;       /* the caller sets it to 0 after sending */
 	struct problem problem;  /* when it has failed */

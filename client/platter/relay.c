@@ -94,6 +94,10 @@ static void *run(void *argument)
 		pump(relay);
 		slots[0].events = (short)((is_empty(&relay->out) ? POLLIN : 0) | (is_empty(&relay->in) ? 0 : POLLOUT));
 		slots[1].events = (short)((is_empty(&relay->out) ? 0 : relay->to_send) | (is_empty(&relay->in) ? relay->to_receive : 0));
+		/* Of one that nothing is wanted from for now poll() would go on telling that its other end has hung up. */
+		for (size_t i = 0; i < 2; i++)
+			if (!slots[i].events)
+				slots[i].fd = -1;
 		if (!relay->over && poll(slots, 2, -1) < 0 && errno != EINTR)
 			relay->over = true;
 	}

@@ -9,7 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "common/tls_record.h"
+#include "common/tls_channel.h"
 #include "server/net/credentials.h"
 #include "server/net/tls_buffers.h"
 
@@ -128,8 +128,22 @@ static int64_t read_end(SSL *ssl, int result)
 	}
 }
 
-static int64_t read_pieces(SSL *ssl, const struct iovec *iov, unsigned count)
+/* As SSL_read(), which a message that brings no data ends, too: there may be more behind it, but not for ever. */
+static int read_piece(SSL *ssl, const struct tls_buffers *buffers, void *to, size_t length)
 {
+	for (unsigned idle = 0; idle <= TLS_MOST_IDLE; idle++) {
+		int result = SSL_read(ssl, to, (int)length);
+
+		if (result > 0 || SSL_get_error(ssl, result) != SSL_ERROR_WANT_READ || tls_buffers_length(buffers) == 0)
+			return result;
+	}
+	ERR_raise(ERR_LIB_SSL, SSL_R_TOO_MANY_KEY_UPDATES);
+	return -1;
+}
+
+static int64_t read_pieces(SSL *ssl, const struct tls_buffers *buffers, const struct iovec *iov, unsigned count)
+{
+	unsigned records = 0;
 	int64_t total = 0;
 
 	ERR_clear_error();
@@ -137,12 +151,14 @@ static int64_t read_pieces(SSL *ssl, const struct iovec *iov, unsigned count)
 		size_t done = 0;
 
 		while (done < iov[i].iov_len) {
-			int result = SSL_read(ssl, (char *)iov[i].iov_base + done, (int)(iov[i].iov_len - done));
+			int result = read_piece(ssl, buffers, (char *)iov[i].iov_base + done, iov[i].iov_len - done);
 
 			if (result <= 0)
 				return total ? total : read_end(ssl, result);
 			done += (size_t)result;
 			total += result;
+			if (++records == TLS_MOST_AT_ONCE)
+				return total;
 		}
 	}
 	return total;
@@ -154,7 +170,7 @@ int64_t tls_openssl_read(SSL *ssl, struct tls_buffers *buffers, const struct iov
 
 	/* It may have to answer a key update. */
 	tls_buffers_need_out(buffers, BUFFER_SMALL);
-	result = read_pieces(ssl, iov, count);
+	result = read_pieces(ssl, buffers, iov, count);
 	tls_buffers_put_empty_out(buffers);
 	return result;
 }

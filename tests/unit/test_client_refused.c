@@ -222,6 +222,22 @@ static void test_a_list_without_an_end(void **state)
 	assert_failed(STATUS_REFUSED, "more than 10000 exports");
 }
 
+/* Who is never silent would be listened to for ever. */
+static void test_information_without_an_end(void **state)
+{
+	(void)state;
+	begin(HANDSHAKE_GO, "x", false);
+	feed();
+	for (unsigned i = 0; i < HANDSHAKE_MOST_INFO; i++) {
+		say_string(NBD_OPT_GO, UINT16_MAX, "", 0);
+		feed();
+		assert_int_equal(handshake.state, HANDSHAKE_MORE);
+	}
+	say_string(NBD_OPT_GO, UINT16_MAX, "", 0);
+	feed();
+	assert_failed(STATUS_REFUSED, "more than 100 pieces of information");
+}
+
 /* Behind STARTTLS somebody in between would put what is to seem to be said inside. */
 static void test_words_that_nobody_asked_for(void **state)
 {
@@ -268,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_lists_that_lie),
 		cmocka_unit_test(test_a_list_without_an_end),
+		cmocka_unit_test(test_information_without_an_end),
 		cmocka_unit_test(test_words_that_nobody_asked_for),
 	};
 

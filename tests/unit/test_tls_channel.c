@@ -269,6 +269,7 @@ static void test_a_key_is_changed_before_it_has_sealed_too_much(void **state)
 {
 	struct pair pair;
 	static struct side theirs;
+	static const char full[TLS_MOST_DATA];
 	char heard[16];
 
 	(void)state;
@@ -279,12 +280,13 @@ static void test_a_key_is_changed_before_it_has_sealed_too_much(void **state)
 		side_take_over(&ours, &pair.server, TLS_MOST_DATA);
 		side_take_over(&theirs, &pair.client, TLS_MOST_DATA);
 		for (int round = 0; round < 2; round++) {
-			ours.channel.out.number = theirs.channel.in.number = TLS_MOST_RECORDS - 5;
+			/* A record of so little counts for four blocks. */
+			ours.channel.out.blocks = TLS_MOST_BLOCKS - 4 * 4;
 			for (int i = 0; i < 10; i++) {
 				uint64_t before = ours.channel.out.number;
 
 				side_write(&ours, "not too much", 12);
-				assert_true(ours.channel.out.number < TLS_MOST_RECORDS);
+				assert_true(ours.channel.out.blocks <= TLS_MOST_BLOCKS);
 				updates += ours.channel.out.number < before;
 				side_receive(&theirs, ours.sent, ours.made);
 				ours.made = 0;
@@ -296,6 +298,12 @@ static void test_a_key_is_changed_before_it_has_sealed_too_much(void **state)
 			assert_int_equal(ours.channel.out.number, 6);
 		}
 		assert_int_equal(updates, 2);
+		/* One of the largest counts for what it has. */
+		ours.channel.out.blocks = TLS_MOST_BLOCKS - 4 - TLS_MOST_DATA / 16;
+		side_write(&ours, full, sizeof(full));
+		assert_int_equal(ours.channel.out.number, 7);
+		side_write(&ours, full, 1);
+		assert_int_equal(ours.channel.out.number, 1);
 		tls_channel_destroy(&ours.channel);
 		tls_channel_destroy(&theirs.channel);
 		pair_close(&pair);

@@ -182,6 +182,40 @@ static void test_records_without_data_are_bounded(void **state)
 	}
 }
 
+/* What is small and costs much is done a share at a time, and nothing of it is lost. */
+static void test_a_call_opens_its_share(void **state)
+{
+	struct pair pair;
+	char bytes[4 * TLS_MOST_AT_ONCE];
+
+	(void)state;
+	forger_open(&pair);
+	for (int i = 0; i < 2 * TLS_MOST_AT_ONCE + 3; i++)
+		forge(TLS_DATA, "x", 1);
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), TLS_MOST_AT_ONCE);
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), TLS_MOST_AT_ONCE);
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), 3);
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), 0);
+	for (int i = 0; i < 3; i++) {
+		forge(TLS_DATA, "yz", 2);
+		forge(TLS_HANDSHAKE, "\30\0\0\1\0", 5);
+		assert_int_equal(tls_record_update(&forger), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		const struct iovec iov[] = { { bytes, 1 }, { bytes + 1, sizeof(bytes) - 1 } };
+
+		assert_int_equal(side_read_into(&ours, iov, 2), 2);
+		assert_memory_equal(bytes, "yz", 2);
+	}
+	/* Until there is data nobody else can be served with it. */
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), 0);
+	forge(TLS_HANDSHAKE, "\30\0\0\1\0", 5);
+	assert_int_equal(tls_record_update(&forger), 0);
+	forge(TLS_DATA, "after", 5);
+	assert_int_equal(side_read(&ours, bytes, sizeof(bytes)), 5);
+	forger_close(&pair);
+}
+
 static void test_a_key_update_in_pieces(void **state)
 {
 	static const char update[] = { 24, 0, 0, 1, 0 };
@@ -229,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_protected_record),
 		cmocka_unit_test(test_a_changed_record_brings_nothing),
 		cmocka_unit_test(test_records_without_data_are_bounded),
+		cmocka_unit_test(test_a_call_opens_its_share),
 		cmocka_unit_test(test_a_key_update_in_pieces),
 		cmocka_unit_test(test_nothing_is_read_behind_the_end),
 	};

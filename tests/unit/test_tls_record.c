@@ -272,6 +272,25 @@ static void test_no_number_comes_twice(void **state)
 	direction_destroy(&direction);
 }
 
+static void test_nothing_more_after_a_key_update_that_failed(void **state)
+{
+	struct direction direction;
+	const struct iovec piece = { data, 10 };
+	struct tls_place place = { &piece, 0 };
+	uint8_t opened[10], type;
+
+	(void)state;
+	direction_of(&direction, suites[0]);
+	seal(&direction.seal, TLS_DATA, data, 10, record);
+	/* What there is no next key of stands for want of memory. */
+	direction.seal.suite = direction.open.suite = 0;
+	assert_int_equal(tls_record_update(&direction.seal), -ENOTSUP);
+	assert_int_equal(tls_record_update(&direction.open), -ENOTSUP);
+	assert_int_equal(tls_record_open(&direction.open, record, 10 + TLS_RECORD_EXTRA, opened, &type), -EBADMSG);
+	assert_int_equal(tls_record_seal(&direction.seal, TLS_DATA, &place, 10, record), -EIO);
+	direction_destroy(&direction);
+}
+
 static void test_the_type_is_in_front_of_the_padding(void **state)
 {
 	/* As a record of type 0, so that these bytes are followed by one more zero. */
@@ -384,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_every_changed_byte_is_noticed),
 		cmocka_unit_test(test_a_record_is_good_for_its_number_and_secret_only),
 		cmocka_unit_test(test_no_number_comes_twice),
+		cmocka_unit_test(test_nothing_more_after_a_key_update_that_failed),
 		cmocka_unit_test(test_the_type_is_in_front_of_the_padding),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_what_is_too_short_for_a_tag),

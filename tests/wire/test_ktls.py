@@ -98,6 +98,7 @@ def test_requests_ahead_of_the_answer_to_go(daemon, suite):
 def test_what_is_no_data(daemon, ktls):
     assert run(daemon, "update") == (["ended"] if kernel_does_tls(ktls) else ["answered"])
     assert run(daemon, "flood") == ["ended"]
+    assert run(daemon, "torrent") == ["ended"]
     assert run(daemon, "alert") == ["ended"]
     assert run(daemon, "corrupt") == ["ended"]
     wait_until_nobody_is_there(daemon)

@@ -11,6 +11,7 @@
  * update   changes its key, and has the server do so, too: "answered", or "ended" in good order
  * updates  does so again and again, with requests before, between and behind: "answered"
  * flood    changes its key more often in a row than anybody would: "ended"
+ * torrent  likewise, before it sends its GO: "ended"
  * alert    sends a fatal alert: "ended"
  * corrupt  sends a record that is changed on its way: "ended"
  */
@@ -327,6 +328,15 @@ static void flood(void)
 	expect_the_end();
 }
 
+static void torrent(const char *export)
+{
+	for (int i = 0; i < 100; i++)
+		change_key(SSL_KEY_UPDATE_NOT_REQUESTED);
+	put_go(export);
+	flush_but(0);
+	expect_the_end();
+}
+
 static void corrupt(void)
 {
 	char *bytes;
@@ -367,6 +377,8 @@ int main(int argc, char **argv)
 	start_tls(argv[2]);
 	if (strcmp(act, "early") == 0) {
 		early(argv[3]);
+	} else if (strcmp(act, "torrent") == 0) {
+		torrent(argv[3]);
 	} else {
 		put_go(argv[3]);
 		flush_but(0);
