@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include <platter/driver.h>
 
 #include "common/log.h"
@@ -161,6 +163,8 @@ static void *serve(void *argument)
 	if (!line && error < 0)
 		(void)peer_send(peer, method_error(NULL, -error, error == -EMSGSIZE ? "a line of more than 1 MiB" :
 								 error == -ETIMEDOUT ? "the rest of the line did not come" : ""));
+	/* Libraries clean up behind a thread's last line, which nobody waits for here: this one could be too late. */
+	OPENSSL_thread_stop();
 	peer_unlist(peer);
 	return NULL;
 }
