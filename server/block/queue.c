@@ -106,19 +106,20 @@ static void enter_again(struct queue *queue, struct request *request)
 		queue_insert(queue, request);
 }
 
+/* Aside: whoever asks does so for each request. */
+__attribute__((cold, noinline)) static int distrust(const struct request *request, const char *why)
+{
+	disk_log_ratelimited(request->queue->disk, ERROR, "its driver has %s; that is an I/O error", why);
+	return -EIO;
+}
+
 /* What a driver says isn't believed: a reply of another length would be the end of all that follow on its connection. */
 static int check_answer(const struct request *request)
 {
-	if (request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length) {
-		disk_log_ratelimited(request->queue->disk, ERROR,
-				     "its driver has answered a read with another length; that is an I/O error");
-		return -EIO;
-	}
-	if (request->driver.op == PLATTER_OP_EXTENTS && !request->extents->count) {
-		disk_log_ratelimited(request->queue->disk, ERROR,
-				     "its driver has told no extent, or there was no memory; that is an I/O error");
-		return -EIO;
-	}
+	if (request->driver.op == PLATTER_OP_READ && request_segments_length(request) != request->driver.length)
+		return distrust(request, "answered a read with another length");
+	if (request->driver.op == PLATTER_OP_EXTENTS && !request->extents->count)
+		return distrust(request, "told no extent, or there was no memory");
 	return 0;
 }
 
