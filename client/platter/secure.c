@@ -93,6 +93,8 @@ static int load(struct secure *secure, const struct uri *uri, const struct tls_r
 	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Else a read goes on for as long as there are messages that bring no data, and nobody looks at the clock. */
+	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	if (!SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) || !SSL_CTX_set_ciphersuites(context, TLS_SUITES_1_3) ||
 	    !SSL_CTX_set_cipher_list(context, TLS_SUITES_1_2) || !SSL_CTX_set1_groups_list(context, groups) || tls_watch_allow(context) < 0)
 		return tls_fail_openssl(reason, "TLS");
