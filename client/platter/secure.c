@@ -260,7 +260,12 @@ int secure_hand_over(struct secure *secure)
 	if (!tls_watch_is_ready(&secure->watch) || tls_watch_missing(&secure->watch.in) || SSL_pending(secure->ssl))
 		return -EOPNOTSUPP;
 	result = ktls_attach(secure->fd);
-	return result < 0 ? result : ktls_start(&secure->watch, secure->fd);
+	if (result == 0)
+		result = ktls_start(&secure->watch, secure->fd);
+	/* The kernel would seal OpenSSL's goodbye once more, under the number that OpenSSL had used. */
+	if (result == -ENOTRECOVERABLE)
+		SSL_set_quiet_shutdown(secure->ssl, 1);
+	return result;
 }
 
 void secure_describe(const struct secure *secure, char *text)

@@ -3,7 +3,10 @@
 #include "client/platter/secure.h"
 
 #include <errno.h>
+#include <linux/tls.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +20,20 @@ static struct secure *secure;
 static struct problem problem;
 static int ends[2];
 static short events;
+
+/* A kernel that takes the keys of one direction only. */
+static bool half_a_kernel;
+
+int __real_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
+
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+	if (!half_a_kernel)
+		return __real_setsockopt(fd, level, option, value, size);
+	errno = EINVAL;
+	return level == SOL_TLS && option == TLS_RX ? -1 : 0;
+}
 
 static int begin(void **state)
 {
@@ -73,9 +90,36 @@ static void test_each_message_that_is_no_data_comes_back(void **state)
 	assert_int_equal(waits, UPDATES + 2);
 }
 
+static void test_no_goodbye_where_the_kernel_would_seal_it_again(void **state)
+{
+	char byte;
+
+	(void)state;
+	half_a_kernel = true;
+	assert_int_equal(secure_hand_over(secure), -ENOTRECOVERABLE);
+	half_a_kernel = false;
+	secure_close(secure);
+	assert_int_equal(recv(ends[0], &byte, 1, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void test_a_goodbye_where_the_kernel_has_no_tls(void **state)
+{
+	char byte;
+
+	(void)state;
+	/* As on any unix socket. */
+	assert_int_equal(secure_hand_over(secure), -EOPNOTSUPP);
+	secure_close(secure);
+	assert_int_equal(SSL_read(server, &byte, 1), 0);
+	assert_int_equal(SSL_get_error(server, 0), SSL_ERROR_ZERO_RETURN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_no_goodbye_where_the_kernel_would_seal_it_again, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_goodbye_where_the_kernel_has_no_tls, begin, end),
 		cmocka_unit_test_setup_teardown(test_each_message_that_is_no_data_comes_back, begin, end),
 	};
 
