@@ -47,6 +47,7 @@ UNIT_TESTS = \
 	tests/unit/test_receiver \
 	tests/unit/test_relay \
 	tests/unit/test_run \
+	tests/unit/test_secure \
 	tests/unit/test_session \
 	tests/unit/test_settings \
 	tests/unit/test_size \
@@ -271,6 +272,11 @@ tests_unit_test_relay_CPPFLAGS = $(client_cppflags)
 tests_unit_test_relay_LDADD = $(client_ldadd)
 # It counts what is sent.
 tests_unit_test_relay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send
+tests_unit_test_secure_SOURCES = tests/unit/test_secure.c tests/unit/tls_pair.c tests/unit/tls_pair.h tests/unit/unit.h
+tests_unit_test_secure_CPPFLAGS = $(client_cppflags)
+tests_unit_test_secure_LDADD = $(client_ldadd)
+# It says what the kernel can do.
+tests_unit_test_secure_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=setsockopt
 tests_unit_test_unit_name_SOURCES = tests/unit/test_unit_name.c tests/unit/unit.h
 tests_unit_test_unit_name_CPPFLAGS = $(client_cppflags)
 tests_unit_test_unit_name_LDADD = $(client_ldadd)

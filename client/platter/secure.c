@@ -94,6 +94,8 @@ static int load(struct secure *secure, const struct uri *uri, const struct tls_r
 	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Else a read goes on for as long as there are messages that bring no data, and nobody looks at the clock. */
+	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	if (!SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) || !SSL_CTX_set_ciphersuites(context, TLS_SUITES_1_3) ||
 	    !SSL_CTX_set_cipher_list(context, TLS_SUITES_1_2) || !SSL_CTX_set1_groups_list(context, groups) || tls_watch_allow(context) < 0)
 		return tls_fail_openssl(reason, "TLS");
@@ -259,7 +261,12 @@ int secure_hand_over(struct secure *secure)
 	if (!tls_watch_is_ready(&secure->watch) || tls_watch_missing(&secure->watch.in) || SSL_pending(secure->ssl))
 		return -EOPNOTSUPP;
 	result = ktls_attach(secure->fd);
-	return result < 0 ? result : ktls_start(&secure->watch, secure->fd);
+	if (result == 0)
+		result = ktls_start(&secure->watch, secure->fd);
+	/* The kernel would seal OpenSSL's goodbye once more, under the number that OpenSSL had used. */
+	if (result == -ENOTRECOVERABLE)
+		SSL_set_quiet_shutdown(secure->ssl, 1);
+	return result;
 }
 
 void secure_describe(const struct secure *secure, char *text)
