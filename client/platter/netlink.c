@@ -2,11 +2,9 @@
 #include "client/platter/netlink.h"
 
 #include <errno.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include <netlink/genl/genl.h>
 
 #include "client/platter/device.h"
+#include "client/platter/program.h"
 #include "common/clock.h"
 
 /* linux/nbd.h has it, and names that common/wire.h has, too. */
@@ -32,18 +31,12 @@ struct netlink {
 	int dead;                /* what an event says */
 };
 
-extern char **environ;
-
 static void load_driver(void)
 {
-	char name[] = "modprobe", module[] = "nbd", devices[] = "nbds_max=0";
-	char *const words[] = { name, (char[]){ "-q" }, module, devices, NULL };
-	pid_t pid;
-
 	/* With none of its own making each device is made when it is needed, and nobody finds idle ones to look at. */
-	if (posix_spawnp(&pid, name, NULL, NULL, words, environ) == 0)
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	static const char *const words[] = { "modprobe", "-q", "nbd", "nbds_max=0", NULL };
+
+	(void)program_run(words[0], words, NULL, 0, false);
 }
 
 static int no_driver(struct problem *problem)

@@ -2,24 +2,18 @@
 #include "client/platter/users.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/platter/device.h"
-
-extern char **environ;
+#include "client/platter/program.h"
 
 struct found {
 	char disk[16];           /* nbdN */
@@ -257,15 +251,8 @@ enum users users_find(unsigned index, char *text, size_t size)
 static void run(const char *program, const char *option, const char *path)
 {
 	const char *const words[] = { program, option, path, NULL };
-	posix_spawn_file_actions_t actions;
-	pid_t pid;
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	if (posix_spawnp(&pid, program, &actions, NULL, (char *const *)(uintptr_t)words, environ) == 0)
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	posix_spawn_file_actions_destroy(&actions);
+	(void)program_run(program, words, NULL, 0, true);
 }
 
 void users_end(unsigned index)
