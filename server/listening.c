@@ -7,8 +7,11 @@
 
 #include <platter/driver.h>
 
+#include "common/log.h"
 #include "server/activation.h"
 #include "server/block/error.h"
+#include "server/block/export.h"
+#include "server/block/registry.h"
 #include "server/config.h"
 #include "server/net/credentials.h"
 #include "server/net/listen.h"
@@ -143,6 +146,24 @@ int listening_begin(const struct options *options, const struct config *config, 
 	return result;
 }
 
+void listening_look_for_tls(void)
+{
+	struct list_head *node;
+
+	list_for_each(node, &places)
+		if (container_of(node, struct place, link)->tls != NBD_TLS_OFF)
+			return;
+	registry_lock();
+	list_for_each(node, export_list()) {
+		const struct export *export = container_of(node, struct export, link);
+
+		if (export->tls)
+			log_message_about(&(struct log_subject){ .export = export->name }, LOG_LEVEL_WARNING,
+					  "%s: nobody can use it: it is for clients with TLS, and no address has that", export->name);
+	}
+	registry_unlock();
+}
+
 static void remove_run(struct reactor *reactor, void *argument)
 {
 	(void)reactor;
@@ -222,6 +243,7 @@ void listening_change(const struct options *options, const struct config *config
 		place_free(place);
 	}
 	each_wanted(options, config, add_missing, remarks);
+	listening_look_for_tls();
 	listen_log();
 	reactor_call(reactor_at(0), start_run, NULL);
 }

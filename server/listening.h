@@ -15,6 +15,9 @@ int listening_begin(const struct options *options, const struct config *config, 
 /* Has it as they say now, while the first reactor runs; REMARKS: see remarks.h. */
 void listening_change(const struct options *options, const struct config *config, struct list_head *remarks);
 
+/* Once the exports are there, too: warns of those that are for clients with TLS, if there is none anywhere. */
+void listening_look_for_tls(void);
+
 void listening_free(void);
 
 #endif

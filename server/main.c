@@ -173,6 +173,7 @@ static bool has_something_to_reload(void)
 
 static void let_clients_in(struct reactor *reactor)
 {
+	listening_look_for_tls();
 	listen_start(reactor);
 	reload_allow();
 	notify_ready();

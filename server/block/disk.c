@@ -88,7 +88,7 @@ static void disk_free(struct disk *disk)
 	limits_destroy(&disk->limits);
 	count = marks_destroy(&disk->marks);
 	if (count)
-		disk_log(disk, NOTICE, "its %u marks are gone with it", count);
+		disk_log(disk, NOTICE, "gone with it: %u mark%s", count, count == 1 ? "" : "s");
 	free(disk->io);
 	free(disk->description);
 	free(disk->name);

@@ -34,17 +34,32 @@ static void wait_for_client(struct conn *conn)
 		conn_kill(conn, "no memory");
 }
 
-/* TLS has failed.  What there is to be sent ends with an alert, which is worth one try. */
-static void fail(struct conn *conn)
+/* TLS has failed.  What there is to be sent ends with an alert, which is worth one try: true, it was sent. */
+static bool alert(struct conn *conn)
 {
 	void *bytes;
 	size_t length = tls_output(conn->tls, &bytes);
 
-	if (length && !(conn->in_flight & CONN_SEND)) {
-		(void)!send(conn->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-		engine_count_call(conn->reactor->engine);
+	if (!length || conn->in_flight & CONN_SEND)
+		return false;
+	engine_count_call(conn->reactor->engine);
+	return send(conn->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+/* The handshake has failed.  The client may have sent more, and closing with that unread would take the alert from it. */
+static void handshake_failed(struct conn *conn)
+{
+	if (!alert(conn)) {
+		conn_kill(conn, tls_reason(conn->tls));
+		return;
 	}
-	conn_kill(conn, tls_reason(conn->tls));
+	conn_log_ratelimited(conn, INFO, "connection closed: %s", tls_reason(conn->tls));
+	conn_forget_sealed(conn);
+	conn->securing = false;
+	conn->tls_closed = true;
+	conn->brief = true;
+	conn->finishing = true;
+	conn_want_parse(conn);
 }
 
 static void go_on(struct conn *conn);
@@ -60,7 +75,7 @@ static void handshake_back(struct engine_message *message)
 	/* What was reserved for output and isn't needed. */
 	tls_sent(conn->tls, 0);
 	if (conn->handshake == TLS_FAILED) {
-		fail(conn);
+		handshake_failed(conn);
 		return;
 	}
 	/* One at a time: the next step, on its thread, may use the buffer that a send would give back. */
@@ -149,12 +164,14 @@ bool conn_unseal(struct conn *conn)
 		return false;
 	conn_want_parse(conn);
 	conn->last_progress = conn->reactor->ticks;
-	if (bytes > 0)
+	if (bytes > 0) {
 		input_received(&conn->input, (size_t)bytes);
-	else if (bytes == -1)
+	} else if (bytes == -1) {
 		conn->ended = true;
-	else
-		fail(conn);
+	} else {
+		alert(conn);
+		conn_kill(conn, tls_reason(conn->tls));
+	}
 	return true;
 }
 

@@ -141,12 +141,12 @@ def test_a_mark_that_is_gone_calls_everything_dirty(daemon):
 def test_they_go_with_their_disk(daemon):
     daemon.ctl("mark", "d", "m")
     daemon.ctl("export", "remove", "d")
-    assert "d: its 1 marks are gone with it" in daemon.log()
+    assert "d: gone with it: 1 mark\n" in daemon.log()
     assert daemon.ctl_json("marks") == {"marks": []}
     daemon.ctl("export", "add", "d=ram:1M")
     daemon.ctl("mark", "d", "n")
     daemon.stop()
-    assert daemon.log().count("marks are gone with it") == 2
+    assert daemon.log().count("gone with it: 1 mark\n") == 2
 
 
 def test_what_a_disk_gains_and_loses_is_changed(daemon):

@@ -356,7 +356,7 @@ def test_the_journal_is_told_what_a_message_is_about(directory):
             ctl("mark", "a", "today")
             ctl("export", "remove", "b")
             ctl("export", "remove", "a")
-            assert journal.about("its 1 marks are gone with it") == ["PLATTER_DISK=a"]
+            assert journal.about("gone with it: 1 mark") == ["PLATTER_DISK=a"]
         finally:
             daemon.terminate()
 

@@ -140,6 +140,16 @@ def test_the_default_export_is_the_first_that_one_may_know():
         assert wire.option(OPT_GO, go_data(b""))[0][0] == ERR_TLS_REQD
 
 
+def test_exports_that_nobody_can_use_are_told(directory):
+    exports = ["secret=ram:1M,tls", "open=ram:1M"]
+    with Daemon(directory, *exports, options=[*OPTIONS, "--tls=off"], tls=False) as daemon:
+        assert daemon.log().count("nobody can use it") == 1
+        assert "secret: nobody can use it: it is for clients with TLS, and no address has that" in daemon.log()
+    elsewhere = f"unix:{directory}/other.sock,tls=on"
+    with Daemon(directory, *exports, options=[*OPTIONS, "--tls=off", "--listen", elsewhere], tls=False) as daemon:
+        assert "nobody can use it" not in daemon.log()
+
+
 def test_partitions_are_as_secret_as_their_disk(directory):
     image = os.path.join(directory, "disk")
     with open(image, "wb") as file:
@@ -288,6 +298,20 @@ def test_verify_peer():
         assert refused(daemon, tls_support.context(STRANGERS, authority=CERTIFICATES))
         assert not refused(daemon, CLIENT)
         wait_for(lambda: "peer did not return a certificate" in daemon.ctl("dmesg"), "the reason is in the log")
+
+
+@pytest.mark.parametrize("length", [0, 64 * KIB, 4 * MIB])
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_who_is_refused_hears_why(directory, length, tcp):
+    """With TLS 1.3 a client may send before it knows; what the server doesn't read of that must not take the alert from it."""
+    with Daemon(directory, "open=ram:1M", options=[*OPTIONS, "--tls-verify-peer", "-v"], tls=False, tcp=tcp) as daemon:
+        for _ in range(5):
+            with secured(daemon, tls_support.context(CERTIFICATES, identity=False), tcp=tcp) as wire:
+                wire.send(bytes(length))
+                with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+                    wire.socket.recv(1)
+        wait_for(lambda: daemon.log().count("connection closed: TLS: peer did not return a certificate") == 5, "each is told once")
+        wait_for(lambda: not daemon.ctl_json("clients")["clients"], "nothing is left of them")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
