@@ -83,7 +83,7 @@ fill_root() {
     cp "$kernel/$modules"/modules.{order,builtin,builtin.modinfo} "$root/$modules"
     depmod -b "$root" "$kernel_release"
 
-    cp -a "$kernel/$modules/kernel/"{crypto,net} "$root/tree"
+    cp -a "$kernel/$modules/kernel/"{crypto,net/bridge,net/sched} "$root/tree"
     (cd "$root/tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$root/tree.sha256"
 }
 

@@ -4,8 +4,8 @@
 # The unpacked guest kernel stays here; git ignores the name, also for a build inside the source tree.
 VM_CACHE = $(abs_builddir)/build-vm
 
-# The client's scenarios wait much, for connections to die and come back: others run beside them.
-VM_CLIENT = attach mount_nbd network reconnect swap tls_attach
+# What waits much, for connections to die and come back: others run beside them, so that both guests take as long.
+VM_CLIENT = attach ktls mount_nbd network receiver reconnect swap tls_attach
 VM_OPTIONS = --platterd ./platterd --cache "$(VM_CACHE)"
 
 .PHONY: check-vm check-vm-client check-vm-kernel check-vm-systemd

@@ -4,7 +4,7 @@
 # Kernel TLS: a server of the guest's own, with clients on the guest's loopback.
 
 URI="nbds://127.0.0.1/vm?tls-certificates=/pki"
-SIZE=$((72 * 1024 * 1024))
+SIZE=$((10 * 1024 * 1024))
 
 # start WHEN OPTION...: a server that uses kernel TLS then; its log is /tmp/log.
 start() {
@@ -12,7 +12,7 @@ start() {
     shift
     rm -f /tmp/log
     platterd -vv --control /tmp/control.sock --modules /none --module-conf /none --listen tcp:127.0.0.1:10809 \
-        --tls-certificates=/pki --memory=64M --ktls="$when" "$@" vm=ram:$SIZE >/tmp/log 2>&1 &
+        --tls-certificates=/pki --memory=8M --ktls="$when" "$@" vm=ram:$SIZE >/tmp/log 2>&1 &
     server=$!
     soon grep -q "listening on" /tmp/log
 }
@@ -93,7 +93,7 @@ check "client" hold hold
 check "the kernel does TLS" clients_say '"kernel": ?true'
 check "goodbye" let_go
 check "all have gone" soon no_clients
-check "data" dd if=/dev/urandom of=/tmp/data bs=1M count=72
+check "data" dd if=/dev/urandom of=/tmp/data bs=1M count=10
 check "write" nbdcopy /tmp/data "$URI"
 check "read" copy_back
 check "all have gone again" soon no_clients

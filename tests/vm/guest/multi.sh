@@ -15,13 +15,13 @@ parallel() {
     done
 }
 
-# Four regions of the device, 8 MiB each, at odd distances.
+# Four regions of the device, 3 MiB each, at odd distances.
 write_region() {
     dd if="/tmp/random$1" of=/dev/nbd0 bs=64k seek=$((1 + $1 * 999)) oflag=direct conv=fsync,notrunc status=none
 }
 
 read_region() {
-    dd if=/dev/nbd0 bs=64k skip=$((1 + $1 * 999)) count=128 iflag=direct status=none | cmp - "/tmp/random$1"
+    dd if=/dev/nbd0 bs=64k skip=$((1 + $1 * 999)) count=48 iflag=direct status=none | cmp - "/tmp/random$1"
 }
 
 copy_tree() {
@@ -29,7 +29,7 @@ copy_tree() {
 }
 
 for i in 0 1 2 3; do
-    dd if=/dev/urandom of=/tmp/random$i bs=1M count=8 status=none
+    dd if=/dev/urandom of=/tmp/random$i bs=1M count=3 status=none
 done
 check "attach" attach nbd0 ram0 -C 4
 equal "connections" "$(host connections)" 4

@@ -59,7 +59,7 @@ same_data() {
         wait "$job" || return 1
     done
     for half in 0 1; do
-        dd if=/dev/nbd0 bs=1M skip=$((half * 100)) count=24 iflag=direct status=none | cmp - /tmp/data$half || return 1
+        dd if=/dev/nbd0 bs=1M skip=$((half * 100)) count=4 iflag=direct status=none | cmp - /tmp/data$half || return 1
     done
 }
 
@@ -75,7 +75,7 @@ check "nothing is attached" unused nbd0
 file_system ext4 vm e2fsck -fn
 
 for half in 0 1; do
-    dd if=/dev/urandom of=/tmp/data$half bs=1M count=24 status=none
+    dd if=/dev/urandom of=/tmp/data$half bs=1M count=4 status=none
 done
 check "two connections" attach nbd0 vm -connections 2
 check "both are TLS" clients_are 2 '"version": *"TLSv1\.[23]"'

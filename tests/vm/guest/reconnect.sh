@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 42 and 5 a round
+# checks: 43 and 5 a round
 # What platter has attached outlives its server, its connections and platter itself: a server of the guest's own.
 
 URI=nbd://127.0.0.1:10809
@@ -32,6 +32,28 @@ read_one() {
     dd if=/dev/nbd0 of=/dev/null bs=4k count=1 skip=20000 iflag=direct 2>/dev/null && now >/tmp/answered
 }
 
+# attach_here OPTION...: in the foreground of a job; the device is in /tmp/path, what platter says in /tmp/platter.log.
+attach_here() {
+    platter attach --foreground "$@" >/tmp/path 2>/tmp/platter.log &
+    soon test -s /tmp/path
+}
+
+# crash_now: and notes when.
+crash_now() {
+    now >/tmp/killed
+    crash
+}
+
+# notices COUNT: as many lost connections as this; notes for how many ms it took, the server's end and our looking included.
+notices() {
+    local turn=0
+    until [ "$(grep -c "lost connection" /tmp/platter.log)" -ge "$1" ]; do
+        turn=$((turn + 1))
+        [ $turn -lt 1000 ] || return 1
+    done
+    echo $((($(now) - $(cat /tmp/killed)) * 10)) >>/tmp/noticed
+}
+
 # median: of lines of numbers.
 median() {
     sort -n | awk '{ line[NR] = $1 } END { print line[int((NR + 1) / 2)] }'
@@ -40,14 +62,15 @@ median() {
 # In scripts/check a request times out soon, so that those that were in flight are sent again soon; many rounds have the default.
 rounds=$(host rounds)
 timeout=3
-runtime=9
+runtime=7
 [ "$rounds" -le 3 ] || { timeout=30 runtime=40; }
 
 ip link set lo up
 echo "errors are expected" >/dev/kmsg
 check "files" truncate -s $SIZE /tmp/one.img /tmp/two.img
 check "server" start
-equal "attach" "$(platter attach --device nbd0 --timeout $timeout --dead-timeout 60 --connections 1 $URI/one)" /dev/nbd0
+check "attach" attach_here --device nbd0 --timeout $timeout --dead-timeout 60 --connections 1 $URI/one
+equal "its path" "$(cat /tmp/path)" /dev/nbd0
 check "status warns that the server tells no identity" sh -c "platter status one | grep 'tells no uuid'"
 
 round=0
@@ -56,8 +79,8 @@ while [ $round -lt "$rounds" ]; do
     load /dev/nbd0 $runtime &
     job=$!
     sleep 2
-    check "round $round: the server is killed" crash
-    check "round $round: platter notices" soon is one dead
+    check "round $round: the server is killed" crash_now
+    check "round $round: platter notices" notices $round
     read_one &
     reader=$!
     sleep 1
@@ -66,6 +89,7 @@ while [ $round -lt "$rounds" ]; do
     check "round $round: no request failed, and every block is as it was written" wait $job
     echo $((($(cat /tmp/answered) - $(cat /tmp/listening)) * 10)) >>/tmp/recovery
 done
+say "# noticed after so many ms: $(tr '\n' ' ' </tmp/noticed), median $(median </tmp/noticed)"
 say "# answered so many ms after the server listened again: $(tr '\n' ' ' </tmp/recovery), median $(median </tmp/recovery)"
 equal "as many new connections" "$(reconnects one)" "$rounds"
 

@@ -4,8 +4,8 @@
 # Swap on what platter has attached: memory that was swapped out comes back as it was, though the network was silent meanwhile.
 
 # Of memory for files that live in it; the rest of them goes to the disk.
-LIMIT=$((24 * 1024 * 1024))
-FILE=56M
+LIMIT=$((20 * 1024 * 1024))
+FILE=40M
 
 # swapped MIB: more than so many are.
 swapped() {
@@ -33,7 +33,7 @@ echo "errors are expected" >/dev/kmsg
     pressure
 ) &
 job=$!
-check "memory is swapped out" within 30 swapped 8
+check "memory is swapped out" within 30 swapped 6
 check "the network is silent" drop tcp sport "$PORT"
 check "platter notices" within 20 is ram0 dead
 sleep 2
@@ -42,7 +42,7 @@ check "so is the connection" within 20 is ram0 alive
 check "every block is as it was written" wait $job
 echo "errors are a fault" >/dev/kmsg
 
-check "most of it was swapped out" swapped 20
+check "most of it was swapped out" swapped 12
 check "swapoff brings all of it back" sh -c "echo max >/tmp/group/small/memory.max && swapoff $path"
 check "umount" umount /mnt
 check "the group ends" sh -c "rmdir /tmp/group/small && umount /tmp/group"

@@ -17,7 +17,7 @@ status_says() {
 
 # outlives HOW: a killed server under load.
 outlives() {
-    load /dev/nbd0 9 &
+    load /dev/nbd0 7 &
     job=$!
     sleep 2
     check "$1: the server is killed" crash

@@ -5,7 +5,7 @@
 
 # gives_back EXPORT BEFORE: xfs frees what was removed in its own time, and trims only what it has logged that of.
 gives_back() {
-    fstrim /mnt && sync && at_least $(($2 - $(host kib "$1"))) $((60 * 1024))
+    fstrim /mnt && sync && at_least $(($2 - $(host kib "$1"))) $((20 * 1024))
 }
 
 # trim TYPE EXPORT (8 checks)
@@ -15,8 +15,8 @@ trim() {
     check "$export: mkfs.$type" format "$type" nbd0
     check "$export: mount" mount -t "$type" /dev/nbd0 /mnt
     before=$(host kib "$export")
-    check "$export: fill" dd if=/dev/urandom of=/mnt/file bs=1M count=64 conv=fsync
-    check "$export: the host holds more" at_least $(($(host kib "$export") - before)) $((60 * 1024))
+    check "$export: fill" dd if=/dev/urandom of=/mnt/file bs=1M count=24 conv=fsync
+    check "$export: the host holds more" at_least $(($(host kib "$export") - before)) $((20 * 1024))
     rm /mnt/file
     sync
     before=$(host kib "$export")
