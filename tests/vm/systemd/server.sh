@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 66
+# checks: 69
 # platterd as a service: told of, reloaded, hardened, with access to more, started by its sockets, watched.
 
 ETC=/usr/local/etc/platter
@@ -125,6 +125,14 @@ check "stop" systemctl stop $UNIT
 check "at once" at_least 10 $(($(date +%s) - before))
 equal "in good order" "$(shows Result) $(shows ExecMainStatus)" "success 0"
 check "what was written is in the file" cmp -n 1048576 /tmp/data /srv/disk.img
+
+printf '[export more]\nsource = nonsense:1M\n' >$ETC/platterd.conf.d/more.conf
+echo "errors are expected" >/dev/kmsg
+check "it doesn't start with what is wrong" exits 1 systemctl start $UNIT
+equal "nor is it tried again, in vain" "$(shows ActiveState) $(shows ExecMainStatus) $(shows NRestarts)" "failed 2 0"
+check "which is mended" systemctl reset-failed $UNIT
+echo "errors are a fault" >/dev/kmsg
+rm $ETC/platterd.conf.d/more.conf
 
 # --- More sockets, and more access
 
