@@ -97,6 +97,18 @@ static int fill(int descriptor, void (*write)(FILE *file, const void *data), con
 	return result;
 }
 
+/* What was renamed there is so after a loss of power, too. */
+static int sync_directory(const char *directory)
+{
+	int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result = descriptor < 0 || fsync(descriptor) < 0 ? -errno : 0;
+
+	if (descriptor >= 0)
+		close(descriptor);
+	/* Some file systems don't know it. */
+	return result == -EINVAL ? 0 : result;
+}
+
 int text_file_write(const char *directory, const char *name, void (*write)(FILE *file, const void *data),
 		    const void *data, struct platter_error *error)
 {
@@ -122,7 +134,11 @@ int text_file_write(const char *directory, const char *name, void (*write)(FILE 
 	if (result < 0) {
 		platter_fail(error, -result, "%s: cannot be written: %s", path, strerror(-result));
 		unlink(temporary);
+		goto out;
 	}
+	result = sync_directory(directory);
+	if (result < 0)
+		platter_fail(error, -result, "%s: is there, but perhaps not after a loss of power: %s", path, strerror(-result));
 out:
 	free(temporary);
 	free(path);

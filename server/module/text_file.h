@@ -20,7 +20,8 @@ int text_file_open(const char *path, struct platter_error *error);
 
 /*
  * Makes DIRECTORY/NAME, or puts another in its place, of what WRITE prints: a
- * file of another name is written, synchronised and renamed.
+ * file of another name is written, synchronised and renamed, and the
+ * directory synchronised, too.
  */
 int text_file_write(const char *directory, const char *name, void (*write)(FILE *file, const void *data),
 		    const void *data, struct platter_error *error);

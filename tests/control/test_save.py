@@ -2,12 +2,18 @@
 """platterctl export --save: what is added outlasts the server, and what is removed stays away."""
 
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
 from config_support import Config
-from daemon import Daemon
+from daemon import PATIENCE, PLATTERCTL, Daemon
 from wire_client import Wire
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "drivers"))
+from strace import ENVIRONMENT  # pylint: disable=wrong-import-position
 
 
 @pytest.fixture
@@ -43,6 +49,19 @@ def test_saved_exports_are_there_again(config, directory):
         assert saved(config) == ["export-file0.conf"]
         assert daemon.ctl("reload") == ""
         assert names(daemon) == ["file0"]
+
+
+def test_what_is_saved_outlasts_a_loss_of_power(config, directory):
+    """The file's content is durable before it has its name, and the name before anybody is told."""
+    trace = f"{directory}/trace"
+    with config.daemon() as daemon:
+        subprocess.run(["strace", "-y", "-o", trace, "-e", "trace=fsync,rename,write", "-e", "signal=none",
+                        PLATTERCTL, "--socket", daemon.control, "export", "add", "--save", "a=ram:1M"],
+                       check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL, env={**os.environ, **ENVIRONMENT})
+    with open(trace, encoding="utf-8") as lines:
+        calls = re.findall(r'^(fsync|rename|write)\(.*?(export-a\.conf|platterd\.conf\.d>|"a\\n")', lines.read(), re.MULTILINE)
+    assert calls == [("write", "export-a.conf"), ("fsync", "export-a.conf"), ("rename", "export-a.conf"), ("fsync", "platterd.conf.d>"),
+                     ("write", '"a\\n"')]
 
 
 def test_names_that_are_no_file_names(config):
