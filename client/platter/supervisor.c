@@ -102,14 +102,11 @@ static bool is_gone(const struct supervisor *supervisor)
 	return !device_backend(supervisor->state.index, backend) || strcmp(backend, supervisor->state.backend) != 0;
 }
 
-static void died(struct supervisor *supervisor, unsigned which, const char *why)
+/* Dials again for a dead one, unless its device is about to go, or has gone. */
+static void replace(struct supervisor *supervisor, unsigned which)
 {
 	struct supervised *link = &supervisor->links[which];
 
-	let_go(link, which);
-	set_state(link, SUPERVISED_DEAD);
-	strncpy(link->reason, why, sizeof(link->reason) - 1);
-	tell_service(supervisor);
 	if (is_gone(supervisor)) {
 		end(supervisor);
 		return;
@@ -117,8 +114,19 @@ static void died(struct supervisor *supervisor, unsigned which, const char *why)
 	if (inquiry_is_held(&supervisor->inquiry))
 		return;
 	log_warning("%s: lost connection %u, to %s: %s; dialling again", name_of(supervisor), which, link->peer[0] ? link->peer : "the server",
-		    why);
+		    link->reason);
 	redial(supervisor, link);
+}
+
+static void died(struct supervisor *supervisor, unsigned which, const char *why)
+{
+	struct supervised *link = &supervisor->links[which];
+
+	let_go(link, which);
+	set_state(link, SUPERVISED_DEAD);
+	snprintf(link->reason, sizeof(link->reason), "%s", why);
+	tell_service(supervisor);
+	replace(supervisor, which);
 }
 
 static const char *socket_reason(int fd)
@@ -331,7 +339,7 @@ static void resume(struct supervisor *supervisor)
 		return;
 	for (unsigned i = 0; i < supervisor->state.links && !supervisor->ending; i++)
 		if (supervisor->links[i].state == SUPERVISED_DEAD && !supervisor->links[i].redial)
-			died(supervisor, i, supervisor->links[i].reason);
+			replace(supervisor, i);
 }
 
 /* --- The loop */
