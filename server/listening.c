@@ -157,7 +157,7 @@ void listening_look_for_tls(void)
 	list_for_each(node, export_list()) {
 		const struct export *export = container_of(node, struct export, link);
 
-		if (export->tls)
+		if (export->tls && !export->removing)
 			log_message_about(&(struct log_subject){ .export = export->name }, LOG_LEVEL_WARNING,
 					  "%s: nobody can use it: it is for clients with TLS, and no address has that", export->name);
 	}

@@ -42,7 +42,7 @@ check "so is the connection" within 20 is ram0 alive
 check "every block is as it was written" wait $job
 echo "errors are a fault" >/dev/kmsg
 
-check "most of it was swapped out" swapped 12
+check "much of it was swapped out" swapped 16
 check "swapoff brings all of it back" sh -c "echo max >/tmp/group/small/memory.max && swapoff $path"
 check "umount" umount /mnt
 check "the group ends" sh -c "rmdir /tmp/group/small && umount /tmp/group"
