@@ -326,3 +326,11 @@ def test_output_that_cannot_be_written(daemon):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([PLATTER, "info", daemon.uri("a")], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == FAILED and "standard output cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["platter", "platter-generator"])
+def test_it_fits_an_initramfs(program):
+    """The handshake is its own: neither libnbd nor what that brings along."""
+    libraries = subprocess.run(["ldd", os.path.join(os.path.dirname(PLATTER), program)], capture_output=True, text=True, check=True).stdout
+    assert "libc.so" in libraries
+    assert not re.search("libnbd|gnutls|libxml2", libraries), libraries

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 111
+# checks: 112
 # platter attaches, lists and detaches exports; what is in use stays.
 
 URI=nbd://$SERVER:$PORT
@@ -26,6 +26,7 @@ device=${path#/dev/}
 check "its path alone is printed" test -b "$path"
 equal "its size" "$(bytes "$device")" "$(host bytes ram0)"
 equal "blocks of the server's minimum" "$(logical_block "$device")" 512
+equal "larger requests than the kernel's default" "$(cat "/sys/block/$device/queue/max_sectors_kb")" 1024
 equal "again: the same device" "$(platter attach "$URI/ram0")" "$path"
 equal "again by another spelling" "$(platter attach "nbd://$SERVER:$PORT/%72am0")" "$path"
 check "another export of that name" exits 6 platter attach --name ram0 "$URI/ro"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 43 and 5 a round
+# checks: 52 and 5 a round
 # What platter has attached outlives its server, its connections and platter itself: a server of the guest's own.
 
 URI=nbd://127.0.0.1:10809
@@ -126,6 +126,15 @@ check "and so is the server" start
 check "back" soon is one alive
 check "detach" platter detach one
 check "the server goes once more" crash
+check "it comes for a little" start
+equal "attach with little patience" "$(platter attach --device nbd0 --timeout 2 --dead-timeout 2 --connections 1 $URI/one)" /dev/nbd0
+check "and goes" crash
+check "reads fail when that is over" refused timeout 30 dd if=/dev/nbd0 of=/dev/null bs=4k count=1 skip=30000 iflag=direct
+check "the server comes later than that" start
+check "the device goes on" within 20 is one alive
+check "and reads" dd if=/dev/nbd0 of=/dev/null bs=4k count=1 skip=31000 iflag=direct
+check "detach that" platter detach one
+check "the server has to go" crash
 check "a server with a RAM disk" start_server ram=ram:16M
 equal "attach it" "$(platter attach --device nbd0 $URI/ram)" /dev/nbd0
 check "it has an identity" sh -c "platter status ram | grep -E 'uuid [0-9a-f]{8}-'"

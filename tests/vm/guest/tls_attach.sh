@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 53
+# checks: 68
 # platter attaches by TLS: a relay of its own where the kernel has none, the kernel where it does.
 
 URI=nbds://127.0.0.1
 SIZE=$((96 * 1024 * 1024))
 
 start() {
-    start_server --tls-certificates=/pki --tls-psk=/pki/keys.psk --ktls=off one=/tmp/one.img
+    start_server --tls-certificates=/pki --tls-psk=/pki/keys.psk --ktls=off --listen unix:/tmp/tls.sock \
+        --listen unix:/tmp/plain.sock,tls=off one=/tmp/one.img
 }
 
 # status_says TEXT
@@ -81,6 +82,13 @@ check "PSK: attach" attach_one --tls-psk /pki/keys.psk nbds://client@127.0.0.1/o
 check "PSK: the kernel does it" status_says ", by the kernel"
 outlives "PSK"
 check "PSK: detach" platter detach one
+check "unix: attach" attach_one --tls-certificates /pki "nbds+unix:///one?socket=/tmp/tls.sock"
+check "unix: a relay does it, though the kernel could" status_says ", by a relay"
+outlives "unix"
+check "unix: detach" platter detach one
+check "unix without TLS: attach" attach_one "nbd+unix:///one?socket=/tmp/plain.sock"
+outlives "unix without TLS"
+check "unix without TLS: detach" platter detach one
 check "all have gone" soon no_supervisor
 check "the server ends" kill -TERM "${server:?}"
 wait "$server"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=dash
-# checks: 96
+# checks: 100
 # systemd starts what attaches, in the right order, and starts it again; platter asks it to, where it runs.
 
 URI=nbd://$SERVER:$PORT
@@ -25,6 +25,11 @@ nothing_failed() {
 # device_of NAME: nbdN, or a partition of that.
 device_of() {
     basename "$(readlink -f "/dev/disk/by-id/nbd-$1")"
+}
+
+# flushes_io PID: PR_SET_IO_FLUSHER has set both of its flags, PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE.
+flushes_io() {
+    [ $(($(awk '{ print $9 }' "/proc/$1/stat") & 0x180000)) -eq $((0x180000)) ]
 }
 
 check "booted" systemctl is-active multi-user.target
@@ -57,6 +62,7 @@ equal "attach by hand" "$(platter attach --name two "$URI/ram0" | sed 's/[0-9]*$
 check "a service does it" systemctl is-active platter@two.service
 check "again" platter attach --name two "$URI/ram0"
 check "its pages of memory are locked" sh -c "grep -E 'VmLck:[[:space:]]*[1-9]' /proc/$(main_pid two)/status"
+check "to have memory it needs no disk" flushes_io "$(main_pid two)"
 check "mkfs" mkfs.ext4 -q -F /dev/disk/by-id/nbd-two
 device=$(device_of two)
 attached_by=$(cat "/sys/block/$device/pid")
@@ -68,6 +74,9 @@ equal "and the same as before" "$(cat "/sys/block/$device/pid")" "$attached_by"
 check "detach" platter detach two
 check "the service has ended" soon sh -c "systemctl is-active platter@two.service | grep inactive"
 equal "not failed" "$(systemctl is-failed platter@two.service)" inactive
+check "attach and don't wait" platter attach --no-wait --name three "$URI/disk"
+check "it comes" soon is three alive
+check "detach it again" platter detach --wait three
 check "attach with a service of its own name" platter attach --name three "$URI/disk"
 check "partition it" sh -c "printf 'n\np\n1\n\n\nw\n' | fdisk /dev/disk/by-id/nbd-three"
 check "the partition has a name" soon test -b /dev/disk/by-id/nbd-three-part1
